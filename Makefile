@@ -1,0 +1,65 @@
+# `make run` serves the API, `make test` runs every check; both set up what they need first.
+
+PORT ?= 5000
+PYTHON ?= python3
+VENV = .venv
+BIN = $(VENV)/bin
+
+.PHONY: run test setup setup-dev node lock clean
+
+run: setup
+	@echo "==> Making the database, or bringing it up to date"
+	@$(BIN)/python -c "from database import init_db; init_db()"
+	@echo "==> Serving http://localhost:$(PORT) (Ctrl-C ends it)"
+	@$(BIN)/flask run --port $(PORT)
+
+test: setup-dev node
+	@echo "==> Formatting, lint and types"
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy .
+	@echo "==> Migrations match the models"
+	@INSTANCE_PATH="$$(mktemp -d)" sh -c 'FLASK_SKIP_DOTENV=1 $(BIN)/python -c "from database import init_db; init_db()" && FLASK_SKIP_DOTENV=1 $(BIN)/flask db check; status=$$?; rm -rf "$$INSTANCE_PATH"; exit $$status'
+	@echo "==> Tests"
+	@FLASK_SKIP_DOTENV=1 $(BIN)/python -m pytest
+
+setup: $(VENV)/.installed
+setup-dev: $(VENV)/.installed-dev
+
+$(BIN)/python:
+	@echo "==> Making the virtual environment in $(VENV)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or later is needed; name it: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+		|| { rm -rf $(VENV); echo "The venv module is missing. On Debian: sudo apt-get install python3-venv"; exit 1; }
+
+$(VENV)/.installed: requirements.txt constraints.txt | $(BIN)/python
+	@echo "==> Installing what the API needs"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	@echo "==> Installing what the tests need"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+# Clients and servers for the tests. Without Node the tests that need it are skipped, and say so.
+node:
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory node_modules/.installed; \
+	else echo "==> npm is missing: tests with pusher-js and soketi are skipped (Debian: nodejs npm)"; fi
+
+node_modules/.installed: package.json package-lock.json
+	@echo "==> Installing pusher-js and soketi"
+	@npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+# constraints.txt anew, from the exact versions in requirements*.txt (needs uv).
+lock:
+	@grep -v '^-c' requirements.txt > .requirements.in
+	@sed 's/^-r .*/-r .requirements.in/' requirements-dev.txt > .requirements-dev.in
+	@uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate \
+		--no-header --no-strip-extras .requirements-dev.in | sed 's/\[[a-z,]*\]//' > constraints.txt
+	@rm -f .requirements.in .requirements-dev.in
+
+clean:
+	rm -rf $(VENV) node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,374 @@
+"""The Flask application: every /api route, and the one shape of every error."""
+
+import logging
+import signal
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from http import HTTPStatus
+from itertools import chain
+from typing import Any, cast
+from urllib.parse import urlencode
+
+import click
+from flask import Blueprint, Flask, Response, abort, current_app, g, request
+from flask.typing import ResponseReturnValue
+from flask_cors import CORS
+from flask_limiter import Limiter, RateLimitExceeded
+from flask_limiter.util import get_remote_address
+from flask_migrate import Migrate
+from sqlalchemy import text
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as WaitedTooLong
+from werkzeug.exceptions import (
+    Forbidden,
+    HTTPException,
+    InternalServerError,
+    ServiceUnavailable,
+)
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+import auth
+import config
+import outbox
+import realtime
+import schemas
+from auth import login_required
+from config import settings
+from database import DatabaseError, db, engine_options, ensure_db, prepare, writing
+from models import PRESENCE_CHANNEL, Event, User, encode
+
+MAX_BODY = 64 * 1024
+
+log = logging.getLogger(__name__)
+api = Blueprint("api", __name__, url_prefix="/api")
+limiter = Limiter(get_remote_address)
+
+
+# The seven methods ---------------------------------------------------------------------------
+
+
+@api.post("/register")
+@limiter.limit(
+    lambda: settings().ratelimit_register, deduct_when=lambda answer: answer.status_code == 201
+)
+def register() -> ResponseReturnValue:
+    body = schemas.body(schemas.Registration)
+    password_hash = auth.hash_new_password(body.username, body.password)
+    with writing():
+        user = User.register(body.username, password_hash)
+        db.session.commit()
+    return success("Registered. Now log in.", {"id": user.id, "username": user.username}), 201
+
+
+@api.post("/login")
+def login() -> ResponseReturnValue:
+    body = schemas.body(schemas.Login)
+    user = auth.authenticate(body.username, body.password)
+    with writing():
+        token = auth.open_session(user)
+        db.session.commit()
+    return success(
+        "Logged in.",
+        {
+            "id": user.id,
+            "username": user.username,
+            "token": token,
+            "expires_in": settings().jwt_expires_seconds,
+        },
+    )
+
+
+@api.get("/users")
+@login_required
+def users(_user: User) -> ResponseReturnValue:
+    query = schemas.query(schemas.UserList)
+    if not query.model_fields_set:
+        return streamed(User.everyone())
+    limit = query.limit or 50
+    found = User.page(query.q or "", query.after or 0, limit + 1)
+    more = {"after": found[limit - 1]["id"]} if len(found) > limit else None
+    return json_answer(found[:limit], next=more)
+
+
+@api.post("/request_chat")
+@login_required
+def request_chat(user: User) -> ResponseReturnValue:
+    body = schemas.body(schemas.ChatRequest)
+    refuse_other_author(user, body.from_user)
+    if body.to_user == user.id:
+        abort(400, "to_user is you; a chat has two people.")
+    with writing():
+        channel, new = user.chat_with(User.with_id(body.to_user))
+        chat = channel.request(user.id, schemas.socket_id())
+        db.session.commit()
+    return chat, 201 if new else 200
+
+
+@api.post("/pusher/auth")
+@login_required
+def pusher_auth(user: User) -> ResponseReturnValue:
+    body = schemas.body(schemas.ChannelToSign, form=True)
+    if not user.may_subscribe(body.channel_name):
+        abort(403, "This channel is not yours to subscribe to.")
+    member = None
+    if body.channel_name == PRESENCE_CHANNEL:
+        member = {"user_id": str(user.id), "user_info": {"username": user.username}}
+    signed: dict[str, str] = pusher_client().authenticate(body.channel_name, body.socket_id, member)
+    return signed
+
+
+@api.post("/send_message")
+@login_required
+def send_message(user: User) -> ResponseReturnValue:
+    body = schemas.body(schemas.NewMessage)
+    refuse_other_author(user, body.from_user)
+    with writing():
+        channel = user.channel_to_post_in(body.spellings[0])
+        if not set(body.spellings) <= {channel.id, channel.name}:
+            abort(400, "channel, channel_name and channel_id name different channels.")
+        if body.to_user not in (None, channel.peer_id(user.id)):
+            abort(400, "to_user is not the other one of this channel.")
+        message, new = channel.post(user, body.message, body.client_message_id, schemas.socket_id())
+        db.session.commit()
+    return message, 201 if new else 200
+
+
+@api.get("/get_message/<channel>")
+@login_required
+def get_message(user: User, channel: str) -> ResponseReturnValue:
+    found = user.channel(schemas.name_or_id(channel))
+    query = schemas.query(schemas.History)
+    if not query.model_fields_set:
+        return streamed(found.history())
+    messages, older, newer = found.messages(
+        query.limit or 50, query.before, query.after, query.around
+    )
+    return json_answer(
+        messages,
+        prev=older and {"before": older},
+        next=newer and {"after": newer},
+    )
+
+
+# Beside them ---------------------------------------------------------------------------------
+
+
+@api.get("/config")
+def front_end_config() -> ResponseReturnValue:
+    return realtime.front_end(settings(), pusher_server().key, request.root_url)
+
+
+health = Blueprint("health", __name__)
+
+
+@health.get("/health")
+def healthy() -> ResponseReturnValue:
+    db.session.execute(text("SELECT 1"))
+    return {"status": "ok", "events": Event.lag()}
+
+
+# What the routes share -----------------------------------------------------------------------
+
+
+def refuse_other_author(user: User, from_user: int | None) -> None:
+    if from_user not in (None, user.id):
+        raise Forbidden("from_user is not you.")
+
+
+def success(message: str, data: dict[str, Any]) -> dict[str, Any]:
+    return {"status": "success", "message": message, "data": data}
+
+
+def json_answer(items: list[Any], **links: dict[str, Any] | int | None) -> Response:
+    """A list with a Link header (RFC 8288): each relation by the parameters that differ."""
+    response = current_app.make_response(items)
+    kept = {name: value for name, value in request.args.items() if name in ("q", "limit")}
+    shown = [
+        f'<{request.base_url}?{urlencode({**kept, **parameters})}>; rel="{relation}"'
+        for relation, parameters in links.items()
+        if isinstance(parameters, dict)
+    ]
+    if shown:
+        response.headers["Link"] = ", ".join(shown)
+    return response
+
+
+def streamed(pages: Iterator[list[dict[str, Any]]]) -> Response:
+    """A JSON array sent page by page. The first is read here, while an error is still a status."""
+    first = next(pages, [])
+
+    def parts() -> Iterator[str]:
+        start = "["
+        for page in chain([first], pages):
+            if page:
+                yield start + ",".join(map(encode, page))
+                start = ","
+        yield "[]" if start == "[" else "]"
+
+    return Response(parts(), mimetype="application/json")
+
+
+def pusher_server() -> realtime.Server:
+    """Made on first need: importing the application makes no file."""
+    extensions = current_app.extensions
+    if "pusher_server" not in extensions:
+        extensions["pusher_server"] = realtime.server(settings())
+    found: realtime.Server = extensions["pusher_server"]
+    return found
+
+
+def pusher_client() -> Any:
+    """The client that signs; it keeps nothing between calls, so all threads share it."""
+    extensions = current_app.extensions
+    if "pusher_client" not in extensions:
+        extensions["pusher_client"] = pusher_server().client()
+    return extensions["pusher_client"]
+
+
+# Errors --------------------------------------------------------------------------------------
+
+CODES = {
+    400: "invalid",
+    413: "too_large",
+    429: "rate_limited",
+    500: "internal",
+    503: "unavailable",
+}
+SENTENCES = {
+    404: "No such path.",
+    405: "This path does not take this method; the Allow header names those it takes.",
+    413: f"The body is larger than {MAX_BODY // 1024} KiB.",
+}
+
+
+def answer_error(error: HTTPException) -> Response:
+    """The one error shape; the exception's own headers (Allow, Retry-After) stay."""
+    response = current_app.make_response(cast(Response, error.get_response()))
+    status = response.status_code
+    code = getattr(error, "word", None) or CODES.get(status)
+    if code is None:
+        code = HTTPStatus(status).phrase.lower().replace(" ", "_").replace("-", "_")
+    message = error.description or HTTPStatus(status).phrase
+    if message == type(error).description:
+        message = SENTENCES.get(status, message)
+    if status >= 500:
+        message = f"{message} (Request {g.request_id})"
+    if isinstance(error, RateLimitExceeded) and limiter.current_limit:
+        wait = max(1, round(limiter.current_limit.reset_at - time.time()))
+        response.headers["Retry-After"] = str(wait)
+        message = f"Too many requests: {error.description}. Wait, then try again."
+    if status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    response.data = current_app.json.dumps({"status": "error", "code": code, "message": message})
+    response.content_type = "application/json"
+    return response
+
+
+def answer_database_trouble(error: Exception) -> Response:
+    log.error("Request %s: the database failed: %s", g.request_id, error)
+    return answer_error(ServiceUnavailable("The database does not answer. Try again later."))
+
+
+def answer_wrong_database(error: DatabaseError) -> Response:
+    log.error("Request %s: %s", g.request_id, error.message)
+    return answer_error(ServiceUnavailable(error.message))
+
+
+def answer_our_fault(error: Exception) -> Response:
+    log.error("Request %s failed.", g.request_id, exc_info=error)
+    return answer_error(InternalServerError("Something failed on our side."))
+
+
+# The application -----------------------------------------------------------------------------
+
+
+def create_app(given: config.Settings | None = None) -> Flask:
+    """An application of its own for these settings, or for those of the environment.
+
+    Raises config.SettingsError. Opens nothing: files, connections and threads come with the
+    first request.
+    """
+    given = given or config.load()
+    app = Flask(__name__, instance_path=str(given.folder))
+    app.extensions["settings"] = given
+    app.config.update(
+        MAX_CONTENT_LENGTH=MAX_BODY,
+        SQLALCHEMY_DATABASE_URI=given.url,
+        SQLALCHEMY_ENGINE_OPTIONS=engine_options(given),
+        RATELIMIT_ENABLED=given.ratelimit_enabled,
+        RATELIMIT_DEFAULT=given.ratelimit_default or None,
+        RATELIMIT_STORAGE_URI=given.ratelimit_storage_uri,
+        RATELIMIT_IN_MEMORY_FALLBACK_ENABLED=True,
+    )
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.json.ensure_ascii = False  # type: ignore[attr-defined]
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False  # a redirect would be HTML
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    _ = app.logger  # its handler serves our other loggers, "app.<module>", too
+
+    db.init_app(app)
+    Migrate(app, db, render_as_batch=True)
+    with app.app_context():
+        dispatcher = outbox.Dispatcher(prepare(db.engine), lambda: realtime.server(given).client())
+    app.extensions["outbox"] = dispatcher
+    auth.init_app(app, given)
+    limiter.init_app(app)
+    CORS(
+        app,
+        origins=[origin.strip() for origin in given.cors_origins.split(",")],
+        send_wildcard=given.cors_origins == "*",
+        allow_headers=["Authorization", "Content-Type", "X-Socket-ID"],
+        expose_headers=["Link", "Retry-After", "X-Request-ID"],
+        max_age=86_400,
+    )
+    app.register_blueprint(api)
+    app.register_blueprint(health)
+    app.cli.add_command(outbox.cli)
+
+    app.register_error_handler(HTTPException, answer_error)
+    app.register_error_handler(DatabaseError, answer_wrong_database)
+    for kind in (OperationalError, InterfaceError, WaitedTooLong):
+        app.register_error_handler(kind, answer_database_trouble)
+    app.register_error_handler(Exception, answer_our_fault)
+    app.before_request(begin_request)
+    app.after_request(name_request)
+    if given.trusted_proxies:
+        count = given.trusted_proxies
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+            app.wsgi_app, x_for=count, x_proto=count, x_host=count, x_port=count
+        )
+    return app
+
+
+def begin_request() -> None:
+    g.request_id = uuid.uuid4().hex
+    if "database_ready" not in current_app.extensions:
+        ensure_db(settings())
+        current_app.extensions["database_ready"] = True
+    if not settings().embedded:
+        current_app.extensions["outbox"].start()
+
+
+def name_request(response: Response) -> Response:
+    response.headers["X-Request-ID"] = g.request_id
+    return response
+
+
+def exit_on_sigterm() -> None:
+    """Let `flask run` end by SIGTERM as by Ctrl-C: running its exit handlers, which finish the
+    deliveries under way. Other servers see to their signals themselves."""
+    command = click.get_current_context(silent=True)
+    if (
+        command
+        and command.info_name == "run"
+        and threading.current_thread() is threading.main_thread()
+    ):
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+
+
+exit_on_sigterm()
+app = create_app()

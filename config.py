@@ -1,0 +1,238 @@
+"""The environment becomes settings: the only module that reads os.environ.
+
+A variable of the process wins over the same one in `.env`; an empty value counts as unset.
+`Settings` is the one table; .env.example and the README name the same variables.
+"""
+
+import os
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import click
+from dotenv import dotenv_values
+from flask import current_app
+from sqlalchemy import make_url
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError
+
+ROOT = Path(__file__).resolve().parent
+PLACEHOLDER = re.compile(r"change[-_ ]?(me|this|it)|your[-_ ]|placeholder|example", re.IGNORECASE)
+
+
+class SettingsError(click.ClickException):
+    """A setting that cannot work; the message names the variable and never repeats a secret."""
+
+
+def setting(default: Any, sentence: str, *, secret: bool = False) -> Any:
+    return field(default=default, repr=not secret, metadata={"sentence": sentence})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Every setting, by the name of its environment variable in lower case."""
+
+    instance_path: str = setting(
+        str(ROOT / "instance"), "Folder for the SQLite file and the secrets made on first need."
+    )
+    database_url: str = setting(
+        "sqlite:///chat.db",
+        "sqlite:///<file in the instance folder> or postgresql://user:password@host/database.",
+        secret=True,
+    )
+    database_pool_size: int = setting(
+        32, "PostgreSQL connections kept for each process; at least its number of threads."
+    )
+
+    jwt_secret_key: str = setting(
+        "", "Signs the tokens: 32 bytes or more. Unset: made in the instance folder.", secret=True
+    )
+    jwt_expires_seconds: int = setting(86_400, "Life of a token in seconds.")
+    password_hash: str = setting(
+        "scrypt:32768:8:3", "How werkzeug.security hashes passwords (method and parameters)."
+    )
+
+    pusher_app_id: str = setting("", "Hosted or self-hosted Pusher: the app's id, digits only.")
+    pusher_key: str = setting("", "Its public key.")
+    pusher_secret: str = setting("", "Its secret.", secret=True)
+    pusher_cluster: str = setting("", "Hosted Pusher Channels: the cluster, such as eu.")
+    pusher_host: str = setting("", "A self-hosted Pusher-protocol server; wins over the cluster.")
+    pusher_port: int = setting(0, "Its port. Unset: 443, or 80 without SSL.")
+    pusher_ssl: bool = setting(True, "Whether it is reached over TLS.")
+    pusher_public_host: str = setting("", "Its host as browsers see it. Unset: PUSHER_HOST.")
+    pusher_public_port: int = setting(0, "Its port as browsers see it. Unset: PUSHER_PORT.")
+    pusher_public_ssl: bool | None = setting(
+        None, "Whether browsers reach it over TLS. Unset: PUSHER_SSL."
+    )
+
+    embedded_app_id: str = setting(
+        "", "The embedded Pusher server's app id, digits only. Unset: made in the instance folder."
+    )
+    embedded_key: str = setting("", "Its public key. Unset: made in the instance folder.")
+    embedded_secret: str = setting(
+        "", "Its secret. Unset: made in the instance folder.", secret=True
+    )
+
+    cors_origins: str = setting("*", "Origins whose pages may call the API, separated by commas.")
+    trusted_proxies: int = setting(0, "Number of reverse proxies in front, for client addresses.")
+
+    ratelimit_enabled: bool = setting(True, "false switches every rate limit off.")
+    ratelimit_login: str = setting(
+        "10 per 3 minutes", "Failed logins allowed for one name from one address."
+    )
+    ratelimit_register: str = setting("300 per hour", "Registrations allowed from one address.")
+    ratelimit_default: str = setting(
+        "", "A limit for every route and address, such as 100 per minute. Unset: none."
+    )
+    ratelimit_storage_uri: str = setting(
+        "memory://",
+        "Where limits are counted: memory:// (each process) or redis://host.",
+        secret=True,
+    )
+
+    def __post_init__(self) -> None:
+        _check_pusher(self)
+        _check_digits("EMBEDDED_APP_ID", self.embedded_app_id)
+        _check_secret(self.jwt_secret_key)
+        if self.jwt_expires_seconds < 1:
+            raise SettingsError("JWT_EXPIRES_SECONDS must be at least 1.")
+        _ = self.url  # refused now, not at the first query
+
+    @cached_property
+    def folder(self) -> Path:
+        return Path(self.instance_path).absolute()
+
+    @cached_property
+    def url(self) -> URL:
+        """DATABASE_URL with its driver named and an SQLite path made absolute."""
+        return _database_url(self)
+
+    @cached_property
+    def jwt_key(self) -> str:
+        return self.jwt_secret_key or self.kept("jwt_secret_key", lambda: secrets.token_hex(32))
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the embedded Pusher-protocol server is the one in use."""
+        return not self.pusher_app_id
+
+    def kept(self, name: str, make: Callable[[], str]) -> str:
+        """The value of `name`, made once and kept in the instance folder (mode 0600).
+
+        Several processes may ask at once: the value is written aside and then linked into place,
+        which succeeds for one of them only, and never shows a half-written file.
+        """
+        path = self.folder / name
+        if not path.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            draft = self.folder / f".{name}.{secrets.token_hex(8)}"
+            try:
+                with open(draft, "x", opener=_private, encoding="ascii") as file:
+                    file.write(make())
+                    file.flush()
+                    os.fsync(file.fileno())
+                with suppress(FileExistsError):
+                    os.link(draft, path)
+            finally:
+                draft.unlink(missing_ok=True)
+        return path.read_text(encoding="ascii").strip()
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """Settings from `environ`, or from the process and, unless FLASK_SKIP_DOTENV is set, `.env`.
+
+    Raises SettingsError with a sentence that names the variable.
+    """
+    if environ is None:
+        environ = dict(os.environ)
+        if not environ.get("FLASK_SKIP_DOTENV"):
+            dotenv = dotenv_values(ROOT / ".env")
+            environ = {k: v for k, v in dotenv.items() if v is not None} | environ
+    values: dict[str, Any] = {}
+    for each in fields(Settings):
+        text = environ.get(each.name.upper(), "").strip()
+        if text:
+            values[each.name] = _parse(each.name.upper(), text, each.type)
+    return Settings(**values)
+
+
+def settings() -> Settings:
+    """The settings of the running application."""
+    current: Settings = current_app.extensions["settings"]
+    return current
+
+
+def _parse(name: str, text: str, kind: Any) -> Any:
+    if kind is int:
+        if not re.fullmatch(r"[0-9]{1,9}", text):
+            raise SettingsError(f"{name} must be a whole number.")
+        return int(text)
+    if kind in (bool, bool | None):
+        words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+        if text.lower() not in words:
+            raise SettingsError(f"{name} must be true or false.")
+        return words[text.lower()]
+    return text
+
+
+def _check_pusher(given: Settings) -> None:
+    keys = {
+        "PUSHER_APP_ID": given.pusher_app_id,
+        "PUSHER_KEY": given.pusher_key,
+        "PUSHER_SECRET": given.pusher_secret,
+    }
+    missing = [name for name, value in keys.items() if not value]
+    if missing and len(missing) < len(keys):
+        raise SettingsError(
+            f"{' and '.join(missing)} missing: set PUSHER_APP_ID, PUSHER_KEY and PUSHER_SECRET, "
+            "or none of them for the embedded server."
+        )
+    if not missing and not (given.pusher_host or given.pusher_cluster):
+        raise SettingsError(
+            "PUSHER_CLUSTER or PUSHER_HOST missing: with Pusher keys one of the two says where "
+            "the server is."
+        )
+    _check_digits("PUSHER_APP_ID", given.pusher_app_id)
+    for name, port in (
+        ("PUSHER_PORT", given.pusher_port),
+        ("PUSHER_PUBLIC_PORT", given.pusher_public_port),
+    ):
+        if port > 65_535:
+            raise SettingsError(f"{name} must be a port, 1 to 65535.")
+
+
+def _check_digits(name: str, value: str) -> None:
+    if value and not re.fullmatch(r"[0-9]+", value):
+        raise SettingsError(f"{name} must be digits only, as the Pusher dashboard shows it.")
+
+
+def _check_secret(key: str) -> None:
+    if key and len(key.encode()) < 32:
+        raise SettingsError("JWT_SECRET_KEY must be at least 32 bytes long, or left unset.")
+    if PLACEHOLDER.search(key):
+        raise SettingsError("JWT_SECRET_KEY is still a placeholder: set a random one, or none.")
+
+
+def _database_url(given: Settings) -> URL:
+    try:
+        url = make_url(given.database_url)
+    except (ArgumentError, ValueError):
+        url = None
+    if url is not None and url.drivername in ("postgres", "postgresql", "postgresql+psycopg"):
+        return url.set(drivername="postgresql+psycopg")
+    # A database in memory would be another one for each connection.
+    if url is None or url.drivername != "sqlite" or url.database in (None, "", ":memory:"):
+        raise SettingsError(
+            "DATABASE_URL cannot be read: it looks like sqlite:///chat.db or "
+            "postgresql://user:password@host/database."
+        )
+    return url.set(database=str(given.folder / str(url.database)))
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

@@ -1,0 +1,270 @@
+"""The database: one session for each request, one writer at a time, migrations.
+
+SQLite and PostgreSQL hold the same schema. On SQLite every commit is durable (WAL with
+synchronous=FULL: at least one fsync each), and every transaction that writes says so when it
+begins: one that reads first and writes later can find its snapshot stale, and fails whatever
+the busy timeout.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from filelock import FileLock
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import (
+    Connection,
+    Engine,
+    MetaData,
+    Row,
+    Select,
+    create_engine,
+    event,
+    select,
+    text,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import TimeoutError as WaitedTooLong
+from sqlalchemy.orm import DeclarativeBase
+
+import config
+
+T = TypeVar("T")
+AnyRow = Row[*tuple[Any, ...]]
+AnySelect = Select[*tuple[Any, ...]]
+
+BUSY_SECONDS = 10
+MIGRATIONS = Path(__file__).resolve().parent / "migrations"
+INIT_LOCK = 0x43484154  # "CHAT": names our advisory lock on PostgreSQL
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+db = SQLAlchemy(metadata=Base.metadata)
+
+
+class DatabaseError(click.ClickException):
+    """The database cannot be used as it is; the message says what to do."""
+
+
+def utcnow() -> datetime:
+    """Now in UTC, without the zone: what both databases store alike, to the microsecond."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+# Engines -------------------------------------------------------------------------------------
+
+
+def engine_options(settings: config.Settings) -> dict[str, Any]:
+    """Arguments of create_engine(): enough connections that no thread waits for one."""
+    if settings.url.drivername == "sqlite":
+        return {
+            "pool_size": 32,
+            "max_overflow": -1,
+            "connect_args": {"timeout": BUSY_SECONDS, "isolation_level": None},
+        }
+    return {
+        "pool_size": settings.database_pool_size,
+        "max_overflow": settings.database_pool_size,
+        "pool_timeout": BUSY_SECONDS,
+        "pool_pre_ping": True,
+        "connect_args": {"connect_timeout": 5},
+    }
+
+
+def prepare(engine: Engine) -> Engine:
+    """Durable commits, enforced foreign keys and honest transactions on SQLite."""
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _set_pragmas)
+        event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _set_pragmas(connection: Any, _record: object) -> None:
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin(connection: Connection) -> None:
+    # The driver's own BEGIN is off (isolation_level=None): it would come too late for a writer.
+    writes = connection.get_execution_options().get("writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+# Transactions --------------------------------------------------------------------------------
+
+_one_writer = threading.Lock()
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """A read whose connection goes back at the end, for requests that go on without it."""
+    try:
+        yield
+    finally:
+        db.session.rollback()
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """A transaction that writes: the caller commits as the last statement inside.
+
+    What was not committed is rolled back. SQLite has one writer, and its waiters sleep and are
+    served unfairly; so within a process they queue here instead, where the next is woken at once.
+    Raises sqlalchemy.exc.TimeoutError after BUSY_SECONDS.
+    """
+    db.session.rollback()  # a read that came before must not become the writer's snapshot
+    with one_writer(db.engine):
+        try:
+            db.session.connection(execution_options={"writes": True})
+            yield
+        finally:
+            db.session.rollback()
+
+
+@contextmanager
+def one_writer(engine: Engine) -> Iterator[None]:
+    """The turn to write to an SQLite database, within this process."""
+    if engine.dialect.name != "sqlite":
+        yield
+        return
+    if not _one_writer.acquire(timeout=BUSY_SECONDS):
+        raise WaitedTooLong("Other writers kept the database for too long.")
+    try:
+        yield
+    finally:
+        _one_writer.release()
+
+
+def insert_once(model: type[Base], key: tuple[str, ...], **values: Any) -> tuple[AnyRow, bool]:
+    """Insert unless a row with the same unique `key` is there; the row, and whether it is new.
+
+    Never look, then insert: of two requests at once the database lets one insert.
+    """
+    table = model.__table__
+    insert = sqlite.insert if db.engine.dialect.name == "sqlite" else postgresql.insert
+    # A parameter for each value keeps the statement's text, and so its compiled form, the same.
+    statement = (
+        insert(table)  # type: ignore[arg-type]
+        .on_conflict_do_nothing(index_elements=key)
+        .returning(*table.c)
+    )
+    row = db.session.connection().execute(statement, values).one_or_none()
+    if row is not None:
+        return row, True
+    same = (table.c[name] == values[name] for name in key)
+    return db.session.connection().execute(select(*table.c).where(*same)).one(), False
+
+
+def pages(
+    statement: AnySelect, values: dict[str, Any], shape: Callable[[AnyRow], T], size: int = 500
+) -> Iterator[list[T]]:
+    """The shaped rows of a statement that asks for `size` rows with ids `after` one, in order.
+
+    Each page has a connection of its own, given back before it is handed out, so that a client
+    who reads slowly holds no transaction, and memory does not grow with the number of rows.
+    """
+    engine = db.engine  # the application context is gone when the pages are asked for
+
+    def read() -> Iterator[list[T]]:
+        after = 0
+        while True:
+            with engine.connect() as connection:
+                rows = connection.execute(statement, {**values, "after": after, "size": size}).all()
+            if rows:
+                yield [shape(row) for row in rows]
+            if len(rows) < size:
+                return
+            after = rows[-1].id
+
+    return read()
+
+
+# Setting up ----------------------------------------------------------------------------------
+
+
+def init_db(settings: config.Settings | None = None) -> None:
+    """Create the database or bring it up to date; keeps all data, can be run again at any time.
+
+    Needs no application. Several processes may call it at once. Raises DatabaseError if the
+    database was made by a newer version of this program.
+    """
+    import models  # noqa: F401  (the tables, for migrations that compare)
+
+    settings = settings or config.load()
+    url = settings.url
+    if url.drivername == "sqlite":
+        Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+    engine = prepare(create_engine(url, **engine_options(settings)))
+    try:
+        with _init_lock(url), engine.connect() as connection:
+            _refuse_newer(connection)
+            connection.rollback()
+            connection.execution_options(writes=True)
+            if engine.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": INIT_LOCK})
+            settings_for_alembic = Config()
+            settings_for_alembic.set_main_option("script_location", str(MIGRATIONS))
+            settings_for_alembic.attributes["connection"] = connection
+            command.upgrade(settings_for_alembic, "head")
+            connection.commit()
+    finally:
+        engine.dispose()
+
+
+def ensure_db(settings: config.Settings) -> None:
+    """At a process's first request: create an empty database, refuse one that does not fit.
+
+    Raises DatabaseError.
+    """
+    if settings.url.drivername == "sqlite" and not Path(str(settings.url.database)).exists():
+        init_db(settings)
+    with db.engine.connect() as connection:
+        revision = MigrationContext.configure(connection).get_current_revision()
+        _refuse_newer(connection)
+    if revision is None:
+        init_db(settings)
+    elif revision != _scripts().get_current_head():
+        raise DatabaseError(
+            "The database is older than this program. Bring it up to date, keeping all data: "
+            'python -c "from database import init_db; init_db()"'
+        )
+
+
+def _refuse_newer(connection: Connection) -> None:
+    revision = MigrationContext.configure(connection).get_current_revision()
+    if revision and revision not in {each.revision for each in _scripts().walk_revisions()}:
+        raise DatabaseError(
+            f"The database (revision {revision}) was made by a newer version of this program. "
+            "Run that version, or restore an older backup."
+        )
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory(str(MIGRATIONS))
+
+
+def _init_lock(url: URL) -> AbstractContextManager[object]:
+    # On PostgreSQL an advisory lock is taken inside the transaction of the migration.
+    if url.drivername != "sqlite":
+        return threading.Lock()
+    return FileLock(f"{url.database}.init.lock")

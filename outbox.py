@@ -1,0 +1,342 @@
+"""Delivers recorded events to the Pusher server: at least once, and in order within a channel.
+
+One dispatcher at a time, whoever holds the lease, reads the oldest events and hands them in
+batches to a few threads, each with a client of its own. A channel is never in two batches at
+once. A row goes only when the server has taken its event; whatever failed waits and is tried
+again, while the requests that recorded it have long been answered.
+"""
+
+import atexit
+import logging
+import math
+import os
+import queue
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import click
+import requests
+from flask.cli import AppGroup
+from pusher.errors import PusherBadRequest, PusherBadStatus, PusherError
+from sqlalchemy import Connection, Engine, event
+
+from database import AnyRow, db, one_writer, writing
+from lease import Lease
+from models import Event
+
+BATCH = 10  # events: the most that a Pusher server takes in one call
+THREADS = 8  # batches in flight: 1,000 events a second to a server that takes 80 ms
+POLL_SECONDS = 0.05  # how soon commits of other processes are seen
+LOOK_SECONDS = 0.25  # how soon what a slower transaction held back is seen (PostgreSQL)
+STANDBY_SECONDS = 1.0  # how often a process without the lease asks for it
+FIRST_DELAY, LAST_DELAY = 0.2, 5.0  # seconds; with the client's time-out, recovery is seen in 10
+REFUSALS = 3  # tries before a refused event is held against a probe
+PROBE = ("outbox-probe", "probe", "{}")  # an event that any server takes, on a channel of nobody
+STOP_SECONDS = 4.5
+
+log = logging.getLogger(f"app.{__name__}")
+
+
+class Outage(Exception):
+    """The server cannot be reached, or takes nothing: no event's fault."""
+
+
+class Refusal(Exception):
+    """The server refuses what this call carried, and might take other events."""
+
+
+@dataclass
+class Delivery:
+    """A batch on its way, and what came of it."""
+
+    events: list[AnyRow]
+    started: float = 0.0
+    taken: list[int] = field(default_factory=list)
+    refused: list[AnyRow] = field(default_factory=list)
+    set_aside: list[tuple[AnyRow, str]] = field(default_factory=list)
+    outage: str = ""
+
+
+class Dispatcher:
+    """Runs in daemon threads from start() on."""
+
+    def __init__(self, engine: Engine, connect: Callable[[], Any]) -> None:
+        """`connect` makes an official Pusher client; each delivering thread asks for its own."""
+        self._engine = engine
+        self._connect = connect
+        self._starting = threading.Lock()
+        self._pid = 0
+
+    def start(self) -> None:
+        """Start once in this process; a child made by fork starts its own."""
+        if self._pid == os.getpid():
+            return
+        with self._starting:
+            if self._pid == os.getpid():
+                return
+            self._inbox: queue.SimpleQueue[Delivery | None] = queue.SimpleQueue()
+            self._outgoing: queue.SimpleQueue[Delivery | None] = queue.SimpleQueue()
+            self._stopping = threading.Event()
+            self._unbooked: list[Delivery] = []
+            self._flying = 0
+            self._busy: dict[str, float] = {}  # channel: not to be sent before (inf: in flight)
+            self._failures = 0  # in a row; 0 while the server is well
+            self._retry_at = 0.0
+            self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
+            self._pid = os.getpid()
+            self._thread.start()
+            event.listen(db.session, "after_commit", self._after_commit)
+            atexit.register(self.stop)
+
+    def stop(self) -> None:
+        """Finish and book what is in flight, within STOP_SECONDS; idempotent."""
+        if self._pid == os.getpid():
+            self._stopping.set()
+            self.wake()
+            self._thread.join(STOP_SECONDS)
+
+    def wake(self) -> None:
+        if self._pid == os.getpid():
+            self._inbox.put(None)
+
+    def _after_commit(self, session: Any) -> None:
+        if session.info.pop("events_recorded", False):
+            self.wake()
+
+    # The dispatching thread ------------------------------------------------------------------
+
+    def _run(self) -> None:
+        for number in range(THREADS):
+            threading.Thread(target=self._deliver, name=f"outbox-{number}", daemon=True).start()
+        lease = Lease(self._engine)
+        well = True
+        while not self._stopping.is_set():
+            try:
+                if connection := lease.acquire():
+                    self._dispatch(lease, connection)
+                    well = True
+            except Exception as error:  # whatever it was: events must go out again
+                if well:
+                    log.error("The outbox lost the database, and asks for it: %s", error)
+                well = False
+            finally:
+                lease.release()
+            self._stopping.wait(STANDBY_SECONDS)
+        for _ in range(THREADS):
+            self._outgoing.put(None)
+
+    def _dispatch(self, lease: Lease, connection: Connection) -> None:
+        lease.others_committed()
+        look_at = 0.0
+        while not self._stopping.is_set() or self._flying or self._unbooked:
+            if self._unbooked:
+                self._book(connection)
+            now = time.monotonic()
+            if not self._stopping.is_set() and (lease.others_committed() or now >= look_at):
+                self._send_out(connection, now)
+                look_at = now + LOOK_SECONDS
+            if self._news():
+                look_at = 0.0
+
+    def _news(self) -> bool:
+        """Wait for a commit of this process or the end of a delivery; whether any came."""
+        came = False
+        try:
+            news = self._inbox.get(timeout=POLL_SECONDS)
+            while True:  # all that is there, to be booked together
+                came = True
+                if news:
+                    self._unbooked.append(news)
+                    self._flying -= 1
+                news = self._inbox.get_nowait()
+        except queue.Empty:
+            return came
+
+    def _send_out(self, connection: Connection, now: float) -> None:
+        room = THREADS - self._flying
+        if self._failures:  # one batch at a time finds out whether the server is back
+            room = 1 if not self._flying and now >= self._retry_at else 0
+        if not room:
+            return
+        self._busy = {channel: until for channel, until in self._busy.items() if until > now}
+        with connection.execution_options(writes=False).begin():
+            waiting = Event.waiting(connection, list(self._busy), room * BATCH)
+        for events in batches(waiting, room):
+            self._busy |= {each.channel: math.inf for each in events}
+            self._flying += 1
+            self._outgoing.put(Delivery(events))
+
+    def _book(self, connection: Connection) -> None:
+        """Write down what came of the deliveries; only then may their channels be sent again."""
+        booked = self._unbooked
+        with one_writer(self._engine), connection.execution_options(writes=True).begin():
+            Event.remove(connection, [each for delivery in booked for each in delivery.taken])
+            for delivery in booked:
+                for each in delivery.refused:
+                    Event.count_refusal(connection, each.id)
+                for each, reason in delivery.set_aside:
+                    Event.put_aside(connection, each.id, reason)
+        self._unbooked = []
+        now = time.monotonic()
+        for delivery in booked:
+            self._note_health(delivery, now)
+            for each in delivery.events:
+                self._busy.pop(each.channel, None)
+            for each in delivery.refused:
+                self._busy[each.channel] = now + delay(each.refusals)
+            for each, reason in delivery.set_aside:
+                log.error("Event %d (%s) is set aside: %s", each.id, each.name, reason)
+
+    def _note_health(self, delivery: Delivery, now: float) -> None:
+        if delivery.taken and self._failures:
+            log.warning("The Pusher server is back.")
+            self._failures = 0
+        # Of several that failed together only the first one counts.
+        if delivery.outage and (not self._failures or delivery.started >= self._retry_at):
+            if not self._failures:
+                log.warning("The Pusher server is away; events wait: %s", delivery.outage)
+            self._retry_at = now + delay(self._failures)
+            self._failures += 1
+
+    # The delivering threads ------------------------------------------------------------------
+
+    def _deliver(self) -> None:
+        client = None
+        while delivery := self._outgoing.get():
+            delivery.started = time.monotonic()
+            try:
+                client = client or self._connect()
+                self._deliver_batch(client, delivery)
+            except Outage as outage:
+                delivery.outage = str(outage)
+            except Exception as error:  # ours, but the events must not be lost with the thread
+                log.exception("A delivery failed.")
+                delivery.outage = type(error).__name__
+            self._inbox.put(delivery)
+
+    def _deliver_batch(self, client: Any, delivery: Delivery) -> None:
+        try:
+            publish(client, [wire(each) for each in delivery.events])
+        except Refusal:
+            # One bad event has the whole batch refused: singly only it fails.
+            self._deliver_singly(client, delivery)
+        else:
+            delivery.taken = [each.id for each in delivery.events]
+
+    def _deliver_singly(self, client: Any, delivery: Delivery) -> None:
+        waiting = set()  # channels whose next event was refused
+        for each in delivery.events:
+            if each.channel in waiting or self._stopping.is_set():
+                continue
+            try:
+                if each.refusals >= REFUSALS:
+                    self._probe(client)
+                publish(client, [wire(each)])
+            except Refusal as refusal:
+                # Refused again, right after the server took the probe: it is the event's fault.
+                if each.refusals >= REFUSALS:
+                    delivery.set_aside.append((each, str(refusal)))
+                else:
+                    delivery.refused.append(each)
+                    waiting.add(each.channel)
+            else:
+                delivery.taken.append(each.id)
+
+    def _probe(self, client: Any) -> None:
+        channel, name, data = PROBE
+        try:
+            publish(client, [{"channel": channel, "name": name, "data": data}])
+        except Refusal as refusal:
+            raise Outage(f"the server refuses every event: {refusal}") from None
+
+
+def batches(waiting: Sequence[AnyRow], most: int) -> list[list[AnyRow]]:
+    """At most `most` batches of the oldest events; all of a channel's are in one of them."""
+    made: list[list[AnyRow]] = []
+    place: dict[str, list[AnyRow]] = {}
+    for each in waiting:
+        if each.channel not in place:
+            if not made or len(made[-1]) == BATCH:
+                if len(made) == most:
+                    break
+                made.append([])
+            place[each.channel] = made[-1]
+        if len(place[each.channel]) < BATCH:
+            place[each.channel].append(each)
+    return made
+
+
+def delay(failures: int) -> float:
+    """Seconds until the next try; jitter keeps several processes from asking in step."""
+    return min(LAST_DELAY, FIRST_DELAY * 2.0 ** min(failures, 10)) * random.uniform(0.5, 1.0)  # noqa: S311
+
+
+def wire(row: AnyRow) -> dict[str, str]:
+    left_out = {"socket_id": row.socket_id} if row.socket_id else {}
+    return {"channel": row.channel, "name": row.name, "data": row.data, **left_out}
+
+
+def publish(client: Any, events: list[dict[str, str]]) -> None:
+    """One call of the official client. Raises Outage or Refusal.
+
+    The client's own check of sizes measures memory, not bytes, so the data goes already encoded.
+    """
+    try:
+        answer = client.trigger_batch(events, already_encoded=True)
+    except PusherBadRequest as error:
+        raise Refusal(f"400: {error}"[:300]) from None
+    except PusherBadStatus as error:
+        kind = Refusal if str(error).startswith("413") else Outage
+        raise kind(str(error)[:300]) from None
+    except PusherError as error:  # 401 and 403: wrong keys, or no quota left
+        raise Outage(f"{type(error).__name__}: {error}"[:300]) from None
+    except requests.RequestException as error:  # its text has the signed address
+        raise Outage(type(error).__name__) from None
+    except ValueError:
+        raise Outage("the answer is not JSON") from None
+    if not isinstance(answer, dict):
+        raise Outage("the answer is not a JSON object")
+    if "error" in answer:  # some servers tell of errors with status 200
+        kind = Refusal if answer.get("code") in (400, 413) else Outage
+        raise kind(f"{answer.get('code')}: {answer['error']}"[:300])
+
+
+# flask events --------------------------------------------------------------------------------
+
+cli = AppGroup("events", help="Events that wait for the Pusher server, or were set aside.")
+
+
+@cli.command("list")
+def list_events() -> None:
+    """The events that were set aside, and how many wait."""
+    lag = Event.lag()
+    for row in Event.aside():
+        when = f"{row.created_at:%Y-%m-%d %H:%M:%S}"
+        click.echo(f"{row.id}  {when}  {row.name}  {row.channel}  {row.set_aside}")
+    click.echo(f"{lag['waiting']} waiting, {lag['set_aside']} set aside.")
+
+
+@cli.command("retry")
+@click.argument("event_id", type=int, required=False)
+def retry_events(event_id: int | None) -> None:
+    """Deliver events that were set aside after all: one, or all without an ID."""
+    with writing():
+        count = Event.retry(event_id)
+        db.session.commit()
+    click.echo(f"{count} to be tried again.")
+
+
+@cli.command("drop")
+@click.argument("event_id", type=int)
+def drop_event(event_id: int) -> None:
+    """Give up one event, set aside or waiting, for good."""
+    with writing():
+        count = Event.drop(event_id)
+        db.session.commit()
+    if not count:
+        raise click.ClickException(f"There is no event {event_id}.")
+    click.echo("Dropped.")

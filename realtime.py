@@ -1,0 +1,116 @@
+"""Which Pusher server there is, what a front end needs to reach it, and signatures.
+
+Hosted Channels, a self-hosted Pusher-protocol server or the embedded one: the same official
+client publishes to each.
+"""
+
+import secrets
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from pusher import Pusher
+from pusher.requests import RequestsBackend
+from requests.utils import get_environ_proxies
+
+from config import Settings
+
+TIMEOUT_SECONDS = 4  # to connect, and again to answer
+ANY_CLUSTER = "mt1"  # pusher-js insists on one, also where it is not used
+
+
+class Transport(RequestsBackend):  # type: ignore[misc]
+    """The official client's own, but for looking up proxies once rather than at each call."""
+
+    def __init__(self, client: Any, **options: Any) -> None:
+        super().__init__(client, **options)
+        self.session.proxies = get_environ_proxies(f"{client.scheme}://{client.host}")
+        self.session.trust_env = False
+
+
+@dataclass(frozen=True)
+class Server:
+    """A Pusher-protocol server, and our app on it."""
+
+    app_id: str
+    key: str
+    secret: str
+    cluster: str = ""
+    host: str = ""
+    port: int = 443
+    ssl: bool = True
+
+    def client(self, backend: Any = Transport, **options: Any) -> Pusher:
+        """A new official client. Each thread needs its own: it keeps one HTTP session."""
+        return Pusher(
+            self.app_id,
+            self.key,
+            self.secret,
+            host=self.host or None,
+            cluster=self.cluster or None,
+            port=self.port,
+            ssl=self.ssl,
+            timeout=TIMEOUT_SECONDS,
+            backend=backend,
+            **options,
+        )
+
+
+def server(settings: Settings) -> Server:
+    """The server that the settings name: the only place where it is chosen."""
+    if settings.embedded:
+        kept = settings.kept
+        return Server(
+            settings.embedded_app_id or kept("embedded_app_id", _made_up_number),
+            settings.embedded_key or kept("embedded_key", _made_up_word),
+            settings.embedded_secret or kept("embedded_secret", _made_up_word),
+        )
+    return Server(
+        settings.pusher_app_id,
+        settings.pusher_key,
+        settings.pusher_secret,
+        settings.pusher_cluster,
+        settings.pusher_host,
+        settings.pusher_port or _usual_port(settings.pusher_ssl),
+        settings.pusher_ssl,
+    )
+
+
+def front_end(settings: Settings, key: str, root_url: str) -> dict[str, Any]:
+    """What `new Pusher(key, options)` needs; the embedded server is where the request went."""
+    host: str | None
+    port: int | None
+    if settings.embedded:
+        asked = urlsplit(root_url)
+        host = asked.netloc.removesuffix(f":{asked.port}") if asked.port else asked.netloc
+        ssl = asked.scheme == "https"
+        port = asked.port or _usual_port(ssl)
+    elif settings.pusher_host:
+        host = settings.pusher_public_host or settings.pusher_host
+        public_ssl = settings.pusher_public_ssl
+        ssl = settings.pusher_ssl if public_ssl is None else public_ssl
+        port = settings.pusher_public_port or settings.pusher_port or _usual_port(ssl)
+    else:
+        host = port = None
+        ssl = True
+    return {
+        "key": key,
+        "cluster": (not settings.embedded and settings.pusher_cluster) or ANY_CLUSTER,
+        "wsHost": host,
+        "wsPort": port,
+        "wssPort": port,
+        "forceTLS": ssl,
+        "enabledTransports": ["ws", "wss"],
+    }
+
+
+def _usual_port(ssl: bool) -> int:
+    return 443 if ssl else 80
+
+
+def _made_up_number() -> str:
+    return str(secrets.randbelow(900_000) + 100_000)
+
+
+def _made_up_word() -> str:
+    return secrets.token_hex(16)

@@ -1,0 +1,249 @@
+"""What clients send: bodies and queries parsed into values, or refused with a sentence.
+
+A refusal is a 400 `invalid` whose message names the member.
+"""
+
+import math
+import re
+import unicodedata
+from typing import Annotated, Any, Self, TypeVar
+
+from flask import request
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import model_validator as check
+from pydantic_core import PydanticCustomError, from_json
+from werkzeug.exceptions import BadRequest, ClientDisconnected, HTTPException, UnsupportedMediaType
+
+MAX_ID = 2**63 - 1
+DIGITS = re.compile(r"[0-9]{1,19}")
+SOCKET_ID = re.compile(r"[0-9]{1,20}\.[0-9]{1,20}")
+
+Parsed = TypeVar("Parsed", bound="Parameters")
+
+
+def refuse(sentence: str) -> PydanticCustomError:
+    return PydanticCustomError("invalid", "{sentence}", {"sentence": sentence})
+
+
+# Types of members ----------------------------------------------------------------------------
+
+
+def _plain_text(value: str) -> str:
+    # PostgreSQL stores no NUL, and UTF-8 has no lone surrogates.
+    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        raise refuse("must be Unicode text without NUL or lone surrogates")
+    return value
+
+
+def _not_blank(value: str) -> str:
+    if value.isspace():
+        raise refuse("must not be only white space")
+    return value
+
+
+def _username(value: str) -> str:
+    if not 1 <= len(unicodedata.normalize("NFKC", value)) <= 50:
+        raise refuse("must have 1 to 50 characters")
+    if any(unicodedata.category(character) == "Cc" for character in value):
+        raise refuse("must not have control characters")
+    if value != value.strip():
+        raise refuse("must not begin or end with white space")
+    return value
+
+
+def _number(value: Any) -> int:
+    """A JSON number or a decimal string; bool is a number to Python, but not to a client."""
+    if isinstance(value, str) and DIGITS.fullmatch(value):
+        value = int(value)
+    if type(value) is not int or not 0 <= value <= MAX_ID:
+        raise refuse("must be a number, such as 7")
+    return int(value)
+
+
+def _name_or_id(value: Any) -> str | int:
+    if isinstance(value, str) and not DIGITS.fullmatch(value):
+        return _plain_text(value)
+    return _number(value)
+
+
+def _socket_id(value: str) -> str:
+    if not SOCKET_ID.fullmatch(value):
+        raise refuse("must be two numbers with a dot between, such as 123.456")
+    return value
+
+
+def _pusher_channel(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_\-=@,.;]{1,164}", value):
+        raise refuse("must be 1 to 164 letters, digits or any of _-=@,.;")
+    return value
+
+
+Text = Annotated[str, AfterValidator(_plain_text)]
+Id = Annotated[int, BeforeValidator(_number), Field(json_schema_extra={"minimum": 0})]
+NameOrId = Annotated[str | int, BeforeValidator(_name_or_id)]
+Limit = Annotated[int, BeforeValidator(_number), Field(ge=1, le=200)]
+
+
+# Bodies and queries --------------------------------------------------------------------------
+
+
+class Parameters(BaseModel):
+    """Members that are not named are ignored; one that is null counts as left out."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    @check(mode="before")
+    @classmethod
+    def _leave_out_null(cls, members: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in members.items() if value is not None}
+
+
+class Registration(Parameters):
+    username: Annotated[Text, Field(min_length=1, max_length=50), AfterValidator(_username)]
+    password: Annotated[Text, Field(min_length=8, max_length=128)]
+
+
+class Login(Parameters):
+    username: Text
+    password: Text
+
+
+class ChatRequest(Parameters):
+    from_user: Id | None = None
+    to_user: Id
+
+
+class NewMessage(Parameters):
+    from_user: Id | None = None
+    to_user: Id | None = None
+    message: Annotated[Text, Field(min_length=1, max_length=5_000), AfterValidator(_not_blank)]
+    channel: NameOrId | None = None
+    channel_name: NameOrId | None = None
+    channel_id: NameOrId | None = None
+    client_message_id: Annotated[Text, Field(min_length=1, max_length=64)] | None = None
+
+    @check(mode="after")
+    def _channel_is_said(self) -> Self:
+        if not self.spellings:
+            raise refuse("channel is missing: give its name or id")
+        return self
+
+    @property
+    def spellings(self) -> list[str | int]:
+        """Whatever names the channel, by name or by id; all must mean the same one."""
+        said = (self.channel, self.channel_name, self.channel_id)
+        return [each for each in said if each is not None]
+
+
+class ChannelToSign(Parameters):
+    socket_id: Annotated[Text, AfterValidator(_socket_id)]
+    channel_name: Annotated[Text, AfterValidator(_pusher_channel)]
+
+
+class UserList(Parameters):
+    q: Text | None = None
+    after: Id | None = None
+    limit: Limit | None = None
+
+
+class History(Parameters):
+    before: Id | None = None
+    after: Id | None = None
+    around: Id | None = None
+    limit: Limit | None = None
+
+    @check(mode="after")
+    def _one_place(self) -> Self:
+        if len(self.model_fields_set & {"before", "after", "around"}) > 1:
+            raise refuse("give at most one of before, after and around")
+        return self
+
+
+# Parsing -------------------------------------------------------------------------------------
+
+
+def body(model: type[Parsed], *, form: bool = False) -> Parsed:
+    """The request's body as `model`: a JSON object, or, where `form` allows it, a form.
+
+    Raises BadRequest, UnsupportedMediaType or RequestEntityTooLarge.
+    """
+    if form and request.mimetype in ("application/x-www-form-urlencoded", "multipart/form-data"):
+        return parse(model, _received(lambda: request.form.to_dict()))
+    if not request.is_json:
+        accepted = "JSON or a form" if form else "JSON"
+        raise UnsupportedMediaType(f"Send {accepted}: Content-Type: application/json.")
+    try:
+        members = from_json(_received(request.get_data), allow_inf_nan=False)
+    except ValueError as error:
+        raise BadRequest(f"The body is not valid JSON: {error}.") from None
+    if not isinstance(members, dict):
+        raise BadRequest('The body must be a JSON object, such as {"name": "value"}.')
+    if not _finite(members):
+        raise BadRequest("The body has a number that is too large.")
+    return parse(model, members)
+
+
+def query(model: type[Parsed]) -> Parsed:
+    """The query string as `model`. Raises BadRequest."""
+    return parse(model, request.args.to_dict())
+
+
+def parse(model: type[Parsed], members: dict[str, Any]) -> Parsed:
+    try:
+        return model.model_validate(members)
+    except ValidationError as error:
+        raise BadRequest(_sentence(error)) from None
+
+
+def name_or_id(segment: str) -> str | int:
+    """A channel as a path names it."""
+    return int(segment) if DIGITS.fullmatch(segment) and int(segment) <= MAX_ID else segment
+
+
+def socket_id() -> str | None:
+    """The connection that X-Socket-ID asks to leave out of the request's events; a malformed
+    one is ignored."""
+    given = request.headers.get("X-Socket-ID", "")
+    return given if SOCKET_ID.fullmatch(given) else None
+
+
+def _received(read: Any) -> Any:
+    try:
+        return read()
+    except HTTPException:
+        raise
+    except (OSError, ValueError, ClientDisconnected) as error:
+        # A broken chunk, a connection that ended early: each server has its own word for it.
+        raise BadRequest("The body did not arrive as its headers said.") from error
+
+
+def _finite(value: Any) -> bool:
+    """Whether no number in it overflowed (1e999); the parser bounds the depth."""
+    match value:
+        case float():
+            return math.isfinite(value)
+        case dict():
+            return all(map(_finite, value.values()))
+        case list():
+            return all(map(_finite, value))
+    return True
+
+
+_SENTENCES: dict[str, str] = {
+    "missing": "is missing",
+    "string_type": "must be a string",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "bool_type": "must be true or false",
+}
+
+
+def _sentence(error: ValidationError) -> str:
+    """The first fault in words; pydantic's own name its classes."""
+    fault = error.errors(include_url=False, include_input=False)[0]
+    words = _SENTENCES.get(fault["type"])
+    said = words.format(**fault.get("ctx", {})) if words else fault["msg"]
+    member = str(fault["loc"][0]) if fault["loc"] else ""
+    return f"{member} {said}.".strip()
