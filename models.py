@@ -224,8 +224,8 @@ class Session(Base):
         execute(delete(cls).where(cls.user_id == user.id, cls.expires_at <= now))
         same_password = and_(User.id == user.id, User.password_hash == user.password_hash)
         row = select(literal(jti), User.id, literal(now + life)).where(same_password)
-        opened = execute(insert(cls).from_select(["jti", "user_id", "expires_at"], row))
-        if opened.rowcount != 1:
+        opened = insert(cls).from_select(["jti", "user_id", "expires_at"], row).returning(cls.jti)
+        if execute(opened).one_or_none() is None:
             raise Unauthorized("The password was changed meanwhile. Log in again.")
 
     @staticmethod

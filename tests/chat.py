@@ -1,0 +1,233 @@
+"""The API as its clients see it, in this process or over HTTP, and the people who use it."""
+
+import json as json_codec
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlencode
+
+from flask import Flask
+from servers import HOST, Server
+from sqlalchemy import Connection, NullPool, create_engine, select
+
+from config import Settings
+from database import Base, prepare
+
+ROOT = Path(__file__).resolve().parent.parent
+PASSWORD = "correct horse"
+CHEAP_HASH = "scrypt:128:8:1"
+JSON = {"Content-Type": "application/json"}
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]  # names in lower case
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        assert self.headers["content-type"] == "application/json", self
+        return json_codec.loads(self.body)
+
+    @property
+    def links(self) -> dict[str, str]:
+        """The targets of the Link header by relation."""
+        links = (link.split("; ") for link in self.headers.get("link", "").split(", ") if link)
+        return {rel.removeprefix('rel="')[:-1]: target[1:-1] for target, rel in links}
+
+    @property
+    def timeless(self) -> tuple[int, dict[str, str], bytes]:
+        """All of it but for what differs between any two answers."""
+        varying = ("date", "x-request-id")
+        return self.status, {k: v for k, v in self.headers.items() if k not in varying}, self.body
+
+
+def refused(answer: Answer, status: int, code: str) -> str:
+    """Hold the answer to the one shape of errors; its message."""
+    assert (answer.status, answer.json["code"]) == (status, code), answer
+    assert list(answer.json) == ["status", "code", "message"]
+    assert answer.json["status"] == "error"
+    assert answer.headers["x-request-id"]
+    message = answer.json["message"]
+    assert isinstance(message, str)
+    assert message.strip()
+    assert "<" not in answer.body.decode().replace("Bearer <token>", "")
+    assert "Traceback" not in message
+    return message
+
+
+class Api:
+    """What anybody can ask of it."""
+
+    def send(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Answer:
+        raise NotImplementedError
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        json: Any = None,
+        *,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+        **query: Any,
+    ) -> Answer:
+        if body is None and json is not None:
+            body = json_codec.dumps(json).encode()
+            headers = JSON | (headers or {})
+        if query:
+            path = f"{path}?{urlencode(query)}"
+        return self.send(method, path, body, headers or {})
+
+    def get(self, path: str, **rest: Any) -> Answer:
+        return self.request("GET", path, **rest)
+
+    def post(self, path: str, json: Any = None, **rest: Any) -> Answer:
+        return self.request("POST", path, json, **rest)
+
+    def register(self, username: str, password: str = PASSWORD) -> Answer:
+        return self.post("/api/register", {"username": username, "password": password})
+
+    def login(self, username: str, password: str = PASSWORD) -> Answer:
+        return self.post("/api/login", {"username": username, "password": password})
+
+    def sign_up(self, username: str) -> "Person":
+        registered = self.register(username)
+        assert registered.status == 201, registered
+        return self.sign_in(username)
+
+    def sign_in(self, username: str) -> "Person":
+        answer = self.login(username)
+        assert answer.status == 200, answer
+        return Person(self, **answer.json["data"])
+
+
+@dataclass
+class Person(Api):
+    """Somebody who is logged in."""
+
+    api: Api
+    id: int
+    username: str
+    token: str
+    expires_in: int
+
+    def send(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Answer:
+        bearer = {"Authorization": f"Bearer {self.token}"}
+        return self.api.send(method, path, body, bearer | headers)
+
+    def asks(self, peer: "Person", **rest: Any) -> Answer:
+        return self.post("/api/request_chat", {"to_user": peer.id}, **rest)
+
+    def says(self, chat: dict[str, Any], text: str, **members: Any) -> Answer:
+        body = {"channel": chat["channel_name"], "message": text, **members}
+        return self.post("/api/send_message", body)
+
+    def said(self, chat: dict[str, Any], text: str, **members: Any) -> dict[str, Any]:
+        """The message object of what was said."""
+        answer = self.says(chat, text, **members)
+        assert answer.status == 201, answer
+        message: dict[str, Any] = answer.json
+        return message
+
+    def reads(self, chat: dict[str, Any], **query: Any) -> Answer:
+        return self.get(f"/api/get_message/{chat['channel_name']}", **query)
+
+    def signs(self, channel: str, socket_id: str = "123.456") -> Answer:
+        return self.post("/api/pusher/auth", {"socket_id": socket_id, "channel_name": channel})
+
+
+class InProcess(Api):
+    """By Flask's test client."""
+
+    def __init__(self, app: Flask, address: str = "127.0.0.1") -> None:
+        self.app = app
+        self.address = address
+
+    def send(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Answer:
+        with self.app.test_client() as client:
+            response = client.open(
+                path,
+                method=method,
+                data=body,
+                headers=headers,
+                environ_base={"REMOTE_ADDR": self.address},
+            )
+            found = {name.lower(): value for name, value in response.headers}
+            return Answer(response.status_code, found, response.data)
+
+
+class OverHttp(Api):
+    """By a connection for each request, with nothing made nicer on the way."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    def send(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Answer:
+        with closing(HTTPConnection(HOST, self.port, timeout=120)) as connection:
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            found = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, found, response.read())
+
+
+Program = Literal["flask", "gunicorn"]
+
+
+class ChatServer(Server):
+    """The API in a process of its own: `flask run`, or gunicorn with one worker."""
+
+    def __init__(self, program: Program = "flask", **settings: str) -> None:
+        super().__init__()
+        self.program = program
+        self.settings = {"PASSWORD_HASH": CHEAP_HASH, **settings}
+
+    @classmethod
+    def lacks(cls) -> str | None:
+        return None
+
+    def command(self) -> list[str | Path]:
+        address = ["--host", HOST, "--port", str(self.port)]
+        if self.program == "flask":
+            return [sys.executable, "-m", "flask", "--app", ROOT / "app.py", "run", *address]
+        workers = ["--worker-class", "gthread", "--threads", "16", "--bind", f"{HOST}:{self.port}"]
+        return [sys.executable, "-m", "gunicorn", "--chdir", ROOT, *workers, "app:app"]
+
+    def environment(self) -> dict[str, str]:
+        # Nothing of it goes to the working tree: each server has an instance folder of its own.
+        return {"INSTANCE_PATH": str(self.directory / "instance"), **self.settings}
+
+    def kill(self) -> None:
+        """Without a word to anybody, workers included."""
+        if self.process is not None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        super().kill()
+
+    @property
+    def api(self) -> OverHttp:
+        return OverHttp(self.port)
+
+
+@contextmanager
+def looking_into(settings: Settings) -> Iterator[Connection]:
+    """The database, past the API."""
+    engine = prepare(create_engine(settings.url, poolclass=NullPool))
+    with engine.connect() as connection:
+        yield connection
+
+
+def stored(settings: Settings, *tables: str) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of these tables, or of all."""
+    with looking_into(settings) as connection:
+        return {
+            table.name: [tuple(row) for row in connection.execute(select(table))]
+            for table in Base.metadata.sorted_tables
+            if not tables or table.name in tables
+        }

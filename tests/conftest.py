@@ -1,0 +1,168 @@
+"""People, the API they use and its two databases: fixtures are named for what a test says."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from chat import CHEAP_HASH, Api, ChatServer, InProcess, Person
+from flask import Flask
+from flask.ctx import AppContext
+from servers import Postgres
+
+from config import Settings
+
+# What a developer has set for the API is not what it is tested with.
+os.environ["FLASK_SKIP_DOTENV"] = "1"
+for each in fields(Settings):
+    os.environ.pop(each.name.upper(), None)
+
+from app import create_app, limiter  # noqa: E402  (it reads the environment)
+from database import Base, db, init_db  # noqa: E402
+from outbox import Dispatcher  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    with Postgres() as postgres:
+        yield postgres
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def new_database(
+    backend: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[Path], str]:
+    """Makes an empty database, with its tables, for an instance folder."""
+    if backend == "postgresql":
+        postgres: Postgres = request.getfixturevalue("postgres")
+        url = postgres.create_database()
+        init_db(Settings(database_url=url))
+        return lambda folder: postgres.create_database(like=url)
+
+    original = tmp_path_factory.mktemp("original")
+    init_db(Settings(instance_path=str(original)))
+
+    def copy(folder: Path) -> str:
+        shutil.copy(original / "chat.db", folder / "chat.db")
+        return "sqlite:///chat.db"
+
+    return copy
+
+
+@pytest.fixture(scope="session")
+def one_database(
+    backend: str, new_database: Callable[[Path], str], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[Path], str]:
+    """As new_database, but on PostgreSQL the same one, emptied: that takes much less time."""
+    if backend == "sqlite":
+        return new_database
+    url = new_database(Path())
+    tables = ", ".join(Base.metadata.tables)
+
+    def emptied(_folder: Path) -> str:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("SET lock_timeout = '10s'")
+            connection.execute(f"TRUNCATE {tables} RESTART IDENTITY CASCADE".encode())
+        return url
+
+    return emptied
+
+
+@contextmanager
+def application(settings: Settings) -> Iterator[Flask]:
+    app = create_app(settings)
+    app.extensions["database_ready"] = True
+    with app.app_context():
+        limiter.reset()
+    with pytest.MonkeyPatch.context() as patch:
+        # Events stay where they were recorded; their delivery has tests of its own.
+        patch.setattr(Dispatcher, "start", lambda self: None)
+        yield app
+    with app.app_context():
+        db.session.remove()
+        db.engine.dispose()
+
+
+@pytest.fixture
+def settings(one_database: Callable[[Path], str], tmp_path: Path) -> Settings:
+    return Settings(
+        instance_path=str(tmp_path), database_url=one_database(tmp_path), password_hash=CHEAP_HASH
+    )
+
+
+@pytest.fixture
+def make_api(settings: Settings) -> Iterator[Callable[..., InProcess]]:
+    """An API with other settings, on the same database."""
+    with ExitStack() as stack:
+
+        def make(**changes: Any) -> InProcess:
+            return InProcess(stack.enter_context(application(replace(settings, **changes))))
+
+        yield make
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[Flask]:
+    with application(settings) as app:
+        yield app
+
+
+@pytest.fixture
+def context(app: Flask) -> Iterator[AppContext]:
+    with app.app_context() as context:
+        yield context
+
+
+@pytest.fixture
+def api(app: Flask) -> Api:
+    return InProcess(app)
+
+
+@pytest.fixture
+def ada(api: Api) -> Person:
+    return api.sign_up("ada")
+
+
+@pytest.fixture
+def bob(api: Api) -> Person:
+    return api.sign_up("bob")
+
+
+@pytest.fixture
+def eve(api: Api) -> Person:
+    """The outsider."""
+    return api.sign_up("eve")
+
+
+@pytest.fixture
+def chat(ada: Person, bob: Person) -> dict[str, Any]:
+    """The one between ada and bob."""
+    answer = ada.asks(bob)
+    assert answer.status == 201, answer
+    chat: dict[str, Any] = answer.json
+    return chat
+
+
+@pytest.fixture
+def start(
+    new_database: Callable[[Path], str], tmp_path: Path
+) -> Iterator[Callable[..., ChatServer]]:
+    """Starts a server process, on a database of its own where none is named."""
+    with ExitStack() as stack:
+
+        def start(program: Any = "flask", **settings: str) -> ChatServer:
+            settings.setdefault("DATABASE_URL", new_database(tmp_path))
+            settings.setdefault("INSTANCE_PATH", str(tmp_path))
+            return stack.enter_context(ChatServer(program, **settings))
+
+        yield start
