@@ -44,8 +44,9 @@ class Lease:
             connection = self._engine.connect()
             if self._sqlite:
                 # Not one fsync for each delivery: an event told twice after a power cut is allowed.
-                connection.exec_driver_sql("PRAGMA synchronous=NORMAL")
-                connection.rollback()
+                # Asked of the driver, for it cannot be said inside a transaction.
+                driver: Any = connection.connection.driver_connection
+                driver.execute("PRAGMA synchronous=NORMAL")
             else:
                 connection = connection.execution_options(isolation_level="AUTOCOMMIT")
                 taken = connection.execute(
