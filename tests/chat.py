@@ -4,12 +4,14 @@ import json as json_codec
 import os
 import signal
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from urllib.parse import urlencode
 
 from flask import Flask
@@ -18,10 +20,12 @@ from sqlalchemy import Connection, NullPool, create_engine, select
 
 from config import Settings
 from database import Base, prepare
+from models import Event
 
 ROOT = Path(__file__).resolve().parent.parent
 PASSWORD = "correct horse"
 CHEAP_HASH = "scrypt:128:8:1"
+T = TypeVar("T")
 JSON = {"Content-Type": "application/json"}
 
 
@@ -231,3 +235,23 @@ def stored(settings: Settings, *tables: str) -> dict[str, list[tuple[Any, ...]]]
             for table in Base.metadata.sorted_tables
             if not tables or table.name in tables
         }
+
+
+def events(settings: Settings) -> list[dict[str, Any]]:
+    """The events that wait for delivery, in the order of their recording."""
+    columns = [column.name for column in Event.__table__.columns]
+    rows = sorted(stored(settings, "events")["events"])
+    found = [dict(zip(columns, row, strict=True)) for row in rows]
+    return [event | {"data": json_codec.loads(event["data"])} for event in found]
+
+
+def at_once(count: int, act: Callable[[int], T]) -> list[T]:
+    """What came of so many acts, each in a thread of its own, that begin together."""
+    barrier = threading.Barrier(count)
+
+    def one(number: int) -> T:
+        barrier.wait(60)
+        return act(number)
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(one, range(count)))

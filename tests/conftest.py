@@ -8,12 +8,12 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from chat import CHEAP_HASH, Api, ChatServer, InProcess, Person
 from flask import Flask
 from flask.ctx import AppContext
 from servers import Postgres
+from sqlalchemy import delete
 
 from config import Settings
 
@@ -23,8 +23,8 @@ for each in fields(Settings):
     os.environ.pop(each.name.upper(), None)
 
 from app import create_app, limiter  # noqa: E402  (it reads the environment)
+from auth import init_app as forget_failures  # noqa: E402
 from database import Base, db, init_db  # noqa: E402
-from outbox import Dispatcher  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -59,45 +59,39 @@ def new_database(
     return copy
 
 
-@pytest.fixture(scope="session")
-def one_database(
-    backend: str, new_database: Callable[[Path], str], tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[Path], str]:
-    """As new_database, but on PostgreSQL the same one, emptied: that takes much less time."""
-    if backend == "sqlite":
-        return new_database
-    url = new_database(Path())
-    tables = ", ".join(Base.metadata.tables)
-
-    def emptied(_folder: Path) -> str:
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute("SET lock_timeout = '10s'")
-            connection.execute(f"TRUNCATE {tables} RESTART IDENTITY CASCADE".encode())
-        return url
-
-    return emptied
-
-
 @contextmanager
 def application(settings: Settings) -> Iterator[Flask]:
     app = create_app(settings)
     app.extensions["database_ready"] = True
-    with app.app_context():
-        limiter.reset()
-    with pytest.MonkeyPatch.context() as patch:
-        # Events stay where they were recorded; their delivery has tests of its own.
-        patch.setattr(Dispatcher, "start", lambda self: None)
-        yield app
+    # Events stay where they were recorded; their delivery has tests of its own.
+    vars(app.extensions["outbox"])["start"] = lambda: None
+    yield app
     with app.app_context():
         db.session.remove()
         db.engine.dispose()
 
 
+@pytest.fixture(scope="session")
+def only_app(
+    new_database: Callable[[Path], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Flask]:
+    """For all tests: an application and a database for each would take most of their time."""
+    folder = tmp_path_factory.mktemp("instance")
+    url = new_database(folder)
+    with application(
+        Settings(instance_path=str(folder), database_url=url, password_hash=CHEAP_HASH)
+    ) as app:
+        yield app
+
+
 @pytest.fixture
-def settings(one_database: Callable[[Path], str], tmp_path: Path) -> Settings:
-    return Settings(
-        instance_path=str(tmp_path), database_url=one_database(tmp_path), password_hash=CHEAP_HASH
-    )
+def settings(only_app: Flask) -> Settings:
+    """Of an application whose database is empty."""
+    with only_app.app_context(), db.engine.begin() as connection:
+        for table in reversed(Base.metadata.sorted_tables):
+            connection.execute(delete(table))
+    settings: Settings = only_app.extensions["settings"]
+    return settings
 
 
 @pytest.fixture
@@ -112,9 +106,11 @@ def make_api(settings: Settings) -> Iterator[Callable[..., InProcess]]:
 
 
 @pytest.fixture
-def app(settings: Settings) -> Iterator[Flask]:
-    with application(settings) as app:
-        yield app
+def app(only_app: Flask, settings: Settings) -> Flask:
+    forget_failures(only_app, settings)
+    with only_app.app_context():
+        limiter.reset()
+    return only_app
 
 
 @pytest.fixture

@@ -1,11 +1,9 @@
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jwt
 import pytest
-from chat import PASSWORD, Api, InProcess, refused, stored
+from chat import PASSWORD, Api, InProcess, at_once, refused, stored
 from werkzeug.security import check_password_hash
 
 import auth
@@ -159,22 +157,10 @@ def test_a_login_that_is_not_tried_costs_no_hash(
     assert api.login("ada", WRONG).status == 429
 
 
-def at_once(count: int, act: Callable[[int], int]) -> list[int]:
-    """The statuses of so many requests that begin together."""
-    barrier = threading.Barrier(count)
-
-    def one(number: int) -> int:
-        barrier.wait(60)
-        return act(number)
-
-    with ThreadPoolExecutor(count) as pool:
-        return sorted(pool.map(one, range(count)))
-
-
 def test_failures_are_limited_also_when_they_race(api: Api) -> None:
     api.register("ada")
 
-    statuses = at_once(30, lambda _: api.login("ada", WRONG).status)
+    statuses = sorted(at_once(30, lambda _: api.login("ada", WRONG).status))
 
     assert statuses == [401] * 10 + [429] * 20
 
