@@ -29,6 +29,7 @@ from werkzeug.exceptions import (
     ServiceUnavailable,
 )
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import BaseConverter, ValidationError
 
 import auth
 import config
@@ -38,9 +39,10 @@ import schemas
 from auth import login_required
 from config import settings
 from database import DatabaseError, db, engine_options, ensure_db, prepare, writing
-from models import PRESENCE_CHANNEL, Event, User, encode
+from models import PRESENCE_CHANNEL, Block, Event, Session, User, encode, inbox
 
 MAX_BODY = 64 * 1024
+MAX_ID = schemas.MAX_ID
 
 log = logging.getLogger(__name__)
 api = Blueprint("api", __name__, url_prefix="/api")
@@ -56,11 +58,11 @@ limiter = Limiter(get_remote_address)
 )
 def register() -> ResponseReturnValue:
     body = schemas.body(schemas.Registration)
-    password_hash = auth.hash_new_password(body.username, body.password)
+    password_hash = auth.hash_password(body.password, for_new_name=body.username)
     with writing():
         user = User.register(body.username, password_hash)
         db.session.commit()
-    return success("Registered. Now log in.", {"id": user.id, "username": user.username}), 201
+    return success("Registered. Now log in.", user.to_dict()), 201
 
 
 @api.post("/login")
@@ -70,15 +72,7 @@ def login() -> ResponseReturnValue:
     with writing():
         token = auth.open_session(user)
         db.session.commit()
-    return success(
-        "Logged in.",
-        {
-            "id": user.id,
-            "username": user.username,
-            "token": token,
-            "expires_in": settings().jwt_expires_seconds,
-        },
-    )
+    return logged_in(user, token)
 
 
 @api.get("/users")
@@ -126,12 +120,14 @@ def send_message(user: User) -> ResponseReturnValue:
     body = schemas.body(schemas.NewMessage)
     refuse_other_author(user, body.from_user)
     with writing():
-        channel = user.channel_to_post_in(body.spellings[0])
+        channel = user.channel_to_write(body.spellings[0])
         if not set(body.spellings) <= {channel.id, channel.name}:
             abort(400, "channel, channel_name and channel_id name different channels.")
         if body.to_user not in (None, channel.peer_id(user.id)):
             abort(400, "to_user is not the other one of this channel.")
-        message, new = channel.post(user, body.message, body.client_message_id, schemas.socket_id())
+        message, new = channel.post(
+            user.id, body.message, body.client_message_id, schemas.socket_id()
+        )
         db.session.commit()
     return message, 201 if new else 200
 
@@ -153,6 +149,160 @@ def get_message(user: User, channel: str) -> ResponseReturnValue:
     )
 
 
+# Conversations -------------------------------------------------------------------------------
+
+
+@api.get("/chats")
+@login_required
+def chats(user: User) -> ResponseReturnValue:
+    query = schemas.query(schemas.Page)
+    found, cursor = inbox.chats(user.id, query.limit or 50, query.cursor)
+    return json_answer(found, next=cursor and {"cursor": cursor})
+
+
+@api.put("/chats/<channel>/read")
+@login_required
+def mark_read(user: User, channel: str) -> ResponseReturnValue:
+    body = schemas.body(schemas.ReadMark, optional=True)
+    with writing():
+        found = user.channel_to_write(schemas.name_or_id(channel))
+        mark = found.mark_read(user.id, body.message_id, schemas.socket_id())
+        db.session.commit()
+    return mark
+
+
+@api.patch("/messages/<id:message_id>")
+@login_required
+def edit_message(user: User, message_id: int) -> ResponseReturnValue:
+    body = schemas.body(schemas.Edit)
+    with writing():
+        channel, row = user.own_message(message_id)
+        message = channel.edit(row, body.message, schemas.socket_id())
+        db.session.commit()
+    return message
+
+
+@api.delete("/messages/<id:message_id>")
+@login_required
+def delete_message(user: User, message_id: int) -> ResponseReturnValue:
+    with writing():
+        channel, row = user.own_message(message_id)
+        message = channel.erase(row, schemas.socket_id())
+        db.session.commit()
+    return message
+
+
+@api.get("/sync")
+@login_required
+def sync(user: User) -> ResponseReturnValue:
+    query = schemas.query(schemas.Sync)
+    return inbox.changes(user.id, query.since, query.limit or 50)
+
+
+@api.get("/search")
+@login_required
+def search(user: User) -> ResponseReturnValue:
+    query = schemas.query(schemas.Search)
+    channel = None if query.channel is None else user.channel(query.channel)
+    return json_answer(inbox.search(user.id, query.q, channel, query.before, query.limit or 50))
+
+
+@api.get("/blocks")
+@login_required
+def blocks(user: User) -> ResponseReturnValue:
+    return streamed(Block.all_by(user))
+
+
+@api.put("/blocks/<id:user_id>")
+@login_required
+def block(user: User, user_id: int) -> ResponseReturnValue:
+    if user_id == user.id:
+        abort(400, "You cannot block yourself.")
+    with writing():
+        Block.put(user, User.with_id(user_id))
+        db.session.commit()
+    return "", 204
+
+
+@api.delete("/blocks/<id:user_id>")
+@login_required
+def unblock(user: User, user_id: int) -> ResponseReturnValue:
+    with writing():
+        Block.lift(user, User.with_id(user_id))
+        db.session.commit()
+    return "", 204
+
+
+# Account -------------------------------------------------------------------------------------
+
+
+@api.get("/me")
+@login_required
+def me(user: User) -> ResponseReturnValue:
+    return user.to_dict()
+
+
+@api.post("/logout")
+@login_required
+def logout(user: User) -> ResponseReturnValue:
+    body = schemas.body(schemas.Logout, optional=True)
+    with writing():
+        if body.all:
+            Session.end_all(user.id)
+        else:
+            Session.end(user.jti)
+        db.session.commit()
+    return "", 204
+
+
+@api.post("/refresh")
+@login_required
+def refresh(user: User) -> ResponseReturnValue:
+    with writing():
+        Session.end(user.jti)
+        token = auth.open_session(User.with_id(user.id))
+        db.session.commit()
+    return logged_in(user, token)
+
+
+@api.put("/me/password")
+@login_required
+def change_password(user: User) -> ResponseReturnValue:
+    body = schemas.body(schemas.PasswordChange)
+    confirmed = auth.confirm(user, body.current_password)
+    password_hash = auth.hash_password(body.new_password)
+    with writing():
+        confirmed.change_password(password_hash)
+        token = auth.open_session(confirmed)
+        db.session.commit()
+    return logged_in(user, token)
+
+
+@api.delete("/me")
+@login_required
+def delete_account(user: User) -> ResponseReturnValue:
+    body = schemas.body(schemas.Farewell)
+    auth.confirm(user, body.password)
+    more = body.erase
+    while more:  # in small transactions, so that others get to write between
+        with writing():
+            more = user.erase_messages(100) > 0
+            db.session.commit()
+    with writing():
+        if body.erase:
+            user.erase_messages(MAX_ID)  # sent since
+        user.delete()
+        db.session.commit()
+    return "", 204
+
+
+@api.get("/me/export")
+@login_required
+def export(user: User) -> ResponseReturnValue:
+    lines = ("".join(f"{encode(each)}\n" for each in page) for page in inbox.export(user))
+    return Response(lines, mimetype="application/x-ndjson")
+
+
 # Beside them ---------------------------------------------------------------------------------
 
 
@@ -170,6 +320,17 @@ def healthy() -> ResponseReturnValue:
     return {"status": "ok", "events": Event.lag()}
 
 
+class IdConverter(BaseConverter):
+    """An id in a path: ASCII digits, where `int` would take those of every script."""
+
+    regex = "[0-9]{1,19}"
+
+    def to_python(self, value: str) -> int:
+        if int(value) > MAX_ID:
+            raise ValidationError
+        return int(value)
+
+
 # What the routes share -----------------------------------------------------------------------
 
 
@@ -178,11 +339,17 @@ def refuse_other_author(user: User, from_user: int | None) -> None:
         raise Forbidden("from_user is not you.")
 
 
+def logged_in(user: User, token: str) -> dict[str, Any]:
+    life = settings().jwt_expires_seconds
+    data = {**user.to_dict(), "token": token, "expires_in": life}
+    return success("Logged in.", data)
+
+
 def success(message: str, data: dict[str, Any]) -> dict[str, Any]:
     return {"status": "success", "message": message, "data": data}
 
 
-def json_answer(items: list[Any], **links: dict[str, Any] | int | None) -> Response:
+def json_answer(items: list[Any], **links: dict[str, Any] | str | int | None) -> Response:
     """A list with a Link header (RFC 8288): each relation by the parameters that differ."""
     response = current_app.make_response(items)
     kept = {name: value for name, value in request.args.items() if name in ("q", "limit")}
@@ -325,6 +492,7 @@ def create_app(given: config.Settings | None = None) -> Flask:
         expose_headers=["Link", "Retry-After", "X-Request-ID"],
         max_age=86_400,
     )
+    app.url_map.converters["id"] = IdConverter
     app.register_blueprint(api)
     app.register_blueprint(health)
     app.cli.add_command(outbox.cli)

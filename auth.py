@@ -19,7 +19,7 @@ from limits import RateLimitItem, parse
 from limits.errors import StorageError
 from limits.storage import MemoryStorage, storage_from_string
 from limits.strategies import MovingWindowRateLimiter
-from werkzeug.exceptions import TooManyRequests, Unauthorized
+from werkzeug.exceptions import Forbidden, TooManyRequests, Unauthorized
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from config import Settings, settings
@@ -81,12 +81,13 @@ def init_app(app: Any, given: Settings) -> None:
 # Passwords -----------------------------------------------------------------------------------
 
 
-def hash_new_password(username: str, password: str) -> str:
-    """The salted hash to register a name with. Raises Taken if the name went while waiting."""
+def hash_password(password: str, for_new_name: str | None = None) -> str:
+    """The salted hash to store. Raises Taken if the new name was taken while this waited."""
     with _turn_to_hash:
-        with reading():
-            if User.named(username):
-                raise Taken("This username is in use. Choose another one.")
+        if for_new_name is not None:
+            with reading():
+                if User.named(for_new_name):
+                    raise Taken("This username is in use. Choose another one.")
         return generate_password_hash(password, settings().password_hash)
 
 
@@ -96,6 +97,21 @@ def authenticate(username: str, password: str) -> User:
     Raises Unauthorized, alike and after the same work whether the name or the password is
     wrong, and TooManyRequests.
     """
+    user = _with_password(username, password)
+    if user is None:
+        raise Unauthorized("Wrong username or password.")
+    return user
+
+
+def confirm(caller: User, password: str) -> User:
+    """The caller, their password checked anew. Raises Forbidden and TooManyRequests."""
+    user = _with_password(caller.username, password)
+    if user is None or user.id != caller.id:
+        raise Forbidden("The password is wrong.")
+    return user
+
+
+def _with_password(username: str, password: str) -> User | None:
     failed: FailedLogins = current_app.extensions["failed_logins"]
     failed.refuse_more(username)
     with _turn_to_hash:
@@ -106,7 +122,7 @@ def authenticate(username: str, password: str) -> User:
         if check_password_hash(stored, password) and user:
             return user
         failed.add(username)
-    raise Unauthorized("Wrong username or password.")
+        return None
 
 
 def _hash_of_nobody() -> str:

@@ -176,19 +176,24 @@ def insert_once(model: type[Base], key: tuple[str, ...], **values: Any) -> tuple
 
 
 def pages(
-    statement: AnySelect, values: dict[str, Any], shape: Callable[[AnyRow], T], size: int = 500
+    statement: AnySelect,
+    values: dict[str, Any],
+    shape: Callable[[AnyRow], T],
+    *,
+    size: int = 500,
+    engine: Engine | None = None,
 ) -> Iterator[list[T]]:
     """The shaped rows of a statement that asks for `size` rows with ids `after` one, in order.
 
     Each page has a connection of its own, given back before it is handed out, so that a client
     who reads slowly holds no transaction, and memory does not grow with the number of rows.
     """
-    engine = db.engine  # the application context is gone when the pages are asked for
+    source = engine or db.engine  # the context is gone when the pages are asked for
 
     def read() -> Iterator[list[T]]:
         after = 0
         while True:
-            with engine.connect() as connection:
+            with source.connect() as connection:
                 rows = connection.execute(statement, {**values, "after": after, "size": size}).all()
             if rows:
                 yield [shape(row) for row in rows]
@@ -226,6 +231,8 @@ def init_db(settings: config.Settings | None = None) -> None:
             settings_for_alembic.set_main_option("script_location", str(MIGRATIONS))
             settings_for_alembic.attributes["connection"] = connection
             command.upgrade(settings_for_alembic, "head")
+            if engine.dialect.name == "postgresql":
+                _forget_foreign_numbers(connection)
             connection.commit()
     finally:
         engine.dispose()
@@ -256,6 +263,16 @@ def _refuse_newer(connection: Connection) -> None:
         raise DatabaseError(
             f"The database (revision {revision}) was made by a newer version of this program. "
             "Run that version, or restore an older backup."
+        )
+
+
+def _forget_foreign_numbers(connection: Connection) -> None:
+    """Transaction numbers of the server that a restored backup comes from mean nothing here;
+    those still to come on this one would stay behind them."""
+    unborn = "CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS TEXT) AS BIGINT)"
+    for table in ("messages", "events"):
+        connection.execute(
+            text(f"UPDATE {table} SET transaction_id = 0 WHERE transaction_id >= {unborn}")  # noqa: S608
         )
 
 

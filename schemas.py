@@ -81,6 +81,8 @@ def _pusher_channel(value: str) -> str:
 Text = Annotated[str, AfterValidator(_plain_text)]
 Id = Annotated[int, BeforeValidator(_number), Field(json_schema_extra={"minimum": 0})]
 NameOrId = Annotated[str | int, BeforeValidator(_name_or_id)]
+Password = Annotated[Text, Field(min_length=8, max_length=128)]
+MessageText = Annotated[Text, Field(min_length=1, max_length=5_000), AfterValidator(_not_blank)]
 Limit = Annotated[int, BeforeValidator(_number), Field(ge=1, le=200)]
 
 
@@ -100,7 +102,7 @@ class Parameters(BaseModel):
 
 class Registration(Parameters):
     username: Annotated[Text, Field(min_length=1, max_length=50), AfterValidator(_username)]
-    password: Annotated[Text, Field(min_length=8, max_length=128)]
+    password: Password
 
 
 class Login(Parameters):
@@ -116,7 +118,7 @@ class ChatRequest(Parameters):
 class NewMessage(Parameters):
     from_user: Id | None = None
     to_user: Id | None = None
-    message: Annotated[Text, Field(min_length=1, max_length=5_000), AfterValidator(_not_blank)]
+    message: MessageText
     channel: NameOrId | None = None
     channel_name: NameOrId | None = None
     channel_id: NameOrId | None = None
@@ -159,16 +161,57 @@ class History(Parameters):
         return self
 
 
+class Page(Parameters):
+    limit: Limit | None = None
+    cursor: Text | None = None
+
+
+class ReadMark(Parameters):
+    message_id: Id | None = None
+
+
+class Edit(Parameters):
+    message: MessageText
+
+
+class Sync(Parameters):
+    since: Text | None = None
+    limit: Limit | None = None
+
+
+class Search(Parameters):
+    q: Annotated[Text, Field(max_length=200)]
+    channel: NameOrId | None = None
+    before: Id | None = None
+    limit: Limit | None = None
+
+
+class Logout(Parameters):
+    all: bool = False
+
+
+class PasswordChange(Parameters):
+    current_password: Text
+    new_password: Password
+
+
+class Farewell(Parameters):
+    password: Text
+    erase: bool = False
+
+
 # Parsing -------------------------------------------------------------------------------------
 
 
-def body(model: type[Parsed], *, form: bool = False) -> Parsed:
-    """The request's body as `model`: a JSON object, or, where `form` allows it, a form.
+def body(model: type[Parsed], *, form: bool = False, optional: bool = False) -> Parsed:
+    """The request's body as `model`: a JSON object; where allowed, a form or nothing at all.
 
     Raises BadRequest, UnsupportedMediaType or RequestEntityTooLarge.
     """
     if form and request.mimetype in ("application/x-www-form-urlencoded", "multipart/form-data"):
         return parse(model, _received(lambda: request.form.to_dict()))
+    if optional and not _received(request.get_data):
+        return parse(model, {})
     if not request.is_json:
         accepted = "JSON or a form" if form else "JSON"
         raise UnsupportedMediaType(f"Send {accepted}: Content-Type: application/json.")

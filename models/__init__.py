@@ -1,0 +1,27 @@
+"""Users, channels, messages and the events that tell of them, with their verbs. All SQL is here.
+
+Verbs leave the commit to their caller. Statements ask for columns rather than entities and
+stand ready-made at the end of each module: to build them, and the unit of work, would cost more
+than the database does.
+"""
+
+from models import inbox
+from models.channels import Blocked, Channel, notification_channel
+from models.events import Event, encode
+from models.messages import Message
+from models.users import PRESENCE_CHANNEL, Block, Session, Taken, User
+
+__all__ = [
+    "PRESENCE_CHANNEL",
+    "Block",
+    "Blocked",
+    "Channel",
+    "Event",
+    "Message",
+    "Session",
+    "Taken",
+    "User",
+    "encode",
+    "inbox",
+    "notification_channel",
+]

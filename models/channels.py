@@ -1,0 +1,308 @@
+"""Channels: the chat of two people, and what is done in it."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any, ClassVar, Self
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    UniqueConstraint,
+    bindparam,
+    exists,
+    func,
+    select,
+    union_all,
+    update,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+from werkzeug.exceptions import Conflict, Forbidden, NotFound
+
+from database import AnyRow, Base, insert_once, pages, utcnow
+from models.columns import MAX_ID, BigId, execute, iso, next_change
+from models.events import Event, encode, fitted
+from models.messages import SHOWN, Message, Word
+
+
+class Blocked(Forbidden):
+    word = "blocked"
+
+
+def notification_channel(user_id: int) -> str:
+    return f"private-notification_user_{user_id}"
+
+
+class Channel(Base):
+    """The chat of two people. Made from a row, it carries values and verbs; nothing is written
+    by changing it."""
+
+    __tablename__ = "channels"
+    __table_args__ = (
+        UniqueConstraint("low_id", "high_id"),
+        CheckConstraint("low_id < high_id", name="two_people_in_order"),
+        Index(None, "low_id", "active_at", "id"),
+        Index(None, "high_id", "active_at", "id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    low_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("users.id"))
+    high_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("users.id"))
+    created_at: Mapped[datetime]
+    # Up to and including which message each of the two has read; 0: none yet.
+    low_read_id: Mapped[int] = mapped_column(BigInteger, default=0)
+    high_read_id: Mapped[int] = mapped_column(BigInteger, default=0)
+    last_message_id: Mapped[int] = mapped_column(BigInteger, default=0)
+    active_at: Mapped[datetime]
+
+    # As found beside the row.
+    first_id: ClassVar[Any] = None
+    blocked: ClassVar[Any] = False  # whether one of the two has blocked the other
+    gone: ClassVar[Any] = False  # whether one of the two accounts was deleted
+
+    @classmethod
+    def found(cls, row: AnyRow | None) -> Self:
+        """Raises NotFound where there is none."""
+        if row is None:
+            raise NotFound("No such channel.")
+        values = row._asdict()
+        beside = {name: values.pop(name, None) for name in ("first_id", "blocked", "gone")}
+        channel = cls(**values)
+        vars(channel).update(beside)
+        return channel
+
+    @property
+    def name(self) -> str:
+        return f"private-chat_{self.low_id}_{self.high_id}"
+
+    def peer_id(self, user_id: int) -> int:
+        return self.high_id if user_id == self.low_id else self.low_id
+
+    def to_dict(self, from_user: int) -> dict[str, Any]:
+        """As request_chat answers it and new_chat carries it."""
+        to_user = self.peer_id(from_user)
+        return {
+            "from_user": from_user,
+            "to_user": to_user,
+            "channel_id": self.id,
+            "channel_name": self.name,
+            "from_user_notification_channel": notification_channel(from_user),
+            "to_user_notification_channel": notification_channel(to_user),
+        }
+
+    def summary(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "name": self.name,
+            "users": [self.low_id, self.high_id],
+            "created_at": iso(self.created_at),
+        }
+
+    def request(self, from_user: int, socket_id: str | None) -> dict[str, Any]:
+        """Tell the other one of the pair that this chat is wanted."""
+        chat = self.to_dict(from_user)
+        Event.record([(chat["to_user_notification_channel"], "new_chat", encode(chat))], socket_id)
+        return chat
+
+    # Writing ---------------------------------------------------------------------------------
+
+    def post(
+        self, sender_id: int, text: str, client_message_id: str | None, socket_id: str | None
+    ) -> tuple[dict[str, Any], bool]:
+        """Store a message and its events, once for each client_message_id; whether it is new.
+
+        Raises Conflict if that id was used for another message, Blocked, and NotFound if the
+        other account was deleted.
+        """
+        row, new = insert_once(
+            Message,
+            ("sender_id", "client_message_id"),
+            channel_id=self.id,
+            sender_id=sender_id,
+            text=text,
+            client_message_id=client_message_id,
+            created_at=utcnow(),
+        )
+        if not new:
+            changed = row.edited_at or row.deleted_at
+            if row.channel_id != self.id or not (changed or row.text == text):
+                raise Conflict("This client_message_id was used for a different message.")
+            return self.message(row), False
+        # Only now: a retry of what was stored before is still answered.
+        self._refuse_if_blocked()
+        if self.gone:
+            raise NotFound("No such user: the other account was deleted.")
+        execute(
+            _LOW_POSTED if sender_id == self.low_id else _HIGH_POSTED,
+            {"channel": self.id, "message": row.id, "now": row.created_at},
+        )
+        Word.replace(self.id, row.id, "", text)
+        posted = self.message(row)
+        chat = self.to_dict(sender_id)
+        Event.record(
+            [
+                (self.name, "new_message", fitted(posted)),
+                (
+                    chat["to_user_notification_channel"],
+                    "new_chat",
+                    fitted(posted, lambda cut: {**chat, "message": cut}),
+                ),
+            ],
+            socket_id,
+            row.id,
+        )
+        return posted, True
+
+    def edit(self, row: AnyRow, text: str, socket_id: str | None) -> dict[str, Any]:
+        """Give a message another text. Raises Conflict if it was deleted, and Blocked."""
+        self._refuse_if_blocked()
+        if row.deleted_at:
+            raise Conflict("A deleted message cannot be edited.")
+        if row.text == text:
+            return self.message(row)
+        return self._change(row, "message_updated", socket_id, text=text, edited_at=utcnow())
+
+    def erase(self, row: AnyRow, socket_id: str | None) -> dict[str, Any]:
+        """Delete a message: its text is gone from the row, the index and waiting events."""
+        if row.deleted_at:
+            return self.message(row)
+        Event.erase(row.id)
+        return self._change(row, "message_deleted", socket_id, text="", deleted_at=utcnow())
+
+    def _change(
+        self, row: AnyRow, event: str, socket_id: str | None, **values: Any
+    ) -> dict[str, Any]:
+        changed = execute(
+            update(Message)
+            .where(Message.id == row.id)
+            .values(transaction_id=next_change(), **values)
+            .returning(*SHOWN)
+        ).one()
+        Word.replace(self.id, row.id, row.text, changed.text)
+        message = self.message(changed)
+        self._tell_both(event, fitted(message), socket_id, row.id)
+        return message
+
+    def mark_read(
+        self, user_id: int, message_id: int | None, socket_id: str | None
+    ) -> dict[str, Any]:
+        """Move the reader's mark up to and including a message (the latest if None), never back.
+
+        Raises NotFound for a message of another channel.
+        """
+        if message_id is None:
+            message_id = self.last_message_id
+        elif not execute(_IS_IN_CHANNEL, {"channel": self.id, "message": message_id}).scalar():
+            raise NotFound("No such message in this channel.")
+        values = {"channel": self.id, "message": message_id}
+        moved = execute(_LOW_READ if user_id == self.low_id else _HIGH_READ, values).rowcount
+        read_id = max(message_id, self.read_id(user_id))
+        mark = {
+            "channel_id": self.id,
+            "channel": self.name,
+            "user_id": user_id,
+            "last_read_message_id": read_id or None,
+        }
+        if moved:
+            self._tell_both("message_read", encode(mark), socket_id)
+        values = {"channel": self.id, "peer": self.peer_id(user_id), "read": read_id}
+        return {**mark, "unread": execute(_UNREAD, values).scalar()}
+
+    def read_id(self, user_id: int) -> int:
+        return self.low_read_id if user_id == self.low_id else self.high_read_id
+
+    def _refuse_if_blocked(self) -> None:
+        if self.blocked:
+            raise Blocked("One of you has blocked the other.")
+
+    def _tell_both(
+        self, event: str, data: str, socket_id: str | None, message_id: int | None = None
+    ) -> None:
+        channels = (
+            self.name,
+            notification_channel(self.low_id),
+            notification_channel(self.high_id),
+        )
+        Event.record([(channel, event, data) for channel in channels], socket_id, message_id)
+
+    # Reading ---------------------------------------------------------------------------------
+
+    def message(self, row: AnyRow) -> dict[str, Any]:
+        return Message.to_dict(row, self.low_id, self.high_id)
+
+    def history(self, read: Callable[..., Any] = pages) -> Iterator[list[dict[str, Any]]]:
+        """All messages as they stand now, in pages that hold no connection between them."""
+        values = {"channel": self.id, "last": self.last_message_id}
+        found: Iterator[list[dict[str, Any]]] = read(_HISTORY, values, self.message)
+        return found
+
+    def messages(
+        self, limit: int, before: int | None, after: int | None, around: int | None
+    ) -> tuple[list[dict[str, Any]], int | None, int | None]:
+        """A page, oldest first, and where the pages beside it begin, where there are any: an
+        id to ask for messages `before`, and one for those `after`."""
+        values = {"channel": self.id, "limit": limit}
+        if after is not None:
+            lowest, highest = after + 1, after
+            found = execute(_AFTER, {**values, "id": after}).all()
+        elif around is not None:
+            lowest, highest = around, around - 1
+            half = {"half": limit // 2, "rest": limit - limit // 2}
+            found = execute(_AROUND, {"channel": self.id, "id": around, **half}).all()
+        else:
+            lowest = MAX_ID if before is None else before
+            highest = lowest - 1
+            found = execute(_BEFORE, {**values, "id": lowest}).all()[::-1]
+        if found:
+            lowest, highest = found[0].id, found[-1].id
+        older = lowest if self.first_id and self.first_id < lowest else None
+        newer = highest if self.last_message_id > highest else None
+        return [self.message(row) for row in found], older, newer
+
+
+# Statements ----------------------------------------------------------------------------------
+
+_THIS = Channel.id == bindparam("channel")
+_IN_CHANNEL = Message.channel_id == bindparam("channel")
+_MESSAGE = select(*SHOWN).where(_IN_CHANNEL)
+
+_POSTED: dict[str, Any] = {"last_message_id": bindparam("message"), "active_at": bindparam("now")}
+_LOW_POSTED = update(Channel).where(_THIS).values(low_read_id=bindparam("message"), **_POSTED)
+_HIGH_POSTED = update(Channel).where(_THIS).values(high_read_id=bindparam("message"), **_POSTED)
+_LOW_READ = (
+    update(Channel)
+    .where(_THIS, Channel.low_read_id < bindparam("message"))
+    .values(low_read_id=bindparam("message"))
+)
+_HIGH_READ = (
+    update(Channel)
+    .where(_THIS, Channel.high_read_id < bindparam("message"))
+    .values(high_read_id=bindparam("message"))
+)
+_IS_IN_CHANNEL = select(exists().where(_IN_CHANNEL, Message.id == bindparam("message")))
+_UNREAD = select(func.count(Message.id)).where(
+    _IN_CHANNEL,
+    Message.sender_id == bindparam("peer"),
+    Message.id > bindparam("read"),
+    Message.deleted_at.is_(None),
+)
+
+_BEFORE = (
+    _MESSAGE.where(Message.id < bindparam("id"))
+    .order_by(Message.id.desc())
+    .limit(bindparam("limit"))
+)
+_AFTER = _MESSAGE.where(Message.id > bindparam("id")).order_by(Message.id).limit(bindparam("limit"))
+_half = _MESSAGE.where(Message.id < bindparam("id")).order_by(Message.id.desc())
+_rest = _MESSAGE.where(Message.id >= bindparam("id")).order_by(Message.id)
+_AROUND = union_all(
+    select(_half.limit(bindparam("half")).subquery()),
+    select(_rest.limit(bindparam("rest")).subquery()),
+).order_by("id")
+_HISTORY = (
+    _MESSAGE.where(Message.id > bindparam("after"), Message.id <= bindparam("last"))
+    .order_by(Message.id)
+    .limit(bindparam("size"))
+)

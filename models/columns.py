@@ -1,0 +1,85 @@
+"""Column types and SQL expressions that SQLite and PostgreSQL spell differently."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, Integer, String, and_
+from sqlalchemy.ext.compiler import compiles
+
+from database import db
+
+MAX_ID = 2**63 - 1
+
+BigId = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER counts up by itself there
+Key = String().with_variant(String(collation="C"), "postgresql")  # compared by code point
+
+
+def execute(statement: Any, values: Any = None) -> Any:
+    """Run a statement on columns in this request's transaction."""
+    return db.session.connection().execute(statement, values)
+
+
+def iso(moment: datetime | None) -> str | None:
+    """ISO 8601 with microseconds and Z, as every time in an answer."""
+    return f"{moment.isoformat(timespec='microseconds')}Z" if moment else None
+
+
+def starts_with(column: Any, prefix: str) -> ColumnElement[bool]:
+    """A range rather than LIKE: both databases find it in the index."""
+    head, last = prefix[:-1], ord(prefix[-1])
+    if last == 0x10FFFF:
+        return and_(column >= prefix)
+    after = 0xE000 if last == 0xD7FF else last + 1  # surrogates are no characters
+    return and_(column >= prefix, column < head + chr(after))
+
+
+class current_transaction(ColumnElement[int]):
+    """This transaction's number on PostgreSQL; 0 on SQLite, whose writers come one by one."""
+
+    inherit_cache = True
+    type = BigInteger()
+
+
+class next_change(ColumnElement[int]):
+    """What orders the changes of messages: this transaction's number on PostgreSQL, on SQLite
+    one more than any message has."""
+
+    inherit_cache = True
+    type = BigInteger()
+
+
+class horizon(ColumnElement[int]):
+    """The number of the oldest transaction that still runs (on SQLite none is in the way).
+
+    On PostgreSQL a higher number may become visible before a lower one; but what is below the
+    horizon is complete, and a reader may go on from the last number it has seen there.
+    """
+
+    inherit_cache = True
+    type = BigInteger()
+
+
+@compiles(current_transaction)
+def _zero(_element: object, _compiler: object, **_: Any) -> str:
+    return "0"
+
+
+@compiles(next_change)
+def _one_more(_element: object, _compiler: object, **_: Any) -> str:
+    return "(SELECT coalesce(max(transaction_id), 0) + 1 FROM messages)"
+
+
+@compiles(current_transaction, "postgresql")
+@compiles(next_change, "postgresql")
+def _number(_element: object, _compiler: object, **_: Any) -> str:
+    return "CAST(CAST(pg_current_xact_id() AS TEXT) AS BIGINT)"
+
+
+@compiles(horizon)
+def _none(_element: object, _compiler: object, **_: Any) -> str:
+    return str(MAX_ID)
+
+
+@compiles(horizon, "postgresql")
+def _oldest(_element: object, _compiler: object, **_: Any) -> str:
+    return "CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT)"

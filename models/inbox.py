@@ -1,0 +1,238 @@
+"""What a user sees over all of their chats: the inbox, what has changed, what matches a search,
+and everything at once. Each asks only for channels that the user takes part in."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    bindparam,
+    case,
+    func,
+    intersect,
+    or_,
+    select,
+    true,
+    tuple_,
+    union_all,
+)
+from sqlalchemy.orm import aliased
+from werkzeug.exceptions import BadRequest
+
+from database import AnyRow, db, pages
+from models.channels import Channel
+from models.columns import MAX_ID, execute, horizon, iso, starts_with
+from models.messages import SHOWN, Cursor, Message, Word
+from models.users import User
+from words import sought
+
+EPOCH = datetime(1970, 1, 1)
+MICROSECOND = timedelta(microseconds=1)
+
+_USER: Any = bindparam("user")
+
+
+# The inbox -----------------------------------------------------------------------------------
+
+
+def chats(user_id: int, limit: int, cursor: str | None) -> tuple[list[dict[str, Any]], str | None]:
+    """The chats with the latest activity before the cursor, and the cursor of what follows.
+
+    One statement, whatever their number; it reads the last message and the unread ones of each
+    chat, not those that were read.
+    """
+    micros, channel_id = Cursor.decode(cursor) if cursor else (MAX_ID, MAX_ID)
+    # Beyond what a datetime can hold there is nothing that could be newer.
+    before = EPOCH + MICROSECOND * min(micros, 253_000_000_000_000_000)
+    values = {"user": user_id, "before": before, "channel": channel_id, "limit": limit + 1}
+    rows = execute(_CHATS, values).all()
+    shown = rows[:limit]
+    if len(rows) == len(shown):
+        return [_chat(row) for row in shown], None
+    last = shown[-1]
+    return [_chat(row) for row in shown], Cursor.encode(
+        (last.active_at - EPOCH) // MICROSECOND, last.channel
+    )
+
+
+def _chat(row: AnyRow) -> dict[str, Any]:
+    return {
+        "channel_id": row.channel,
+        "channel_name": f"private-chat_{row.low_id}_{row.high_id}",
+        "user": {"id": row.peer_id, "username": row.peer_name or None},
+        "last_message": Message.to_dict(row, row.low_id, row.high_id) if row.id else None,
+        "unread": row.unread,
+        "last_read_message_id": row.read_id or None,
+        "peer_last_read_message_id": row.peer_read_id or None,
+    }
+
+
+def _page_of(mine: Any) -> Any:
+    """One end of the pairs: an index finds these in order, where OR would not."""
+    return (
+        select(Channel)
+        .where(
+            mine == _USER,
+            tuple_(Channel.active_at, Channel.id)
+            < tuple_(bindparam("before", type_=Channel.active_at.type), bindparam("channel")),
+        )
+        .order_by(Channel.active_at.desc(), Channel.id.desc())
+        .limit(bindparam("limit"))
+        .subquery()
+    )
+
+
+_both = union_all(select(_page_of(Channel.low_id)), select(_page_of(Channel.high_id))).subquery()
+_page = aliased(Channel, _both)
+_is_low = _page.low_id == _USER
+_read_id = case((_is_low, _page.low_read_id), else_=_page.high_read_id)
+_theirs = aliased(Message)
+_unread = (
+    select(func.count(_theirs.id))
+    .where(
+        _theirs.channel_id == _page.id,
+        _theirs.id > _read_id,
+        _theirs.sender_id != _USER,
+        _theirs.deleted_at.is_(None),
+    )
+    .scalar_subquery()
+)
+_CHATS = (
+    select(
+        _page.id.label("channel"),
+        _page.low_id,
+        _page.high_id,
+        _page.active_at,
+        User.id.label("peer_id"),
+        User.username.label("peer_name"),
+        _read_id.label("read_id"),
+        case((_is_low, _page.high_read_id), else_=_page.low_read_id).label("peer_read_id"),
+        _unread.label("unread"),
+        *SHOWN,
+    )
+    .join(User, User.id == case((_is_low, _page.high_id), else_=_page.low_id))
+    .outerjoin(Message, Message.id == _page.last_message_id)
+    .order_by(_page.active_at.desc(), _page.id.desc())
+    .limit(bindparam("limit"))
+)
+
+
+# What has changed ----------------------------------------------------------------------------
+
+
+def changes(user_id: int, since: str | None, limit: int) -> dict[str, Any]:
+    """Messages sent, edited or deleted since the cursor, in the order of their commits, each
+    once and in its latest state; without a cursor, none and the cursor of now."""
+    if since is None:
+        now = Cursor.encode(execute(_NOW).scalar(), MAX_ID)
+        return {"messages": [], "cursor": now, "more": False}
+    number, message_id = Cursor.decode(since)
+    values = {"user": user_id, "number": number, "id": message_id, "limit": limit + 1}
+    rows = execute(_CHANGES[db.engine.dialect.name], values).all()
+    if not rows and number > execute(_NOW).scalar():
+        raise BadRequest("since is of a database that is no more. Load the chats anew.")
+    shown = rows[:limit]
+    if shown:
+        since = Cursor.encode(shown[-1].transaction_id, shown[-1].id)
+    return {
+        "messages": [Message.to_dict(row, row.low_id, row.high_id) for row in shown],
+        "cursor": since,
+        "more": len(rows) > limit,
+    }
+
+
+_mine = or_(Channel.low_id == _USER, Channel.high_id == _USER)
+_one = aliased(Message)
+# The index leads to the oldest changes of each chat, so that a long absence costs no more than a
+# page of each; among those the page is chosen.
+_first_of_each = (
+    select(_one.id)
+    .where(
+        _one.channel_id == Channel.id,
+        tuple_(_one.transaction_id, _one.id) > tuple_(bindparam("number"), bindparam("id")),
+        _one.transaction_id < horizon(),
+    )
+    .order_by(_one.transaction_id, _one.id)
+    .limit(bindparam("limit"))
+    .correlate(Channel)
+)
+_each = _first_of_each.lateral()
+_changed = select(*SHOWN, Message.transaction_id, Channel.low_id, Channel.high_id)
+_in_order = (Message.transaction_id, Message.id)
+_CHANGES = {
+    # PostgreSQL would try the subquery for every message there is; SQLite has no LATERAL.
+    "postgresql": _changed.select_from(Channel)
+    .join(_each, true())
+    .join(Message, Message.id == _each.c.id)
+    .where(_mine)
+    .order_by(*_in_order)
+    .limit(bindparam("limit")),
+    "sqlite": _changed.select_from(Channel)
+    .join(Message, Message.id.in_(_first_of_each))
+    .where(_mine)
+    .order_by(*_in_order)
+    .limit(bindparam("limit")),
+}
+_latest = func.coalesce(select(func.max(Message.transaction_id)).scalar_subquery(), 0)
+# All that came before is seen already, or never will be.
+_NOW = select(case((_latest < horizon(), _latest), else_=horizon() - 1))
+
+
+# Search --------------------------------------------------------------------------------------
+
+
+def search(
+    user_id: int, query: str, channel: Channel | None, before: int | None, limit: int
+) -> list[dict[str, Any]]:
+    """Messages with every word of the query, newest first."""
+    if channel:
+        where: ColumnElement[bool] = Word.channel_id == channel.id
+    else:
+        where = Word.channel_id.in_(select(Channel.id).where(_mine))
+    each_word = [
+        select(Word.message_id.label("id"))
+        .where(where, starts_with(Word.word, prefix), Word.message_id < (before or MAX_ID))
+        .distinct()
+        for prefix in sorted(sought(query))
+    ]
+    if not each_word:
+        return []
+    matching = (intersect(*each_word) if len(each_word) > 1 else each_word[0]).subquery()
+    ids = select(matching.c.id).order_by(matching.c.id.desc()).limit(limit)
+    found = (
+        select(*SHOWN, Channel.low_id, Channel.high_id)
+        .join(Channel, Channel.id == Message.channel_id)
+        .where(Message.id.in_(execute(ids, {"user": user_id}).scalars().all()))
+        .order_by(Message.id.desc())
+    )
+    return [Message.to_dict(row, row.low_id, row.high_id) for row in execute(found)]
+
+
+# Everything ----------------------------------------------------------------------------------
+
+
+def export(user: User) -> Iterator[list[dict[str, Any]]]:
+    """The user, and every channel and message of theirs, in pages."""
+    read = partial(pages, engine=db.engine)
+    row = execute(select(User.created_at).where(User.id == user.id)).one()
+    me = {"type": "user", **user.to_dict(), "created_at": iso(row.created_at)}
+
+    def everything() -> Iterator[list[dict[str, Any]]]:
+        yield [me]
+        for channels in read(_MY_CHANNELS, {"user": user.id}, Channel.found):
+            for channel in channels:
+                yield [{"type": "channel", **channel.summary()}]
+                for messages in channel.history(read):
+                    yield [{"type": "message", **message} for message in messages]
+
+    return everything()
+
+
+_MY_CHANNELS = (
+    select(Channel.id, Channel.low_id, Channel.high_id, Channel.created_at, Channel.last_message_id)
+    .where(_mine, Channel.id > bindparam("after"))
+    .order_by(Channel.id)
+    .limit(bindparam("size"))
+)

@@ -1,0 +1,128 @@
+"""Messages: what was said, its words for the search, and the order of its changes."""
+
+import base64
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ForeignKey,
+    Index,
+    String,
+    UniqueConstraint,
+    delete,
+    insert,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+from werkzeug.exceptions import BadRequest
+
+from database import Base
+from models.columns import MAX_ID, BigId, Key, execute, iso, next_change
+from words import words
+
+
+class Message(Base):
+    """Rows are never removed: a deleted message keeps its place, without its text.
+
+    `transaction_id` grows with each change of the message, over all of them.
+    """
+
+    __tablename__ = "messages"
+    __table_args__ = (
+        UniqueConstraint("sender_id", "client_message_id"),
+        Index(None, "channel_id", "id"),
+        Index(None, "channel_id", "transaction_id", "id"),
+        Index(None, "sender_id", "id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    channel_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("channels.id"))
+    sender_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("users.id"))
+    text: Mapped[str]
+    client_message_id: Mapped[str | None] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+    edited_at: Mapped[datetime | None]
+    deleted_at: Mapped[datetime | None]
+    transaction_id: Mapped[int] = mapped_column(BigInteger, default=next_change(), index=True)
+
+    @staticmethod
+    def to_dict(row: Any, low_id: int, high_id: int) -> dict[str, Any]:
+        """The message object: the answer, the history element and the event alike."""
+        return {
+            "id": row.id,
+            "channel_id": row.channel_id,
+            "channel": f"private-chat_{low_id}_{high_id}",
+            "from_user": row.sender_id,
+            "to_user": high_id if row.sender_id == low_id else low_id,
+            "message": row.text,
+            "created_at": iso(row.created_at),
+            "client_message_id": row.client_message_id,
+            "edited_at": iso(row.edited_at),
+            "deleted_at": iso(row.deleted_at),
+        }
+
+
+#: The columns of a message object.
+SHOWN = (
+    Message.id,
+    Message.channel_id,
+    Message.sender_id,
+    Message.text,
+    Message.client_message_id,
+    Message.created_at,
+    Message.edited_at,
+    Message.deleted_at,
+)
+
+
+class Word(Base):
+    """A word of a message: the search index, the same on both databases.
+
+    Its rows come and go with the text they are made of, in the same transaction, so an erased
+    word is gone at once; and a search costs what is in the caller's chats, not what is in all.
+    """
+
+    __tablename__ = "words"
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012
+
+    channel_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    word: Mapped[str] = mapped_column(Key, primary_key=True)
+    message_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+
+    @classmethod
+    def replace(cls, channel_id: int, message_id: int, old: str, new: str) -> None:
+        """Index a text in place of the old one; either may be empty."""
+        before, after = words(old), words(new)
+        if gone := before - after:
+            execute(
+                delete(cls).where(
+                    cls.channel_id == channel_id, cls.word.in_(gone), cls.message_id == message_id
+                )
+            )
+        if come := after - before:
+            same = {"channel_id": channel_id, "message_id": message_id}
+            execute(_ADD_WORDS, [{"word": word, **same} for word in sorted(come)])
+
+
+_ADD_WORDS = insert(Word.__table__)  # type: ignore[arg-type]
+
+
+class Cursor:
+    """A place in a list, opaque to clients: two numbers."""
+
+    @staticmethod
+    def encode(first: int, second: int) -> str:
+        return base64.urlsafe_b64encode(f"{first}.{second}".encode()).decode().rstrip("=")
+
+    @staticmethod
+    def decode(cursor: str) -> tuple[int, int]:
+        """Raises BadRequest for what encode() has not made."""
+        try:
+            padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+            first, second = map(int, base64.urlsafe_b64decode(padded).split(b"."))
+        except ValueError:
+            first = second = -1
+        if max(first, second) > MAX_ID or cursor != Cursor.encode(first, second):
+            raise BadRequest("The cursor is not one of ours.")
+        return first, second

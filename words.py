@@ -1,0 +1,58 @@
+"""What of a text can be searched for: the one place where words are made, for both databases.
+
+Words are compared without regard to case or width, and by prefix. Scripts written without
+spaces (Chinese, Japanese, Thai, ...) have no words to split at; there every two neighbouring
+characters make one.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+LONGEST = 64  # characters of a word that count
+
+# Scripts whose writers put no spaces between words: Thai, Lao, Myanmar, Khmer, Kana, Bopomofo,
+# and all Han (with its extensions beyond the basic plane).
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u19e0-\u19ff\u3005-\u3007\u3040-\u312f\u31a0-\u31ff"
+    "\u3400-\u4dbf\u4e00-\u9fff\ua9e0-\ua9ff\uaa60-\uaa7f\uf900-\ufaff"
+    "\U0001b000-\U0001b16f\U00020000-\U0003ffff"
+)
+_RUN = re.compile(f"([{_UNSPACED}]+)|[^{_UNSPACED}]+")
+
+
+def words(text: str) -> set[str]:
+    """The words of a text as they are indexed."""
+    found = set()
+    for run, unspaced in _runs(text):
+        if unspaced:
+            found |= {run[i : i + 2] for i in range(len(run))}
+        else:
+            found.add(run[:LONGEST])
+    return found
+
+
+def sought(text: str) -> set[str]:
+    """The prefixes that must all be found for a query to match; none match nothing."""
+    found = set()
+    for run, unspaced in _runs(text):
+        if unspaced and len(run) > 1:
+            found |= {run[i : i + 2] for i in range(len(run) - 1)}
+        else:
+            found.add(run[:LONGEST])
+    # "car" has found all that "ca" would.
+    return {word for word in found if not any(o != word and o.startswith(word) for o in found)}
+
+
+def _runs(text: str) -> Iterator[tuple[str, bool]]:
+    """Runs of characters that belong together, and whether their script has no spaces."""
+    normal = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    spaced = "".join(character if _in_word(character) else " " for character in normal)
+    for word in spaced.split():
+        for match in _RUN.finditer(word):
+            yield match[0], match[1] is not None
+
+
+def _in_word(character: str) -> bool:
+    """Letters, digits and the marks that belong to them."""
+    return character.isalnum() or unicodedata.category(character).startswith("M")
