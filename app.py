@@ -484,6 +484,9 @@ def create_app(given: config.Settings | None = None) -> Flask:
     app.extensions["outbox"] = dispatcher
     auth.init_app(app, given)
     limiter.init_app(app)
+    if given.ratelimit_enabled and not given.ratelimit_default:
+        # Then each limit is checked where it decorates; to ask at every request is not cheap.
+        app.before_request_funcs[None].remove(limiter._check_request_limit)
     CORS(
         app,
         origins=[origin.strip() for origin in given.cors_origins.split(",")],

@@ -6,10 +6,12 @@ begins: one that reads first and writes later can find its snapshot stale, and f
 the busy timeout.
 """
 
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,9 +25,11 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import (
     Connection,
     Engine,
+    Executable,
     MetaData,
     Row,
     Select,
+    bindparam,
     create_engine,
     event,
     select,
@@ -33,6 +37,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as WaitedTooLong
 from sqlalchemy.orm import DeclarativeBase
 
@@ -106,8 +111,13 @@ def _set_pragmas(connection: Any, _record: object) -> None:
 
 def _begin(connection: Connection) -> None:
     # The driver's own BEGIN is off (isolation_level=None): it would come too late for a writer.
-    writes = connection.get_execution_options().get("writes")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    # Each request begins twice, so it goes to the driver directly: a tenth of the time.
+    begin = "BEGIN IMMEDIATE" if connection.get_execution_options().get("writes") else "BEGIN"
+    driver: Any = connection.connection.driver_connection
+    try:
+        driver.execute(begin)
+    except sqlite3.OperationalError as error:
+        raise OperationalError(begin, None, error) from error
 
 
 # Transactions --------------------------------------------------------------------------------
@@ -160,19 +170,27 @@ def insert_once(model: type[Base], key: tuple[str, ...], **values: Any) -> tuple
 
     Never look, then insert: of two requests at once the database lets one insert.
     """
-    table = model.__table__
-    insert = sqlite.insert if db.engine.dialect.name == "sqlite" else postgresql.insert
-    # A parameter for each value keeps the statement's text, and so its compiled form, the same.
-    statement = (
-        insert(table)  # type: ignore[arg-type]
-        .on_conflict_do_nothing(index_elements=key)
-        .returning(*table.c)
-    )
-    row = db.session.connection().execute(statement, values).one_or_none()
+    insert, same = _insert_and_same(model, key, db.engine.dialect.name)
+    row = db.session.connection().execute(insert, values).one_or_none()
     if row is not None:
         return row, True
-    same = (table.c[name] == values[name] for name in key)
-    return db.session.connection().execute(select(*table.c).where(*same)).one(), False
+    given = {name: values[name] for name in key}
+    return db.session.connection().execute(same, given).one(), False
+
+
+@cache
+def _insert_and_same(
+    model: type[Base], key: tuple[str, ...], dialect: str
+) -> tuple[Executable, Executable]:
+    """Ready-made, since building them costs more than running them."""
+    columns = model.__table__.c
+    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    return (
+        insert(model.__table__)  # type: ignore[arg-type]
+        .on_conflict_do_nothing(index_elements=key)
+        .returning(*columns),
+        select(*columns).where(*(columns[name] == bindparam(name) for name in key)),
+    )
 
 
 def pages(
