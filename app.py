@@ -1,6 +1,7 @@
 """The Flask application: every /api route, and the one shape of every error."""
 
 import logging
+import os
 import signal
 import sys
 import threading
@@ -19,7 +20,6 @@ from flask_cors import CORS
 from flask_limiter import Limiter, RateLimitExceeded
 from flask_limiter.util import get_remote_address
 from flask_migrate import Migrate
-from sqlalchemy import text
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as WaitedTooLong
 from werkzeug.exceptions import (
@@ -39,6 +39,7 @@ import schemas
 from auth import login_required
 from config import settings
 from database import DatabaseError, db, engine_options, ensure_db, prepare, writing
+from gateway import Gateway, Limits
 from models import PRESENCE_CHANNEL, Block, Event, Session, User, encode, inbox
 
 MAX_BODY = 64 * 1024
@@ -70,7 +71,7 @@ def login() -> ResponseReturnValue:
     body = schemas.body(schemas.Login)
     user = auth.authenticate(body.username, body.password)
     with writing():
-        token = auth.open_session(user)
+        token, _ = auth.open_session(user)
         db.session.commit()
     return logged_in(user, token)
 
@@ -110,7 +111,9 @@ def pusher_auth(user: User) -> ResponseReturnValue:
     member = None
     if body.channel_name == PRESENCE_CHANNEL:
         member = {"user_id": str(user.id), "user_info": {"username": user.username}}
-    signed: dict[str, str] = pusher_client().authenticate(body.channel_name, body.socket_id, member)
+    signer = current_app.extensions["pusher_client"]
+    signed: dict[str, str] = signer.authenticate(body.channel_name, body.socket_id, member)
+    current_app.extensions["signed_sockets"].add(user.jti, body.socket_id)
     return signed
 
 
@@ -247,11 +250,9 @@ def me(user: User) -> ResponseReturnValue:
 def logout(user: User) -> ResponseReturnValue:
     body = schemas.body(schemas.Logout, optional=True)
     with writing():
-        if body.all:
-            Session.end_all(user.id)
-        else:
-            Session.end(user.jti)
+        ended = Session.end_all(user.id) if body.all else Session.end(user.jti)
         db.session.commit()
+    disconnect(ended)
     return "", 204
 
 
@@ -260,8 +261,9 @@ def logout(user: User) -> ResponseReturnValue:
 def refresh(user: User) -> ResponseReturnValue:
     with writing():
         Session.end(user.jti)
-        token = auth.open_session(User.with_id(user.id))
+        token, jti = auth.open_session(User.with_id(user.id))
         db.session.commit()
+    current_app.extensions["signed_sockets"].move(user.jti, jti)
     return logged_in(user, token)
 
 
@@ -272,9 +274,11 @@ def change_password(user: User) -> ResponseReturnValue:
     confirmed = auth.confirm(user, body.current_password)
     password_hash = auth.hash_password(body.new_password)
     with writing():
-        confirmed.change_password(password_hash)
-        token = auth.open_session(confirmed)
+        ended = confirmed.change_password(password_hash)
+        token, jti = auth.open_session(confirmed)
         db.session.commit()
+    current_app.extensions["signed_sockets"].move(user.jti, jti)
+    disconnect(ended)
     return logged_in(user, token)
 
 
@@ -291,8 +295,9 @@ def delete_account(user: User) -> ResponseReturnValue:
     with writing():
         if body.erase:
             user.erase_messages(MAX_ID)  # sent since
-        user.delete()
+        ended = user.delete()
         db.session.commit()
+    disconnect(ended)
     return "", 204
 
 
@@ -308,16 +313,52 @@ def export(user: User) -> ResponseReturnValue:
 
 @api.get("/config")
 def front_end_config() -> ResponseReturnValue:
-    return realtime.front_end(settings(), pusher_server().key, request.root_url)
+    key = current_app.extensions["pusher_server"].key
+    return realtime.front_end(settings(), key, request.root_url)
 
 
-health = Blueprint("health", __name__)
+root = Blueprint("root", __name__)
 
 
-@health.get("/health")
-def healthy() -> ResponseReturnValue:
-    db.session.execute(text("SELECT 1"))
-    return {"status": "ok", "events": Event.lag()}
+@root.get("/health")
+def health() -> ResponseReturnValue:
+    answer: dict[str, Any] = {"status": "ok", "events": Event.lag()}
+    gateway: Gateway | None = current_app.extensions["gateway"]
+    if gateway:
+        answer["sockets"] = {"owner": gateway.is_open, **gateway.stats()}
+        if not gateway.is_open:
+            answer["sockets"]["message"] = OTHER_PROCESS
+    return answer
+
+
+@root.get("/app/<path:key>", websocket=True)  # a handshake
+@root.get("/app/<path:key>")  # a person who looks at the address
+def socket(key: str) -> ResponseReturnValue:
+    """The embedded server's WebSocket; only the process that delivers events has sockets."""
+    gateway = embedded()
+    current_app.extensions["outbox"].asked.wait(2)  # at the start it is not known yet
+    answer = gateway.upgrade(request.environ, key)
+    if answer.status == 101:
+        return "", 101  # the connection is in other hands by now
+    closed = answer.status == 503 and not gateway.is_open
+    message = OTHER_PROCESS if closed else (answer.body or {})["message"]
+    return refusal(code_of(answer.status), message), answer.status, answer.headers
+
+
+@root.route("/apps/<path:_path>", methods=["GET", "POST"])
+def pusher_http_api(_path: str) -> ResponseReturnValue:
+    """The embedded server's HTTP API, for other programs that publish."""
+    gateway = embedded()
+    if not settings().embedded_http_api:
+        abort(404)
+    query = request.query_string.decode("latin-1")
+    status, answer = gateway.api(request.method, request.path, query, request.get_data())
+    return answer, status
+
+
+def embedded() -> Gateway:
+    gateway: Gateway | None = current_app.extensions["gateway"]
+    return gateway or abort(404)
 
 
 class IdConverter(BaseConverter):
@@ -343,6 +384,14 @@ def logged_in(user: User, token: str) -> dict[str, Any]:
     life = settings().jwt_expires_seconds
     data = {**user.to_dict(), "token": token, "expires_in": life}
     return success("Logged in.", data)
+
+
+def disconnect(ended: list[str]) -> None:
+    """Close the connections of sessions that have ended, as far as this process knows them; the
+    client stays away (4009) until it is told of a new token."""
+    gateway: Gateway | None = current_app.extensions["gateway"]
+    if gateway:
+        gateway.close_connections(current_app.extensions["signed_sockets"].pop(ended))
 
 
 def success(message: str, data: dict[str, Any]) -> dict[str, Any]:
@@ -378,23 +427,6 @@ def streamed(pages: Iterator[list[dict[str, Any]]]) -> Response:
     return Response(parts(), mimetype="application/json")
 
 
-def pusher_server() -> realtime.Server:
-    """Made on first need: importing the application makes no file."""
-    extensions = current_app.extensions
-    if "pusher_server" not in extensions:
-        extensions["pusher_server"] = realtime.server(settings())
-    found: realtime.Server = extensions["pusher_server"]
-    return found
-
-
-def pusher_client() -> Any:
-    """The client that signs; it keeps nothing between calls, so all threads share it."""
-    extensions = current_app.extensions
-    if "pusher_client" not in extensions:
-        extensions["pusher_client"] = pusher_server().client()
-    return extensions["pusher_client"]
-
-
 # Errors --------------------------------------------------------------------------------------
 
 CODES = {
@@ -411,13 +443,26 @@ SENTENCES = {
 }
 
 
+OTHER_PROCESS = (
+    "Another process of this server has the WebSocket connections. Run one worker process, or "
+    "set PUSHER_* to a Pusher server that all can reach."
+)
+
+
+def code_of(status: int) -> str:
+    phrase = HTTPStatus(status).phrase
+    return CODES.get(status) or phrase.lower().replace(" ", "_").replace("-", "_")
+
+
+def refusal(code: str, message: str) -> dict[str, str]:
+    return {"status": "error", "code": code, "message": message}
+
+
 def answer_error(error: HTTPException) -> Response:
     """The one error shape; the exception's own headers (Allow, Retry-After) stay."""
     response = current_app.make_response(cast(Response, error.get_response()))
     status = response.status_code
-    code = getattr(error, "word", None) or CODES.get(status)
-    if code is None:
-        code = HTTPStatus(status).phrase.lower().replace(" ", "_").replace("-", "_")
+    code = getattr(error, "word", None) or code_of(status)
     message = error.description or HTTPStatus(status).phrase
     if message == type(error).description:
         message = SENTENCES.get(status, message)
@@ -429,7 +474,7 @@ def answer_error(error: HTTPException) -> Response:
         message = f"Too many requests: {error.description}. Wait, then try again."
     if status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
-    response.data = current_app.json.dumps({"status": "error", "code": code, "message": message})
+    response.data = current_app.json.dumps(refusal(code, message))
     response.content_type = "application/json"
     return response
 
@@ -461,6 +506,7 @@ def create_app(given: config.Settings | None = None) -> Flask:
     given = given or config.load()
     app = Flask(__name__, instance_path=str(given.folder))
     app.extensions["settings"] = given
+    app.extensions["signed_sockets"] = realtime.SignedSockets()
     app.config.update(
         MAX_CONTENT_LENGTH=MAX_BODY,
         SQLALCHEMY_DATABASE_URI=given.url,
@@ -480,8 +526,7 @@ def create_app(given: config.Settings | None = None) -> Flask:
     db.init_app(app)
     Migrate(app, db, render_as_batch=True)
     with app.app_context():
-        dispatcher = outbox.Dispatcher(prepare(db.engine), lambda: realtime.server(given).client())
-    app.extensions["outbox"] = dispatcher
+        prepare(db.engine)
     auth.init_app(app, given)
     limiter.init_app(app)
     if given.ratelimit_enabled and not given.ratelimit_default:
@@ -489,7 +534,7 @@ def create_app(given: config.Settings | None = None) -> Flask:
         app.before_request_funcs[None].remove(limiter._check_request_limit)
     CORS(
         app,
-        origins=[origin.strip() for origin in given.cors_origins.split(",")],
+        origins=config.listed(given.cors_origins),
         send_wildcard=given.cors_origins == "*",
         allow_headers=["Authorization", "Content-Type", "X-Socket-ID"],
         expose_headers=["Link", "Retry-After", "X-Request-ID"],
@@ -497,7 +542,7 @@ def create_app(given: config.Settings | None = None) -> Flask:
     )
     app.url_map.converters["id"] = IdConverter
     app.register_blueprint(api)
-    app.register_blueprint(health)
+    app.register_blueprint(root)
     app.cli.add_command(outbox.cli)
 
     app.register_error_handler(HTTPException, answer_error)
@@ -515,13 +560,53 @@ def create_app(given: config.Settings | None = None) -> Flask:
     return app
 
 
+_starting = threading.Lock()
+
+
+def start(app: Flask) -> None:
+    """What this process needs before its first request: the database, and the delivery of
+    events. Raises DatabaseError."""
+    if app.extensions.get("started_in") == os.getpid():
+        return
+    given: config.Settings = app.extensions["settings"]
+    with _starting, app.app_context():
+        if "outbox" not in app.extensions:
+            ensure_db(given)
+            server = realtime.server(given)
+            gateway = make_gateway(given, server) if given.embedded else None
+            app.extensions["pusher_server"] = server
+            app.extensions["pusher_client"] = server.client()  # it signs, for all threads
+            app.extensions["gateway"] = gateway
+            app.extensions["outbox"] = (
+                outbox.Dispatcher(
+                    db.engine,
+                    lambda: server.client(realtime.InProcess, handle=gateway.api),
+                    on_lease=gateway.open,
+                    on_loss=gateway.stop,
+                )
+                if gateway
+                else outbox.Dispatcher(db.engine, server.client)
+            )
+        app.extensions["outbox"].start()
+        app.extensions["started_in"] = os.getpid()
+
+
+def make_gateway(given: config.Settings, server: realtime.Server) -> Gateway:
+    limits = Limits(
+        connections=given.embedded_connections,
+        connections_per_address=given.embedded_connections_per_address,
+        subscriptions=given.embedded_subscriptions,
+        presence_members=given.embedded_presence_members,
+        frame_bytes=given.embedded_frame_bytes,
+        send_buffer_bytes=given.embedded_send_buffer_bytes,
+    )
+    origins = config.listed(given.embedded_origins)
+    return Gateway(server.app_id, server.key, server.secret, limits=limits, allowed_origins=origins)
+
+
 def begin_request() -> None:
     g.request_id = uuid.uuid4().hex
-    if "database_ready" not in current_app.extensions:
-        ensure_db(settings())
-        current_app.extensions["database_ready"] = True
-    if not settings().embedded:
-        current_app.extensions["outbox"].start()
+    start(cast(Any, current_app)._get_current_object())
 
 
 def name_request(response: Response) -> Response:

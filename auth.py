@@ -133,14 +133,14 @@ def _hash_of_nobody() -> str:
 # Tokens --------------------------------------------------------------------------------------
 
 
-def open_session(user: User) -> str:
-    """A new token for the user; it holds once the transaction is committed."""
+def open_session(user: User) -> tuple[str, str]:
+    """A new token for the user and its jti; it holds once the transaction is committed."""
     jti = secrets.token_hex(16)
     now = datetime.now(UTC)
     life = timedelta(seconds=settings().jwt_expires_seconds)
     Session.open(user, jti, life)
     claims = {"sub": str(user.id), "iat": now, "exp": now + life, "jti": jti}
-    return jwt.encode(claims, settings().jwt_key, ALGORITHM)
+    return jwt.encode(claims, settings().jwt_key, ALGORITHM), jti
 
 
 def login_required(view: Callable[..., ResponseReturnValue]) -> Callable[..., ResponseReturnValue]:

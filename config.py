@@ -78,6 +78,21 @@ class Settings:
         "", "Its secret. Unset: made in the instance folder.", secret=True
     )
 
+    embedded_http_api: bool = setting(
+        False, "true lets other programs publish through it, at /apps/<app id>/events."
+    )
+    embedded_origins: str = setting(
+        "*", "Origins whose pages may connect to it, separated by commas."
+    )
+    embedded_connections: int = setting(10_000, "Connections in all.")
+    embedded_connections_per_address: int = setting(0, "Connections of one address. 0: no limit.")
+    embedded_subscriptions: int = setting(1_000, "Subscriptions of one connection.")
+    embedded_presence_members: int = setting(0, "People in one presence channel. 0: no limit.")
+    embedded_frame_bytes: int = setting(32_768, "The largest message of a client, in bytes.")
+    embedded_send_buffer_bytes: int = setting(
+        1_048_576, "What may wait for a slow reader, in bytes; then it is disconnected."
+    )
+
     cors_origins: str = setting("*", "Origins whose pages may call the API, separated by commas.")
     trusted_proxies: int = setting(0, "Number of reverse proxies in front, for client addresses.")
 
@@ -98,6 +113,9 @@ class Settings:
     def __post_init__(self) -> None:
         _check_pusher(self)
         _check_digits("EMBEDDED_APP_ID", self.embedded_app_id)
+        for name in ("connections", "subscriptions", "frame_bytes", "send_buffer_bytes"):
+            if getattr(self, f"embedded_{name}") < 1:
+                raise SettingsError(f"EMBEDDED_{name.upper()} must be at least 1.")
         _check_secret(self.jwt_secret_key)
         if self.jwt_expires_seconds < 1:
             raise SettingsError("JWT_EXPIRES_SECONDS must be at least 1.")
@@ -159,6 +177,11 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         if text:
             values[each.name] = _parse(each.name.upper(), text, each.type)
     return Settings(**values)
+
+
+def listed(text: str) -> list[str]:
+    """The parts of a setting that holds several, separated by commas."""
+    return [part.strip() for part in text.split(",")]
 
 
 def settings() -> Settings:

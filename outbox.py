@@ -64,10 +64,22 @@ class Delivery:
 class Dispatcher:
     """Runs in daemon threads from start() on."""
 
-    def __init__(self, engine: Engine, connect: Callable[[], Any]) -> None:
-        """`connect` makes an official Pusher client; each delivering thread asks for its own."""
+    def __init__(
+        self,
+        engine: Engine,
+        connect: Callable[[], Any],
+        *,
+        on_lease: Callable[[], None] = lambda: None,
+        on_loss: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`connect` makes an official Pusher client; each delivering thread asks for its own.
+        `on_lease` and `on_loss` are called as this process gets and loses the right to deliver.
+        """
         self._engine = engine
         self._connect = connect
+        self._on_lease = on_lease
+        self._on_loss = on_loss
+        self.asked = threading.Event()  # set once it is known whether the lease is to be had
         self._starting = threading.Lock()
         self._pid = 0
 
@@ -117,8 +129,9 @@ class Dispatcher:
         while not self._stopping.is_set():
             try:
                 if connection := lease.acquire():
-                    self._dispatch(lease, connection)
                     well = True
+                    self._lead(lease, connection)
+                self.asked.set()
             except Exception as error:  # whatever it was: events must go out again
                 if well:
                     log.error("The outbox lost the database, and asks for it: %s", error)
@@ -128,6 +141,14 @@ class Dispatcher:
             self._stopping.wait(STANDBY_SECONDS)
         for _ in range(THREADS):
             self._outgoing.put(None)
+
+    def _lead(self, lease: Lease, connection: Connection) -> None:
+        try:
+            self._on_lease()
+            self.asked.set()
+            self._dispatch(lease, connection)
+        finally:
+            self._on_loss()
 
     def _dispatch(self, lease: Lease, connection: Connection) -> None:
         lease.others_committed()

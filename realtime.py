@@ -4,12 +4,16 @@ Hosted Channels, a self-hosted Pusher-protocol server or the embedded one: the s
 client publishes to each.
 """
 
+import json
 import secrets
+import threading
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from pusher import Pusher
+from pusher.http import process_response
 from pusher.requests import RequestsBackend
 from requests.utils import get_environ_proxies
 
@@ -19,6 +23,10 @@ TIMEOUT_SECONDS = 4  # to connect, and again to answer
 ANY_CLUSTER = "mt1"  # pusher-js insists on one, also where it is not used
 
 
+#: Answers a request of Pusher's HTTP API: method, path, query, body; then status, JSON.
+Handle = Callable[[str, str, str, bytes], tuple[int, dict[str, Any]]]
+
+
 class Transport(RequestsBackend):  # type: ignore[misc]
     """The official client's own, but for looking up proxies once rather than at each call."""
 
@@ -26,6 +34,19 @@ class Transport(RequestsBackend):  # type: ignore[misc]
         super().__init__(client, **options)
         self.session.proxies = get_environ_proxies(f"{client.scheme}://{client.host}")
         self.session.trust_env = False
+
+
+class InProcess:
+    """The official client's way to the embedded server: no network, all else alike."""
+
+    def __init__(self, _client: Any, *, handle: Handle) -> None:
+        self._handle = handle
+
+    def send_request(self, request: Any) -> Any:
+        status, answer = self._handle(
+            request.method, request.path, request.query_string, request.body
+        )
+        return process_response(status, json.dumps(answer))
 
 
 @dataclass(frozen=True)
@@ -54,6 +75,34 @@ class Server:
             backend=backend,
             **options,
         )
+
+
+class SignedSockets:
+    """Which connections each session (jti) signed channels for, as far as this process did it.
+
+    Bounded: of very many sessions the oldest are forgotten.
+    """
+
+    SESSIONS = 20_000
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._of: dict[str, set[str]] = {}
+
+    def add(self, jti: str, socket_id: str) -> None:
+        with self._lock:
+            self._of.setdefault(jti, set()).add(socket_id)
+            if len(self._of) > self.SESSIONS:
+                del self._of[next(iter(self._of))]
+
+    def pop(self, ended: Iterable[str]) -> set[str]:
+        with self._lock:
+            return set().union(*(self._of.pop(jti, set()) for jti in ended))
+
+    def move(self, jti: str, to: str) -> None:
+        with self._lock:
+            if sockets := self._of.pop(jti, None):
+                self._of[to] = sockets
 
 
 def server(settings: Settings) -> Server:

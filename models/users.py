@@ -175,9 +175,11 @@ class User(Base):
 
     # Account ---------------------------------------------------------------------------------
 
-    def change_password(self, password_hash: str) -> None:
-        """Replace the hash that was checked. Raises Unauthorized if it is not the user's any
-        more."""
+    def change_password(self, password_hash: str) -> list[str]:
+        """Replace the hash that was checked and end all sessions, which are returned.
+
+        Raises Unauthorized if it is not the user's hash any more.
+        """
         changed = execute(
             update(User)
             .where(User.id == self.id, User.password_hash == self.password_hash)
@@ -186,7 +188,7 @@ class User(Base):
         if changed.rowcount != 1:
             raise Unauthorized("The password was changed meanwhile. Log in again.")
         self.password_hash = password_hash
-        Session.end_all(self.id)
+        return Session.end_all(self.id)
 
     def erase_messages(self, most: int) -> int:
         """Erase some of the user's messages, as if each was deleted; how many."""
@@ -202,8 +204,9 @@ class User(Base):
             channel.erase(row, None)
         return len(ids)
 
-    def delete(self) -> None:
-        """End the account: the name is free, sessions and hash are gone, the id stays taken."""
+    def delete(self) -> list[str]:
+        """End the account: the name is free, the hash is gone, the id stays taken; the sessions
+        that have ended."""
         execute(
             update(User)
             .where(User.id == self.id)
@@ -215,8 +218,8 @@ class User(Base):
                 deleted_at=utcnow(),
             )
         )
-        Session.end_all(self.id)
         execute(delete(Block).where(or_(Block.blocker_id == self.id, Block.blocked_id == self.id)))
+        return Session.end_all(self.id)
 
 
 class Session(Base):
@@ -254,14 +257,17 @@ class Session(Base):
         return user
 
     @classmethod
-    def end(cls, jti: str) -> None:
+    def end(cls, jti: str) -> list[str]:
         """Raises Unauthorized if it has ended already."""
         if execute(delete(cls).where(cls.jti == jti)).rowcount != 1:
             raise Unauthorized("The token is not valid any more. Log in again.")
+        return [jti]
 
     @classmethod
-    def end_all(cls, user_id: int) -> None:
-        execute(delete(cls).where(cls.user_id == user_id))
+    def end_all(cls, user_id: int) -> list[str]:
+        """The sessions that have ended."""
+        ended = delete(cls).where(cls.user_id == user_id).returning(cls.jti)
+        return list(execute(ended).scalars())
 
 
 class Block(Base):

@@ -1,0 +1,20 @@
+"""An embedded Pusher server: a WebSocket server inside a WSGI application's own process.
+
+It speaks the Pusher Channels protocol 7 to browsers and the Pusher HTTP API to applications, and
+knows nothing of users or chats: who may do what, the application says with signatures.
+
+    gateway = Gateway("1", "key", "secret")
+    gateway.open()
+
+    @app.get("/app/<key>", websocket=True)  # for handshakes
+    @app.get("/app/<key>")  # for people who look at the address in a browser
+    def websocket(key):
+        answer = gateway.upgrade(request.environ, key)
+        return jsonify(answer.body), answer.status, answer.headers
+"""
+
+from gateway.handshake import Answer
+from gateway.limits import Limits
+from gateway.server import Gateway, GatewayClosed
+
+__all__ = ["Answer", "Gateway", "GatewayClosed", "Limits"]

@@ -1,0 +1,57 @@
+"""What one gateway grants before it says no."""
+
+from dataclasses import dataclass
+
+KIB = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Each limit with its default. Times are in seconds."""
+
+    connections: int = 10_000
+    """Open connections in all. The next is told 4100, after which clients try again."""
+
+    connections_per_address: int = 0
+    """Open connections of one client address; 0: no limit. Behind a proxy every client has one
+    address, unless the application corrects REMOTE_ADDR."""
+
+    subscriptions: int = 1_000
+    """Channels that one connection may be subscribed to."""
+
+    presence_members: int = 0
+    """Distinct users of one presence channel; 0: no limit (hosted Pusher allows 100)."""
+
+    frame_bytes: int = 32 * KIB
+    """The largest message a client may send; a larger one closes its connection with 1009."""
+
+    send_buffer_bytes: int = 1024 * KIB
+    """What may wait for one slow reader, on top of the operating system's buffer. When it is full
+    the connection is closed with 4100: a gap in the stream would go unnoticed, a close does not."""
+
+    frames_per_second: float = 100
+    """Frames of any kind that one connection may send over time. A faster sender loses nothing:
+    its socket is simply not read for a while, so TCP slows it down."""
+
+    frames_at_once: int = 1_200
+    """The burst that is read at full speed. A client subscribes to everything anew each time it
+    connects, so this stays above `subscriptions`."""
+
+    client_events_per_second: int = 10
+    """Client events of one connection; those above are dropped and answered with error 4301."""
+
+    event_bytes: int = 10_240
+    """UTF-8 bytes of the data of one event, published or sent by a client."""
+
+    activity_timeout: int = 30
+    """What clients are told: after so much silence they ping us. 30 rather than Pusher's 120, since
+    proxies drop a quiet connection after a minute (nginx: proxy_read_timeout 60s)."""
+
+    ping_after: float = 60
+    """Silence of a client after which we ping it."""
+
+    pong_within: float = 30
+    """How long that client has to say anything at all before it counts as dead: 4201."""
+
+    close_within: float = 5
+    """How long a client has to answer our closing handshake before its socket is closed anyway."""

@@ -1,0 +1,200 @@
+"""The gateway as the application sees it: a handful of calls, each safe from any thread."""
+
+import atexit
+import contextlib
+import logging
+import os
+import secrets
+import selectors
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from gateway.api import Api
+from gateway.connections import Connection
+from gateway.handshake import Answer, check, offered_socket, refusal, take
+from gateway.hub import Delivery, Hub
+from gateway.limits import Limits
+from gateway.loop import Ended, Loop
+from gateway.signatures import Credentials
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+Result = TypeVar("Result")
+
+CLOSED = "The realtime server is not running in this process."
+NO_SOCKET = (
+    "This HTTP server does not hand out its sockets, so the embedded realtime server cannot work "
+    "behind it. Use gunicorn's gthread worker or `flask run`, without TLS of their own (that "
+    "belongs to a proxy in front), or an external Pusher server."
+)
+FULL = "The realtime server has no room for another connection."
+LINGERING = 1_000
+"""Refused and closing connections that may exist beyond the limit of open ones."""
+
+WINDOWS_SOCKETS = 500
+"""What select(), all there is on Windows, can watch at once."""
+
+
+class GatewayClosed(Exception):
+    """The gateway is not open: what was asked for has not happened."""
+
+
+class Gateway:
+    """An embedded Pusher server for one application.
+
+    A new gateway is closed and has neither thread nor socket. `open` lets clients in, `stop` sends
+    them away; both can be repeated for as long as the process lives. A forked child starts closed.
+    """
+
+    def __init__(
+        self,
+        app_id: str,
+        key: str,
+        secret: str,
+        *,
+        limits: Limits = Limits(),  # noqa: B008 - it is frozen
+        allowed_origins: Sequence[str] = ("*",),
+        logger: logging.Logger | None = None,
+    ) -> None:
+        self.limits = limits
+        self._credentials = Credentials(app_id, key, secret)
+        self._allowed_origins = tuple(allowed_origins)
+        self._log = logger or logging.getLogger("gateway")
+        self._api = Api(self._credentials, limits, self)
+        self._lock = threading.Lock()
+        self._loop: Loop | None = None
+        self._pid = os.getpid()
+
+    # Opening and closing
+
+    @property
+    def is_open(self) -> bool:
+        return self._current() is not None
+
+    def open(self) -> None:
+        """Let connections in. Call it again whenever you like."""
+        self._current()
+        with self._lock:
+            if self._loop is None:
+                self._loop = Loop(Hub(self._credentials, self.limits), self.limits, self._log)
+                self._loop.start()
+                atexit.register(self.stop)
+
+    def stop(self, timeout: float = 2.0) -> None:
+        """Close every connection with 4200, which makes clients reconnect, and end the thread.
+
+        Returns within about `timeout` seconds however many there are. Until the next open(),
+        upgrade() and api() answer 503."""
+        self._current()
+        with self._lock:
+            loop, self._loop = self._loop, None
+        if loop is not None:
+            atexit.unregister(self.stop)
+            loop.stop(timeout)
+
+    # Clients
+
+    def upgrade(self, environ: "WSGIEnvironment", key: str) -> Answer:
+        """Turn the request GET /app/<key> into a connection.
+
+        The answer's status is 101 when that has happened; any other is a refusal to answer the
+        client with. A client that speaks WebSocket but is not welcome gets its 101 as well, since
+        Pusher's close codes can be told in no other way."""
+        offered = offered_socket(environ)
+        if offered is None:
+            return Answer(501, [], {"message": NO_SOCKET})
+        handshake = check(environ)
+        if isinstance(handshake, Answer):
+            return handshake
+        loop = self._current()
+        if loop is None:
+            return Answer(503, [("Retry-After", "5")], {"message": CLOSED})
+        if len(loop.sockets) >= self._room():
+            return Answer(503, [("Retry-After", "5")], {"message": FULL})
+        no = refusal(environ, self._credentials.is_key(key), self._allowed_origins)
+        try:
+            sock, early = take(offered, environ)
+        except OSError:  # too many open files
+            return Answer(503, [("Retry-After", "5")], {"message": FULL})
+        address = environ.get("REMOTE_ADDR", "")
+        connection = Connection(sock, _new_socket_id(), address, self.limits, loop.touched)
+        try:
+            loop.post(lambda: loop.adopt(connection, handshake, early, no))
+        except (Ended, TimeoutError):
+            connection.sock.close()
+        return Answer(101, [], None)
+
+    def close_connections(
+        self,
+        socket_ids: Iterable[str],
+        code: int = 4009,
+        reason: str = "Connection closed by the application",
+    ) -> None:
+        """Close these connections; ids that are not open are passed over. Codes as in the Pusher
+        protocol: after 4009 clients stay away, after 4200 they come back."""
+        if not 4000 <= code < 5000:
+            raise ValueError("Pusher close codes are 4000 to 4999")
+        ids = list(socket_ids)
+        if loop := self._current():
+            with contextlib.suppress(Ended):  # stopped in between, so they are closed
+                loop.post(lambda: loop.hub.close(ids, code, reason))
+
+    # The application
+
+    def api(self, method: str, path: str, query: str, body: bytes) -> tuple[int, dict[str, Any]]:
+        """One request of the Pusher HTTP API: its status and JSON.
+
+        A 200 to events means that the loop has them, behind all that this thread has published
+        before. 503 means that they were not taken."""
+        try:
+            return self._api.answer(method, path, query, body)
+        except (GatewayClosed, Ended, TimeoutError):
+            return 503, {"error": CLOSED}
+
+    def stats(self) -> dict[str, int]:
+        """Open connections, occupied channels and subscriptions, for a health check."""
+        loop = self._current()
+        hub = loop.hub if loop else Hub(self._credentials, self.limits)
+        return {
+            "connections": len(hub.connections),
+            "channels": len(hub.channels),
+            "subscriptions": hub.subscriptions,
+        }
+
+    def deliver(self, deliveries: list[Delivery]) -> None:
+        """Hand events to the loop (what the API does once it has checked them)."""
+        loop = self._opened()
+        loop.post(lambda: loop.hub.deliver(deliveries))
+
+    def ask(self, question: Callable[[Hub], Result]) -> Result:
+        """Have the loop answer a question about its hub."""
+        loop = self._opened()
+        return loop.ask(lambda: question(loop.hub))
+
+    def _opened(self) -> Loop:
+        loop = self._current()
+        if loop is None:
+            raise GatewayClosed(CLOSED)
+        return loop
+
+    def _current(self) -> Loop | None:
+        """The running loop. A forked child drops what it inherited: the thread was not copied."""
+        if self._pid != os.getpid():
+            self._pid = os.getpid()
+            self._lock = threading.Lock()  # another thread of the parent may have held the old one
+            if self._loop is not None:
+                self._loop.abandon()
+                self._loop = None
+        return self._loop
+
+    def _room(self) -> int:
+        room = self.limits.connections + LINGERING
+        by_select = issubclass(selectors.DefaultSelector, selectors.SelectSelector)
+        return min(room, WINDOWS_SOCKETS) if by_select else room
+
+
+def _new_socket_id() -> str:
+    """Two random numbers: unique for all practical purposes, and not to be guessed."""
+    return f"{secrets.randbelow(10**9) + 1}.{secrets.randbelow(10**9) + 1}"
