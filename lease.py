@@ -41,26 +41,24 @@ class Lease:
             except Timeout:
                 return None
         try:
-            connection = self._engine.connect()
+            connection = self.connection = self._engine.connect()
             if self._sqlite:
                 # Not one fsync for each delivery: an event told twice after a power cut is allowed.
                 # Asked of the driver, for it cannot be said inside a transaction.
                 driver: Any = connection.connection.driver_connection
                 driver.execute("PRAGMA synchronous=NORMAL")
             else:
-                connection = connection.execution_options(isolation_level="AUTOCOMMIT")
-                taken = connection.execute(
-                    text("SELECT pg_try_advisory_lock(:id)"), {"id": LEASE}
-                ).scalar()
-                if not taken:
+                taken = text("SELECT pg_try_advisory_lock(:id)")
+                if not connection.execute(taken, {"id": LEASE}).scalar():
                     connection.close()
+                    self.connection = None
                     return None
                 for statement in (*KEEPALIVE, "LISTEN events"):
                     connection.exec_driver_sql(statement)
+                connection.commit()  # all of these outlast it
         except BaseException:
             self.release()
             raise
-        self.connection = connection
         return connection
 
     def others_committed(self) -> bool:

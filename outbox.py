@@ -34,19 +34,24 @@ POLL_SECONDS = 0.05  # how soon commits of other processes are seen
 LOOK_SECONDS = 0.25  # how soon what a slower transaction held back is seen (PostgreSQL)
 STANDBY_SECONDS = 1.0  # how often a process without the lease asks for it
 FIRST_DELAY, LAST_DELAY = 0.2, 5.0  # seconds; with the client's time-out, recovery is seen in 10
-REFUSALS = 3  # tries before a refused event is held against a probe
-PROBE = ("outbox-probe", "probe", "{}")  # an event that any server takes, on a channel of nobody
+TRIES = 4  # of an event that the server refuses, while it takes others
+TRIES_IF_UNCLEAR = 8  # of one that fails in any other way, while the server takes others
+PROBE = {"channel": "outbox-probe", "name": "probe", "data": "{}"}  # which any server takes
 STOP_SECONDS = 4.5
 
 log = logging.getLogger(f"app.{__name__}")
 
 
-class Outage(Exception):
-    """The server cannot be reached, or takes nothing: no event's fault."""
+class Failure(Exception):
+    """The server has not taken what a call carried, as far as we know."""
 
 
-class Refusal(Exception):
-    """The server refuses what this call carried, and might take other events."""
+class Refusal(Failure):
+    """It says that this is because of what the call carried."""
+
+
+class Outage(Failure):
+    """It cannot be reached, does not want us, or does not say why: likely no event's fault."""
 
 
 @dataclass
@@ -54,6 +59,7 @@ class Delivery:
     """A batch on its way, and what came of it."""
 
     events: list[AnyRow]
+    again: bool = False  # whether the last one failed
     started: float = 0.0
     taken: list[int] = field(default_factory=list)
     refused: list[AnyRow] = field(default_factory=list)
@@ -98,6 +104,7 @@ class Dispatcher:
             self._busy: dict[str, float] = {}  # channel: not to be sent before (inf: in flight)
             self._failures = 0  # in a row; 0 while the server is well
             self._retry_at = 0.0
+            self._lost = False  # whether the database does not answer
             self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
             self._pid = os.getpid()
             self._thread.start()
@@ -112,7 +119,8 @@ class Dispatcher:
             self._thread.join(STOP_SECONDS)
 
     def wake(self) -> None:
-        if self._pid == os.getpid():
+        # Whatever is in there wakes it; without the lease, nobody takes anything out.
+        if self._pid == os.getpid() and self._inbox.empty():
             self._inbox.put(None)
 
     def _after_commit(self, session: Any) -> None:
@@ -125,17 +133,16 @@ class Dispatcher:
         for number in range(THREADS):
             threading.Thread(target=self._deliver, name=f"outbox-{number}", daemon=True).start()
         lease = Lease(self._engine)
-        well = True
         while not self._stopping.is_set():
             try:
                 if connection := lease.acquire():
-                    well = True
                     self._lead(lease, connection)
                 self.asked.set()
             except Exception as error:  # whatever it was: events must go out again
-                if well:
-                    log.error("The outbox lost the database, and asks for it: %s", error)
-                well = False
+                if not self._lost:
+                    reason = str(error).partition("\n")[0]
+                    log.error("The outbox lost the database; events wait: %s", reason)
+                self._lost = True
             finally:
                 lease.release()
             self._stopping.wait(STANDBY_SECONDS)
@@ -160,6 +167,9 @@ class Dispatcher:
             if not self._stopping.is_set() and (lease.others_committed() or now >= look_at):
                 self._send_out(connection, now)
                 look_at = now + LOOK_SECONDS
+                if self._lost:
+                    log.warning("The outbox has the database back.")
+                    self._lost = False
             if self._news():
                 look_at = 0.0
 
@@ -177,19 +187,23 @@ class Dispatcher:
         except queue.Empty:
             return came
 
+    def _room(self, now: float) -> int:
+        """How many more batches may be in flight."""
+        if self._failures:  # one at a time finds out whether the server is back
+            return 1 if not self._flying and now >= self._retry_at else 0
+        return THREADS - self._flying
+
     def _send_out(self, connection: Connection, now: float) -> None:
-        room = THREADS - self._flying
-        if self._failures:  # one batch at a time finds out whether the server is back
-            room = 1 if not self._flying and now >= self._retry_at else 0
-        if not room:
-            return
         self._busy = {channel: until for channel, until in self._busy.items() if until > now}
-        with connection.execution_options(writes=False).begin():
-            waiting = Event.waiting(connection, list(self._busy), room * BATCH)
-        for events in batches(waiting, room):
-            self._busy |= {each.channel: math.inf for each in events}
-            self._flying += 1
-            self._outgoing.put(Delivery(events))
+        while room := self._room(now):
+            with connection.execution_options(writes=False).begin():
+                waiting = Event.waiting(connection, list(self._busy), room * BATCH)
+            for events in batches(waiting, room):
+                self._busy |= {each.channel: math.inf for each in events}
+                self._flying += 1
+                self._outgoing.put(Delivery(events, again=self._failures > 0))
+            if len(waiting) < room * BATCH:
+                return
 
     def _book(self, connection: Connection) -> None:
         """Write down what came of the deliveries; only then may their channels be sent again."""
@@ -213,7 +227,8 @@ class Dispatcher:
                 log.error("Event %d (%s) is set aside: %s", each.id, each.name, reason)
 
     def _note_health(self, delivery: Delivery, now: float) -> None:
-        if delivery.taken and self._failures:
+        well = delivery.taken or delivery.refused or delivery.set_aside
+        if well and self._failures:
             log.warning("The Pusher server is back.")
             self._failures = 0
         # Of several that failed together only the first one counts.
@@ -240,55 +255,53 @@ class Dispatcher:
             self._inbox.put(delivery)
 
     def _deliver_batch(self, client: Any, delivery: Delivery) -> None:
-        try:
-            publish(client, [wire(each) for each in delivery.events])
-        except Refusal:
-            # One bad event has the whole batch refused: singly only it fails.
-            self._deliver_singly(client, delivery)
-        else:
-            delivery.taken = [each.id for each in delivery.events]
+        # One bad event has the whole batch refused: then they go singly, and only it fails.
+        if not any(each.refusals for each in delivery.events):
+            try:
+                publish(client, [wire(each) for each in delivery.events])
+            except Refusal:
+                pass
+            except Outage:
+                if not delivery.again:
+                    raise
+            else:
+                delivery.taken = [each.id for each in delivery.events]
+                return
+        self._deliver_singly(client, delivery)
 
     def _deliver_singly(self, client: Any, delivery: Delivery) -> None:
-        waiting = set()  # channels whose next event was refused
+        waiting = set()  # channels whose next event has failed
         for each in delivery.events:
             if each.channel in waiting or self._stopping.is_set():
                 continue
             try:
-                if each.refusals >= REFUSALS:
-                    self._probe(client)
                 publish(client, [wire(each)])
-            except Refusal as refusal:
-                # Refused again, right after the server took the probe: it is the event's fault.
-                if each.refusals >= REFUSALS:
-                    delivery.set_aside.append((each, str(refusal)))
+            except Failure as failure:
+                # Only if the server takes another event now is it this one's fault.
+                probe(client)
+                tries = TRIES if isinstance(failure, Refusal) else TRIES_IF_UNCLEAR
+                if each.refusals + 1 >= tries:
+                    delivery.set_aside.append((each, str(failure)))
                 else:
                     delivery.refused.append(each)
                     waiting.add(each.channel)
             else:
                 delivery.taken.append(each.id)
 
-    def _probe(self, client: Any) -> None:
-        channel, name, data = PROBE
-        try:
-            publish(client, [{"channel": channel, "name": name, "data": data}])
-        except Refusal as refusal:
-            raise Outage(f"the server refuses every event: {refusal}") from None
-
 
 def batches(waiting: Sequence[AnyRow], most: int) -> list[list[AnyRow]]:
-    """At most `most` batches of the oldest events; all of a channel's are in one of them."""
-    made: list[list[AnyRow]] = []
-    place: dict[str, list[AnyRow]] = {}
+    """At most `most` batches of the oldest events; all of a channel's are in one of them.
+
+    No more batches than needed, and the channels spread over them: each can be in flight once.
+    """
+    channels: dict[str, list[AnyRow]] = {}
     for each in waiting:
-        if each.channel not in place:
-            if not made or len(made[-1]) == BATCH:
-                if len(made) == most:
-                    break
-                made.append([])
-            place[each.channel] = made[-1]
-        if len(place[each.channel]) < BATCH:
-            place[each.channel].append(each)
-    return made
+        channels.setdefault(each.channel, []).append(each)
+    made: list[list[AnyRow]] = [[] for _ in range(min(most, math.ceil(len(waiting) / BATCH)))]
+    for events in channels.values():
+        emptiest = min(made, key=len)
+        emptiest += events[: BATCH - len(emptiest)]
+    return [batch for batch in made if batch]
 
 
 def delay(failures: int) -> float:
@@ -301,6 +314,14 @@ def wire(row: AnyRow) -> dict[str, str]:
     return {"channel": row.channel, "name": row.name, "data": row.data, **left_out}
 
 
+def probe(client: Any) -> None:
+    """Raises Outage unless the server takes an event that any server takes."""
+    try:
+        publish(client, [dict(PROBE)])
+    except Refusal as refusal:
+        raise Outage(f"it refuses every event: {refusal}") from None
+
+
 def publish(client: Any, events: list[dict[str, str]]) -> None:
     """One call of the official client. Raises Outage or Refusal.
 
@@ -311,7 +332,7 @@ def publish(client: Any, events: list[dict[str, str]]) -> None:
     except PusherBadRequest as error:
         raise Refusal(f"400: {error}"[:300]) from None
     except PusherBadStatus as error:
-        kind = Refusal if str(error).startswith("413") else Outage
+        kind = Refusal if str(error)[:3] in ("413", "422") else Outage
         raise kind(str(error)[:300]) from None
     except PusherError as error:  # 401 and 403: wrong keys, or no quota left
         raise Outage(f"{type(error).__name__}: {error}"[:300]) from None
@@ -322,7 +343,7 @@ def publish(client: Any, events: list[dict[str, str]]) -> None:
     if not isinstance(answer, dict):
         raise Outage("the answer is not a JSON object")
     if "error" in answer:  # some servers tell of errors with status 200
-        kind = Refusal if answer.get("code") in (400, 413) else Outage
+        kind = Refusal if answer.get("code") in (400, 413, 422) else Outage
         raise kind(f"{answer.get('code')}: {answer['error']}"[:300])
 
 
@@ -348,6 +369,8 @@ def retry_events(event_id: int | None) -> None:
     with writing():
         count = Event.retry(event_id)
         db.session.commit()
+    if event_id is not None and not count:
+        raise click.ClickException(f"There is no event {event_id}.")
     click.echo(f"{count} to be tried again.")
 
 

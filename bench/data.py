@@ -9,6 +9,7 @@ from werkzeug.security import generate_password_hash
 
 import config
 from database import init_db
+from words import words
 
 KEY = "a key for the bench that signs nothing else"
 PASSWORD = "correct horse battery staple"
@@ -27,7 +28,8 @@ def build(folder: Path, chats: int, *messages: int) -> None:
     users = range(1, 2 * chats + 1)
     with sqlite3.connect(folder / "chat.db") as database:
         database.executemany(
-            "INSERT INTO users VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO users (id, username, username_key, password_hash, created_at)"
+            " VALUES (?, ?, ?, ?, ?)",
             [(user, f"user{user}", f"user{user}", PASSWORD_HASH, now) for user in users],
         )
         database.executemany(
@@ -35,16 +37,26 @@ def build(folder: Path, chats: int, *messages: int) -> None:
             [(f"{user:032x}", user, expires) for user in users],
         )
         database.executemany(
-            "INSERT INTO channels VALUES (?, ?, ?, ?)",
-            [(chat, 2 * chat - 1, 2 * chat, now) for chat in range(1, chats + 1)],
+            "INSERT INTO channels (id, low_id, high_id, created_at, active_at)"
+            " VALUES (?, ?, ?, ?, ?)",
+            [(chat, 2 * chat - 1, 2 * chat, now, now) for chat in range(1, chats + 1)],
         )
         for chat, count in enumerate(messages, 1):
             database.execute(
                 "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < ?)"
-                " INSERT INTO messages (channel_id, sender_id, text, created_at)"
-                " SELECT ?, ?, ?, ? FROM n",
-                (count, chat, 2 * chat - 1, TEXT, now),
+                " INSERT INTO messages (channel_id, sender_id, text, created_at, transaction_id)"
+                " SELECT ?, ?, ?, ?, ? + i FROM n",
+                (count, chat, 2 * chat - 1, TEXT, now, sum(messages[: chat - 1])),
             )
+        database.execute(
+            "UPDATE channels SET last_message_id ="
+            " (SELECT coalesce(max(id), 0) FROM messages WHERE channel_id = channels.id)"
+        )
+        database.executemany(
+            "INSERT INTO words (channel_id, word, message_id)"
+            " SELECT channel_id, ?, id FROM messages WHERE id % 10 = 0",
+            [(word,) for word in words(TEXT)],
+        )
     database.close()
 
 

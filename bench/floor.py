@@ -72,8 +72,9 @@ def send_message() -> Any:
             message_id = (
                 database()
                 .execute(
-                    "INSERT INTO messages (channel_id, sender_id, text, created_at)"
-                    " VALUES (?, ?, ?, ?)",
+                    "INSERT INTO messages"
+                    " (channel_id, sender_id, text, created_at, transaction_id)"
+                    " VALUES (?, ?, ?, ?, 0)",
                     (channel_id, user, body["message"], now),
                 )
                 .lastrowid

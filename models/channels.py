@@ -259,7 +259,8 @@ class Channel(Base):
             lowest, highest = found[0].id, found[-1].id
         older = lowest if self.first_id and self.first_id < lowest else None
         newer = highest if self.last_message_id > highest else None
-        return [self.message(row) for row in found], older, newer
+        low, high = self.low_id, self.high_id
+        return [Message.to_dict(row, low, high) for row in found], older, newer
 
 
 # Statements ----------------------------------------------------------------------------------

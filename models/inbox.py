@@ -101,6 +101,7 @@ _unread = (
 )
 _CHATS = (
     select(
+        *SHOWN,
         _page.id.label("channel"),
         _page.low_id,
         _page.high_id,
@@ -110,8 +111,8 @@ _CHATS = (
         _read_id.label("read_id"),
         case((_is_low, _page.high_read_id), else_=_page.low_read_id).label("peer_read_id"),
         _unread.label("unread"),
-        *SHOWN,
     )
+    .select_from(_page)
     .join(User, User.id == case((_is_low, _page.high_id), else_=_page.low_id))
     .outerjoin(Message, Message.id == _page.last_message_id)
     .order_by(_page.active_at.desc(), _page.id.desc())

@@ -1,0 +1,25 @@
+"""gunicorn reads this by itself when it is started in this folder: `gunicorn app:app`.
+
+Its command line wins over what stands here.
+"""
+
+from typing import Any
+
+# For this machine only: others come through a reverse proxy (see TRUSTED_PROXIES).
+bind = "127.0.0.1:5000"
+
+# One process: the embedded Pusher server and the rate limits in memory know only their own.
+workers = 1
+
+# Requests that wait, for the one password hash at a time above all, leave threads to the others.
+worker_class = "gthread"
+threads = 24
+
+# Nothing here uses its management interface, and two servers would claim the same path for it.
+control_socket_disable = True
+
+
+def post_worker_init(worker: Any) -> None:
+    """Ask the application for something, as its first client: then events that an earlier
+    process left are delivered without waiting for a request."""
+    worker.wsgi.test_client().get("/health")
