@@ -16,11 +16,11 @@ from urllib.parse import urlencode
 
 from flask import Flask
 from servers import HOST, Server
-from sqlalchemy import Connection, NullPool, create_engine, select
+from sqlalchemy import Connection, NullPool, create_engine, insert, select
 
 from config import Settings
-from database import Base, prepare
-from models import Event
+from database import Base, prepare, utcnow
+from models import Event, Message
 
 ROOT = Path(__file__).resolve().parent.parent
 PASSWORD = "correct horse"
@@ -243,6 +243,19 @@ def events(settings: Settings) -> list[dict[str, Any]]:
     rows = sorted(stored(settings, "events")["events"])
     found = [dict(zip(columns, row, strict=True)) for row in rows]
     return [event | {"data": json_codec.loads(event["data"])} for event in found]
+
+
+def fill(settings: Settings, person: Person, chat: dict[str, Any], count: int) -> None:
+    """Have so many messages in the chat: "number 0", "number 1", ...
+
+    All but the last one are written past the API, which would take its time over each.
+    """
+    row = {"channel_id": chat["channel_id"], "sender_id": person.id, "created_at": utcnow()}
+    with looking_into(settings) as connection:
+        rows = [row | {"text": f"number {number}"} for number in range(count - 1)]
+        connection.execute(insert(Message), rows)
+        connection.commit()
+    person.said(chat, f"number {count - 1}")
 
 
 def at_once(count: int, act: Callable[[int], T]) -> list[T]:
