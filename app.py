@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from itertools import chain
 from typing import Any, cast
@@ -31,6 +31,7 @@ from werkzeug.exceptions import (
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import BaseConverter, ValidationError
 
+import answers
 import auth
 import config
 import outbox
@@ -380,9 +381,9 @@ def refuse_other_author(user: User, from_user: int | None) -> None:
         raise Forbidden("from_user is not you.")
 
 
-def logged_in(user: User, token: str) -> dict[str, Any]:
+def logged_in(user: User, token: str) -> answers.Success[answers.Token]:
     life = settings().jwt_expires_seconds
-    data = {**user.to_dict(), "token": token, "expires_in": life}
+    data: answers.Token = {**user.to_dict(), "token": token, "expires_in": life}
     return success("Logged in.", data)
 
 
@@ -394,7 +395,7 @@ def disconnect(ended: list[str]) -> None:
         gateway.close_connections(current_app.extensions["signed_sockets"].pop(ended))
 
 
-def success(message: str, data: dict[str, Any]) -> dict[str, Any]:
+def success(message: str, data: answers.T) -> answers.Success[answers.T]:
     return {"status": "success", "message": message, "data": data}
 
 
@@ -412,7 +413,7 @@ def json_answer(items: list[Any], **links: dict[str, Any] | str | int | None) ->
     return response
 
 
-def streamed(pages: Iterator[list[dict[str, Any]]]) -> Response:
+def streamed(pages: Iterator[Sequence[Mapping[str, Any]]]) -> Response:
     """A JSON array sent page by page. The first is read here, while an error is still a status."""
     first = next(pages, [])
 

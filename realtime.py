@@ -17,6 +17,7 @@ from pusher.http import process_response
 from pusher.requests import RequestsBackend
 from requests.utils import get_environ_proxies
 
+import answers
 from config import Settings
 
 TIMEOUT_SECONDS = 4  # to connect, and again to answer
@@ -125,7 +126,7 @@ def server(settings: Settings) -> Server:
     )
 
 
-def front_end(settings: Settings, key: str, root_url: str) -> dict[str, Any]:
+def front_end(settings: Settings, key: str, root_url: str) -> answers.FrontEnd:
     """What `new Pusher(key, options)` needs; the embedded server is where the request went."""
     host: str | None
     port: int | None

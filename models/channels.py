@@ -20,6 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 from werkzeug.exceptions import Conflict, Forbidden, NotFound
 
+import answers
 from database import AnyRow, Base, insert_once, pages, utcnow
 from models.columns import MAX_ID, BigId, execute, iso, next_change
 from models.events import Event, encode, fitted
@@ -80,7 +81,7 @@ class Channel(Base):
     def peer_id(self, user_id: int) -> int:
         return self.high_id if user_id == self.low_id else self.low_id
 
-    def to_dict(self, from_user: int) -> dict[str, Any]:
+    def to_dict(self, from_user: int) -> answers.Chat:
         """As request_chat answers it and new_chat carries it."""
         to_user = self.peer_id(from_user)
         return {
@@ -92,15 +93,16 @@ class Channel(Base):
             "to_user_notification_channel": notification_channel(to_user),
         }
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> answers.ChannelLine:
         return {
+            "type": "channel",
             "id": self.id,
             "name": self.name,
             "users": [self.low_id, self.high_id],
             "created_at": iso(self.created_at),
         }
 
-    def request(self, from_user: int, socket_id: str | None) -> dict[str, Any]:
+    def request(self, from_user: int, socket_id: str | None) -> answers.Chat:
         """Tell the other one of the pair that this chat is wanted."""
         chat = self.to_dict(from_user)
         Event.record([(chat["to_user_notification_channel"], "new_chat", encode(chat))], socket_id)
@@ -110,7 +112,7 @@ class Channel(Base):
 
     def post(
         self, sender_id: int, text: str, client_message_id: str | None, socket_id: str | None
-    ) -> tuple[dict[str, Any], bool]:
+    ) -> tuple[answers.Message, bool]:
         """Store a message and its events, once for each client_message_id; whether it is new.
 
         Raises Conflict if that id was used for another message, Blocked, and NotFound if the
@@ -155,7 +157,7 @@ class Channel(Base):
         )
         return posted, True
 
-    def edit(self, row: AnyRow, text: str, socket_id: str | None) -> dict[str, Any]:
+    def edit(self, row: AnyRow, text: str, socket_id: str | None) -> answers.Message:
         """Give a message another text. Raises Conflict if it was deleted, and Blocked."""
         self._refuse_if_blocked()
         if row.deleted_at:
@@ -164,7 +166,7 @@ class Channel(Base):
             return self.message(row)
         return self._change(row, "message_updated", socket_id, text=text, edited_at=utcnow())
 
-    def erase(self, row: AnyRow, socket_id: str | None) -> dict[str, Any]:
+    def erase(self, row: AnyRow, socket_id: str | None) -> answers.Message:
         """Delete a message: its text is gone from the row, the index and waiting events."""
         if row.deleted_at:
             return self.message(row)
@@ -173,7 +175,7 @@ class Channel(Base):
 
     def _change(
         self, row: AnyRow, event: str, socket_id: str | None, **values: Any
-    ) -> dict[str, Any]:
+    ) -> answers.Message:
         changed = execute(
             update(Message)
             .where(Message.id == row.id)
@@ -187,7 +189,7 @@ class Channel(Base):
 
     def mark_read(
         self, user_id: int, message_id: int | None, socket_id: str | None
-    ) -> dict[str, Any]:
+    ) -> answers.MarkAndUnread:
         """Move the reader's mark up to and including a message (the latest if None), never back.
 
         Raises NotFound for a message of another channel.
@@ -199,7 +201,7 @@ class Channel(Base):
         values = {"channel": self.id, "message": message_id}
         moved = execute(_LOW_READ if user_id == self.low_id else _HIGH_READ, values).rowcount
         read_id = max(message_id, self.read_id(user_id))
-        mark = {
+        mark: answers.Mark = {
             "channel_id": self.id,
             "channel": self.name,
             "user_id": user_id,
@@ -229,18 +231,18 @@ class Channel(Base):
 
     # Reading ---------------------------------------------------------------------------------
 
-    def message(self, row: AnyRow) -> dict[str, Any]:
+    def message(self, row: AnyRow) -> answers.Message:
         return Message.to_dict(row, self.low_id, self.high_id)
 
-    def history(self, read: Callable[..., Any] = pages) -> Iterator[list[dict[str, Any]]]:
+    def history(self, read: Callable[..., Any] = pages) -> Iterator[list[answers.Message]]:
         """All messages as they stand now, in pages that hold no connection between them."""
         values = {"channel": self.id, "last": self.last_message_id}
-        found: Iterator[list[dict[str, Any]]] = read(_HISTORY, values, self.message)
+        found: Iterator[list[answers.Message]] = read(_HISTORY, values, self.message)
         return found
 
     def messages(
         self, limit: int, before: int | None, after: int | None, around: int | None
-    ) -> tuple[list[dict[str, Any]], int | None, int | None]:
+    ) -> tuple[list[answers.Message], int | None, int | None]:
         """A page, oldest first, and where the pages beside it begin, where there are any: an
         id to ask for messages `before`, and one for those `after`."""
         values = {"channel": self.id, "limit": limit}

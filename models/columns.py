@@ -1,7 +1,7 @@
 """Column types and SQL expressions that SQLite and PostgreSQL spell differently."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, overload
 
 from sqlalchemy import BigInteger, ColumnElement, Integer, String, and_
 from sqlalchemy.ext.compiler import compiles
@@ -17,6 +17,14 @@ Key = String().with_variant(String(collation="C"), "postgresql")  # compared by 
 def execute(statement: Any, values: Any = None) -> Any:
     """Run a statement on columns in this request's transaction."""
     return db.session.connection().execute(statement, values)
+
+
+@overload
+def iso(moment: datetime) -> str: ...
+
+
+@overload
+def iso(moment: None) -> None: ...
 
 
 def iso(moment: datetime | None) -> str | None:

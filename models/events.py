@@ -2,7 +2,7 @@
 
 import json
 from bisect import bisect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
+import answers
 from database import AnyRow, Base, db, utcnow
 from models.columns import BigId, current_transaction, execute, horizon
 
@@ -105,7 +106,7 @@ class Event(Base):
     # What people ask.
 
     @classmethod
-    def lag(cls) -> dict[str, Any]:
+    def lag(cls) -> answers.Lag:
         """How many events wait, the age of the oldest in seconds, how many are set aside."""
         waits = cls.set_aside.is_(None)
         counts = select(
@@ -154,13 +155,13 @@ def _notify() -> None:
         execute(_NOTIFY)
 
 
-def encode(data: dict[str, Any]) -> str:
+def encode(data: Mapping[str, Any]) -> str:
     """Compact JSON, characters as themselves."""
     return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
 
 
 def fitted(
-    message: dict[str, Any], wrap: Callable[[dict[str, Any]], dict[str, Any]] = lambda cut: cut
+    message: Mapping[str, Any], wrap: Callable[[Any], Mapping[str, Any]] = lambda cut: cut
 ) -> str:
     """The data of an event about a message, its text cut where EVENT_BYTES would be exceeded."""
     whole = encode(wrap(message))

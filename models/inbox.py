@@ -21,6 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import aliased
 from werkzeug.exceptions import BadRequest
 
+import answers
 from database import AnyRow, db, pages
 from models.channels import Channel
 from models.columns import MAX_ID, execute, horizon, iso, starts_with
@@ -37,7 +38,9 @@ _USER: Any = bindparam("user")
 # The inbox -----------------------------------------------------------------------------------
 
 
-def chats(user_id: int, limit: int, cursor: str | None) -> tuple[list[dict[str, Any]], str | None]:
+def chats(
+    user_id: int, limit: int, cursor: str | None
+) -> tuple[list[answers.ChatSummary], str | None]:
     """The chats with the latest activity before the cursor, and the cursor of what follows.
 
     One statement, whatever their number; it reads the last message and the unread ones of each
@@ -57,7 +60,7 @@ def chats(user_id: int, limit: int, cursor: str | None) -> tuple[list[dict[str, 
     )
 
 
-def _chat(row: AnyRow) -> dict[str, Any]:
+def _chat(row: AnyRow) -> answers.ChatSummary:
     return {
         "channel_id": row.channel,
         "channel_name": f"private-chat_{row.low_id}_{row.high_id}",
@@ -123,7 +126,7 @@ _CHATS = (
 # What has changed ----------------------------------------------------------------------------
 
 
-def changes(user_id: int, since: str | None, limit: int) -> dict[str, Any]:
+def changes(user_id: int, since: str | None, limit: int) -> answers.Changes:
     """Messages sent, edited or deleted since the cursor, in the order of their commits, each
     once and in its latest state; without a cursor, none and the cursor of now."""
     if since is None:
@@ -186,7 +189,7 @@ _NOW = select(case((_latest < horizon(), _latest), else_=horizon() - 1))
 
 def search(
     user_id: int, query: str, channel: Channel | None, before: int | None, limit: int
-) -> list[dict[str, Any]]:
+) -> list[answers.Message]:
     """Messages with every word of the query, newest first."""
     if channel:
         where: ColumnElement[bool] = Word.channel_id == channel.id
@@ -214,17 +217,21 @@ def search(
 # Everything ----------------------------------------------------------------------------------
 
 
-def export(user: User) -> Iterator[list[dict[str, Any]]]:
+def export(user: User) -> Iterator[list[answers.ExportLine]]:
     """The user, and every channel and message of theirs, in pages."""
     read = partial(pages, engine=db.engine)
     row = execute(select(User.created_at).where(User.id == user.id)).one()
-    me = {"type": "user", **user.to_dict(), "created_at": iso(row.created_at)}
+    me: answers.UserLine = {
+        "type": "user",
+        **user.to_dict(),
+        "created_at": iso(row.created_at),
+    }
 
-    def everything() -> Iterator[list[dict[str, Any]]]:
+    def everything() -> Iterator[list[answers.ExportLine]]:
         yield [me]
         for channels in read(_MY_CHANNELS, {"user": user.id}, Channel.found):
             for channel in channels:
-                yield [{"type": "channel", **channel.summary()}]
+                yield [channel.summary()]
                 for messages in channel.history(read):
                     yield [{"type": "message", **message} for message in messages]
 

@@ -16,6 +16,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 from werkzeug.exceptions import BadRequest
 
+import answers
 from database import Base
 from models.columns import MAX_ID, BigId, Key, execute, iso, next_change
 from words import words
@@ -47,7 +48,7 @@ class Message(Base):
     transaction_id: Mapped[int] = mapped_column(BigInteger, default=next_change(), index=True)
 
     @staticmethod
-    def to_dict(row: Any, low_id: int, high_id: int) -> dict[str, Any]:
+    def to_dict(row: Any, low_id: int, high_id: int) -> answers.Message:
         """The message object: the answer, the history element and the event alike.
 
         The row begins with the columns SHOWN: by place they cost a fifth of what names do, and

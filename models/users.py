@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 from werkzeug.exceptions import Conflict, Forbidden, NotFound, Unauthorized
 
+import answers
 from database import AnyRow, AnySelect, Base, insert_once, pages, utcnow
 from models.channels import Blocked, Channel, notification_channel
 from models.columns import MAX_ID, BigId, Key, execute, starts_with
@@ -90,13 +91,13 @@ class User(Base):
     # Seeing others ---------------------------------------------------------------------------
 
     @classmethod
-    def everyone(cls) -> Iterator[list[dict[str, Any]]]:
+    def everyone(cls) -> Iterator[list[answers.ListedUser]]:
         """All users in pages, which hold no connection between them."""
         last = execute(select(func.max(cls.id))).scalar() or 0
         return pages(_EVERYONE, {"last": last}, cls.public)
 
     @classmethod
-    def page(cls, prefix: str, after: int, limit: int) -> list[dict[str, Any]]:
+    def page(cls, prefix: str, after: int, limit: int) -> list[answers.ListedUser]:
         statement = (
             select(cls.id, cls.username)
             .where(cls.id > after, cls.deleted_at.is_(None))
@@ -107,11 +108,11 @@ class User(Base):
             statement = statement.where(starts_with(cls.username_key, cls.key(prefix)))
         return [cls.public(row) for row in execute(statement)]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> answers.Person:
         return {"id": self.id, "username": self.username}
 
     @staticmethod
-    def public(row: Any) -> dict[str, Any]:
+    def public(row: Any) -> answers.ListedUser:
         return {"id": row.id, "username": row.username, "userName": row.username}
 
     # Chats and messages, always among one's own ----------------------------------------------
@@ -288,7 +289,7 @@ class Block(Base):
         execute(delete(cls).where(cls.blocker_id == blocker.id, cls.blocked_id == blocked.id))
 
     @staticmethod
-    def all_by(blocker: User) -> Iterator[list[dict[str, Any]]]:
+    def all_by(blocker: User) -> Iterator[list[answers.Person]]:
         """Whom this user has blocked, in pages."""
         return pages(
             _BLOCKED_BY,
