@@ -17,11 +17,23 @@ from typing import Any
 import click
 from dotenv import dotenv_values
 from flask import current_app
+from limits import parse as parse_limit
+from limits.errors import ConfigurationError
+from limits.storage import storage_from_string
 from sqlalchemy import make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError
 
 ROOT = Path(__file__).resolve().parent
+HASH_METHOD = re.compile(r"scrypt:[0-9]+:[0-9]+:[0-9]+|pbkdf2:sha(256|512):[0-9]+")
+AT_LEAST_ONE = (
+    "database_pool_size",
+    "jwt_expires_seconds",
+    "embedded_connections",
+    "embedded_subscriptions",
+    "embedded_frame_bytes",
+    "embedded_send_buffer_bytes",
+)
 PLACEHOLDER = re.compile(r"change[-_ ]?(me|this|it)|your[-_ ]|placeholder|example", re.IGNORECASE)
 
 
@@ -113,17 +125,18 @@ class Settings:
     def __post_init__(self) -> None:
         _check_pusher(self)
         _check_digits("EMBEDDED_APP_ID", self.embedded_app_id)
-        for name in ("connections", "subscriptions", "frame_bytes", "send_buffer_bytes"):
-            if getattr(self, f"embedded_{name}") < 1:
-                raise SettingsError(f"EMBEDDED_{name.upper()} must be at least 1.")
         _check_secret(self.jwt_secret_key)
-        if self.jwt_expires_seconds < 1:
-            raise SettingsError("JWT_EXPIRES_SECONDS must be at least 1.")
+        _check_limits(self)
+        for name in AT_LEAST_ONE:
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name.upper()} must be at least 1.")
+        if not HASH_METHOD.fullmatch(self.password_hash):
+            raise SettingsError("PASSWORD_HASH must look like scrypt:32768:8:3.")
         _ = self.url  # refused now, not at the first query
 
     @cached_property
     def folder(self) -> Path:
-        return Path(self.instance_path).absolute()
+        return ROOT / self.instance_path
 
     @cached_property
     def url(self) -> URL:
@@ -227,6 +240,21 @@ def _check_pusher(given: Settings) -> None:
     ):
         if port > 65_535:
             raise SettingsError(f"{name} must be a port, 1 to 65535.")
+
+
+def _check_limits(given: Settings) -> None:
+    for name in ("ratelimit_login", "ratelimit_register", "ratelimit_default"):
+        try:
+            if limit := getattr(given, name):
+                parse_limit(limit)
+        except ValueError:
+            raise SettingsError(f"{name.upper()} must look like 10 per 3 minutes.") from None
+    try:
+        storage_from_string(given.ratelimit_storage_uri)
+    except (ConfigurationError, ValueError):
+        raise SettingsError(
+            "RATELIMIT_STORAGE_URI cannot be read: it looks like memory:// or redis://host:6379."
+        ) from None
 
 
 def _check_digits(name: str, value: str) -> None:
