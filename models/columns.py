@@ -5,6 +5,7 @@ from typing import Any, overload
 
 from sqlalchemy import BigInteger, ColumnElement, Integer, String, and_
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 from database import db
 
@@ -41,14 +42,17 @@ def starts_with(column: Any, prefix: str) -> ColumnElement[bool]:
     return and_(column >= prefix, column < head + chr(after))
 
 
-class current_transaction(ColumnElement[int]):
+# Functions, since SQLAlchemy compiles statements with other elements of our own anew each time.
+
+
+class current_transaction(FunctionElement[int]):
     """This transaction's number on PostgreSQL; 0 on SQLite, whose writers come one by one."""
 
     inherit_cache = True
     type = BigInteger()
 
 
-class next_change(ColumnElement[int]):
+class next_change(FunctionElement[int]):
     """What orders the changes of messages: this transaction's number on PostgreSQL, on SQLite
     one more than any message has."""
 
@@ -56,7 +60,7 @@ class next_change(ColumnElement[int]):
     type = BigInteger()
 
 
-class horizon(ColumnElement[int]):
+class horizon(FunctionElement[int]):
     """The number of the oldest transaction that still runs (on SQLite none is in the way).
 
     On PostgreSQL a higher number may become visible before a lower one; but what is below the
