@@ -22,9 +22,11 @@ os.environ["FLASK_SKIP_DOTENV"] = "1"
 for each in fields(Settings):
     os.environ.pop(each.name.upper(), None)
 
-from app import create_app, limiter  # noqa: E402  (it reads the environment)
-from auth import init_app as forget_failures  # noqa: E402
+from app import create_app  # noqa: E402  (it reads the environment)
+from app import start as start_app  # noqa: E402
 from database import Base, db, init_db  # noqa: E402
+from outbox import Dispatcher  # noqa: E402
+from ratelimits import RateLimits  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -62,9 +64,10 @@ def new_database(
 @contextmanager
 def application(settings: Settings) -> Iterator[Flask]:
     app = create_app(settings)
-    app.extensions["database_ready"] = True
-    # Events stay where they were recorded; their delivery has tests of its own.
-    vars(app.extensions["outbox"])["start"] = lambda: None
+    with pytest.MonkeyPatch.context() as patch:
+        # Events stay where they were recorded; their delivery has tests of its own.
+        patch.setattr(Dispatcher, "start", lambda self: None)
+        start_app(app)
     yield app
     with app.app_context():
         db.session.remove()
@@ -107,9 +110,7 @@ def make_api(settings: Settings) -> Iterator[Callable[..., InProcess]]:
 
 @pytest.fixture
 def app(only_app: Flask, settings: Settings) -> Flask:
-    forget_failures(only_app, settings)
-    with only_app.app_context():
-        limiter.reset()
+    only_app.extensions["rate_limits"] = RateLimits(settings)
     return only_app
 
 
