@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 import threading
-import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
@@ -17,8 +16,6 @@ import click
 from flask import Blueprint, Flask, Response, abort, current_app, g, request
 from flask.typing import ResponseReturnValue
 from flask_cors import CORS
-from flask_limiter import Limiter, RateLimitExceeded
-from flask_limiter.util import get_remote_address
 from flask_migrate import Migrate
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as WaitedTooLong
@@ -42,28 +39,28 @@ from config import settings
 from database import DatabaseError, db, engine_options, ensure_db, prepare, writing
 from gateway import Gateway, Limits
 from models import PRESENCE_CHANNEL, Block, Event, Session, User, encode, inbox
+from ratelimits import RateLimits
 
 MAX_BODY = 64 * 1024
 MAX_ID = schemas.MAX_ID
 
 log = logging.getLogger(__name__)
 api = Blueprint("api", __name__, url_prefix="/api")
-limiter = Limiter(get_remote_address)
 
 
 # The seven methods ---------------------------------------------------------------------------
 
 
 @api.post("/register")
-@limiter.limit(
-    lambda: settings().ratelimit_register, deduct_when=lambda answer: answer.status_code == 201
-)
 def register() -> ResponseReturnValue:
+    limits: RateLimits = current_app.extensions["rate_limits"]
+    limits.refuse_over("register", request.remote_addr or "")
     body = schemas.body(schemas.Registration)
     password_hash = auth.hash_password(body.password, for_new_name=body.username)
     with writing():
         user = User.register(body.username, password_hash)
         db.session.commit()
+    limits.add("register", request.remote_addr or "")
     return success("Registered. Now log in.", user.to_dict()), 201
 
 
@@ -469,10 +466,6 @@ def answer_error(error: HTTPException) -> Response:
         message = SENTENCES.get(status, message)
     if status >= 500:
         message = f"{message} (Request {g.request_id})"
-    if isinstance(error, RateLimitExceeded) and limiter.current_limit:
-        wait = max(1, round(limiter.current_limit.reset_at - time.time()))
-        response.headers["Retry-After"] = str(wait)
-        message = f"Too many requests: {error.description}. Wait, then try again."
     if status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     response.data = current_app.json.dumps(refusal(code, message))
@@ -507,15 +500,12 @@ def create_app(given: config.Settings | None = None) -> Flask:
     given = given or config.load()
     app = Flask(__name__, instance_path=str(given.folder))
     app.extensions["settings"] = given
+    app.extensions["rate_limits"] = RateLimits(given)
     app.extensions["signed_sockets"] = realtime.SignedSockets()
     app.config.update(
         MAX_CONTENT_LENGTH=MAX_BODY,
         SQLALCHEMY_DATABASE_URI=given.url,
         SQLALCHEMY_ENGINE_OPTIONS=engine_options(given),
-        RATELIMIT_ENABLED=given.ratelimit_enabled,
-        RATELIMIT_DEFAULT=given.ratelimit_default or None,
-        RATELIMIT_STORAGE_URI=given.ratelimit_storage_uri,
-        RATELIMIT_IN_MEMORY_FALLBACK_ENABLED=True,
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
@@ -528,11 +518,6 @@ def create_app(given: config.Settings | None = None) -> Flask:
     Migrate(app, db, render_as_batch=True)
     with app.app_context():
         prepare(db.engine)
-    auth.init_app(app, given)
-    limiter.init_app(app)
-    if given.ratelimit_enabled and not given.ratelimit_default:
-        # Then each limit is checked where it decorates; to ask at every request is not cheap.
-        app.before_request_funcs[None].remove(limiter._check_request_limit)
     CORS(
         app,
         origins=config.listed(given.cors_origins),
@@ -608,6 +593,7 @@ def make_gateway(given: config.Settings, server: realtime.Server) -> Gateway:
 def begin_request() -> None:
     g.request_id = uuid.uuid4().hex
     start(cast(Any, current_app)._get_current_object())
+    current_app.extensions["rate_limits"].spend("default", request.remote_addr or "")
 
 
 def name_request(response: Response) -> Response:

@@ -4,7 +4,6 @@ A token is a JWT whose `jti` names a session row; it holds only while its sessio
 """
 
 import hashlib
-import logging
 import secrets
 import threading
 from collections.abc import Callable
@@ -15,19 +14,15 @@ from typing import Any
 import jwt
 from flask import current_app, request
 from flask.typing import ResponseReturnValue
-from limits import RateLimitItem, parse
-from limits.errors import StorageError
-from limits.storage import MemoryStorage, storage_from_string
-from limits.strategies import MovingWindowRateLimiter
-from werkzeug.exceptions import Forbidden, TooManyRequests, Unauthorized
+from werkzeug.exceptions import Forbidden, Unauthorized
 from werkzeug.security import check_password_hash, generate_password_hash
 
-from config import Settings, settings
+from config import settings
 from database import reading
 from models import Session, Taken, User
+from ratelimits import RateLimits
 
 ALGORITHM = "HS256"
-log = logging.getLogger(f"app.{__name__}")
 
 # One hash at a time in each process: each keeps a core and 32 MiB busy for a third of a second,
 # and several at once would starve the requests that are quick. The others wait their turn
@@ -37,45 +32,6 @@ _turn_to_hash = threading.Lock()
 
 class TokenExpired(Unauthorized):
     word = "token_expired"
-
-
-class FailedLogins:
-    """Counts failed logins for each name and address; at the limit, none is tried any more."""
-
-    def __init__(self, given: Settings) -> None:
-        self._enabled = given.ratelimit_enabled
-        self._limit: RateLimitItem = parse(given.ratelimit_login)
-        self._counts = MovingWindowRateLimiter(
-            storage_from_string(given.ratelimit_storage_uri, wrap_exceptions=True)
-        )
-
-    def refuse_more(self, username: str) -> None:
-        """Raises TooManyRequests, with the seconds to wait."""
-        if self._enabled and not self._ask("test", username):
-            end = self._ask("get_window_stats", username).reset_time
-            raise TooManyRequests(
-                "Too many failed logins for this name. Wait, then try again.",
-                retry_after=max(1, round(end - datetime.now(UTC).timestamp())),
-            )
-
-    def add(self, username: str) -> None:
-        if self._enabled:
-            self._ask("hit", username)
-
-    def _ask(self, verb: str, username: str) -> Any:
-        # A digest bounds the length of a key, whatever somebody sends for a name.
-        name = hashlib.sha256(User.key(username).encode()).hexdigest()
-        key = (name, request.remote_addr or "")
-        try:
-            return getattr(self._counts, verb)(self._limit, *key)
-        except StorageError:
-            log.warning("The rate limit storage does not answer; counting in this process.")
-            self._counts = MovingWindowRateLimiter(MemoryStorage())
-            return getattr(self._counts, verb)(self._limit, *key)
-
-
-def init_app(app: Any, given: Settings) -> None:
-    app.extensions["failed_logins"] = FailedLogins(given)
 
 
 # Passwords -----------------------------------------------------------------------------------
@@ -112,16 +68,19 @@ def confirm(caller: User, password: str) -> User:
 
 
 def _with_password(username: str, password: str) -> User | None:
-    failed: FailedLogins = current_app.extensions["failed_logins"]
-    failed.refuse_more(username)
+    limits: RateLimits = current_app.extensions["rate_limits"]
+    # A digest bounds the length of the key, whatever somebody sends for a name.
+    name = hashlib.sha256(User.key(username).encode()).hexdigest()
+    failed = ("login", name, request.remote_addr or "")
+    limits.refuse_over(*failed)
     with _turn_to_hash:
-        failed.refuse_more(username)  # others may have failed while this one waited
+        limits.refuse_over(*failed)  # others may have failed while this one waited
         with reading():
             user = User.named(username)
         stored = user.password_hash if user else _hash_of_nobody()
         if check_password_hash(stored, password) and user:
             return user
-        failed.add(username)
+        limits.add(*failed)
         return None
 
 

@@ -1,0 +1,64 @@
+"""Rate limits: how often an address may do what, counted in this process or in Redis."""
+
+import logging
+import threading
+import time
+from typing import Any
+
+from limits import RateLimitItem, parse
+from limits.errors import StorageError
+from limits.storage import MemoryStorage, storage_from_string
+from limits.strategies import MovingWindowRateLimiter
+from werkzeug.exceptions import TooManyRequests
+
+from config import Settings
+
+log = logging.getLogger(f"app.{__name__}")
+
+
+class RateLimits:
+    """The limits of the settings, by name: login, register and default; an empty one is none.
+
+    If Redis does not answer, this process counts for itself from then on.
+    """
+
+    def __init__(self, given: Settings) -> None:
+        names = ("login", "register", "default") if given.ratelimit_enabled else ()
+        rules = {name: getattr(given, f"ratelimit_{name}") for name in names}
+        self._limits = {name: parse(rule) for name, rule in rules.items() if rule}
+        self._uri = given.ratelimit_storage_uri
+        self._opening = threading.Lock()
+        self._counts: MovingWindowRateLimiter | None = None
+
+    def refuse_over(self, name: str, *key: str) -> None:
+        """Raises TooManyRequests, with the seconds to wait, if `key` has used up the limit."""
+        limit = self._limits.get(name)
+        if limit and not self._ask("test", limit, key):
+            self._refuse(limit, key)
+
+    def add(self, name: str, *key: str) -> None:
+        if limit := self._limits.get(name):
+            self._ask("hit", limit, key)
+
+    def spend(self, name: str, *key: str) -> None:
+        """Both at once: for what counts whether it succeeds or not."""
+        limit = self._limits.get(name)
+        if limit and not self._ask("hit", limit, key):
+            self._refuse(limit, key)
+
+    def _refuse(self, limit: RateLimitItem, key: tuple[str, ...]) -> None:
+        end = self._ask("get_window_stats", limit, key).reset_time
+        wait = max(1, round(end - time.time()))
+        raise TooManyRequests(f"Too many tries. Wait {wait} seconds.", retry_after=wait)
+
+    def _ask(self, verb: str, limit: RateLimitItem, key: tuple[str, ...]) -> Any:
+        with self._opening:
+            if self._counts is None:  # not before the first request: a storage starts a thread
+                storage: Any = storage_from_string(self._uri, wrap_exceptions=True)
+                self._counts = MovingWindowRateLimiter(storage)
+        try:
+            return getattr(self._counts, verb)(limit, *key)
+        except StorageError:
+            log.warning("The storage of the rate limits does not answer; each process counts.")
+            self._counts = MovingWindowRateLimiter(MemoryStorage())
+            return getattr(self._counts, verb)(limit, *key)
