@@ -9,7 +9,16 @@ import unicodedata
 from typing import Annotated, Any, Self, TypeVar
 
 from flask import request
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    ValidationError,
+    WithJsonSchema,
+)
 from pydantic import model_validator as check
 from pydantic_core import PydanticCustomError, from_json
 from werkzeug.exceptions import BadRequest, ClientDisconnected, HTTPException, UnsupportedMediaType
@@ -17,6 +26,7 @@ from werkzeug.exceptions import BadRequest, ClientDisconnected, HTTPException, U
 MAX_ID = 2**63 - 1
 DIGITS = re.compile(r"[0-9]{1,19}")
 SOCKET_ID = re.compile(r"[0-9]{1,20}\.[0-9]{1,20}")
+PUSHER_CHANNEL = re.compile(r"[A-Za-z0-9_\-=@,.;]{1,164}")
 
 Parsed = TypeVar("Parsed", bound="Parameters")
 
@@ -73,17 +83,74 @@ def _socket_id(value: str) -> str:
 
 
 def _pusher_channel(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_\-=@,.;]{1,164}", value):
+    if not PUSHER_CHANNEL.fullmatch(value):
         raise refuse("must be 1 to 164 letters, digits or any of _-=@,.;")
     return value
 
 
-Text = Annotated[str, AfterValidator(_plain_text)]
-Id = Annotated[int, BeforeValidator(_number), Field(json_schema_extra={"minimum": 0})]
-NameOrId = Annotated[str | int, BeforeValidator(_name_or_id)]
+class Shown:
+    """What a validator takes, said in JSON Schema for the OpenAPI document."""
+
+    def __init__(self, **keywords: Any) -> None:
+        self.keywords = keywords
+
+    def __get_pydantic_json_schema__(
+        self, core_schema: Any, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return handler(core_schema) | self.keywords
+
+
+_CONTROL = r"\u0000-\u001f\u007f-\u009f"
+_SPACE = r"\t-\r\u001c- \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_NUMBER = {"minimum": 0, "maximum": MAX_ID}
+
+Text = Annotated[str, AfterValidator(_plain_text), Shown(pattern=r"^[^\u0000]*$")]
+Username = Annotated[
+    Text,
+    Field(min_length=1, max_length=50),
+    AfterValidator(_username),
+    Shown(
+        pattern=f"^[^{_CONTROL}{_SPACE}]([^{_CONTROL}]*[^{_CONTROL}{_SPACE}])?$",
+        description="The lengths hold after NFKC normalisation too.",
+    ),
+]
 Password = Annotated[Text, Field(min_length=8, max_length=128)]
-MessageText = Annotated[Text, Field(min_length=1, max_length=5_000), AfterValidator(_not_blank)]
-Limit = Annotated[int, BeforeValidator(_number), Field(ge=1, le=200)]
+Id = Annotated[
+    int,
+    BeforeValidator(_number),
+    WithJsonSchema(
+        {
+            "type": ["integer", "string"],
+            **_NUMBER,
+            "pattern": "^[0-9]{1,19}$",
+            "description": "A number, or the same as a decimal string.",
+        }
+    ),
+]
+IdInQuery = Annotated[int, BeforeValidator(_number), Shown(**_NUMBER)]
+NameOrId = Annotated[
+    str | int,
+    BeforeValidator(_name_or_id),
+    WithJsonSchema(
+        {
+            "type": ["string", "integer"],
+            **_NUMBER,
+            "pattern": r"^[^\u0000]*$",
+            "description": "A channel's name or id; the id also as a decimal string.",
+        }
+    ),
+]
+MessageText = Annotated[
+    Text,
+    Field(min_length=1, max_length=5_000),
+    AfterValidator(_not_blank),
+    Shown(
+        pattern=rf"^[^\u0000]*[^\u0000{_SPACE}][^\u0000]*$",
+        description="Not only white space.",
+    ),
+]
+Limit = Annotated[int, Field(ge=1, le=200), BeforeValidator(_number)]
+Flag = Annotated[bool, WithJsonSchema({"type": ["boolean", "null"]})]
 
 
 # Bodies and queries --------------------------------------------------------------------------
@@ -101,7 +168,7 @@ class Parameters(BaseModel):
 
 
 class Registration(Parameters):
-    username: Annotated[Text, Field(min_length=1, max_length=50), AfterValidator(_username)]
+    username: Username
     password: Password
 
 
@@ -116,6 +183,18 @@ class ChatRequest(Parameters):
 
 
 class NewMessage(Parameters):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "not": {
+                "properties": {
+                    "channel": {"type": "null"},
+                    "channel_name": {"type": "null"},
+                    "channel_id": {"type": "null"},
+                }
+            }
+        }
+    )
+
     from_user: Id | None = None
     to_user: Id | None = None
     message: MessageText
@@ -138,20 +217,22 @@ class NewMessage(Parameters):
 
 
 class ChannelToSign(Parameters):
-    socket_id: Annotated[Text, AfterValidator(_socket_id)]
-    channel_name: Annotated[Text, AfterValidator(_pusher_channel)]
+    socket_id: Annotated[str, AfterValidator(_socket_id), Shown(pattern=f"^{SOCKET_ID.pattern}$")]
+    channel_name: Annotated[
+        str, AfterValidator(_pusher_channel), Shown(pattern=f"^{PUSHER_CHANNEL.pattern}$")
+    ]
 
 
 class UserList(Parameters):
     q: Text | None = None
-    after: Id | None = None
+    after: IdInQuery | None = None
     limit: Limit | None = None
 
 
 class History(Parameters):
-    before: Id | None = None
-    after: Id | None = None
-    around: Id | None = None
+    before: IdInQuery | None = None
+    after: IdInQuery | None = None
+    around: IdInQuery | None = None
     limit: Limit | None = None
 
     @check(mode="after")
@@ -182,12 +263,12 @@ class Sync(Parameters):
 class Search(Parameters):
     q: Annotated[Text, Field(max_length=200)]
     channel: NameOrId | None = None
-    before: Id | None = None
+    before: IdInQuery | None = None
     limit: Limit | None = None
 
 
 class Logout(Parameters):
-    all: bool = False
+    all: Flag = False
 
 
 class PasswordChange(Parameters):
@@ -197,7 +278,7 @@ class PasswordChange(Parameters):
 
 class Farewell(Parameters):
     password: Text
-    erase: bool = False
+    erase: Flag = False
 
 
 # Parsing -------------------------------------------------------------------------------------
