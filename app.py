@@ -38,7 +38,7 @@ from auth import login_required
 from config import settings
 from database import DatabaseError, db, engine_options, ensure_db, prepare, writing
 from gateway import Gateway, Limits
-from models import PRESENCE_CHANNEL, Block, Event, Session, User, encode, inbox
+from models import PRESENCE_CHANNEL, Event, Session, User, encode, inbox
 from ratelimits import RateLimits
 
 MAX_BODY = 64 * 1024
@@ -94,7 +94,7 @@ def request_chat(user: User) -> ResponseReturnValue:
     if body.to_user == user.id:
         abort(400, "to_user is you; a chat has two people.")
     with writing():
-        channel, new = user.chat_with(User.with_id(body.to_user))
+        channel, new = user.chat_with(body.to_user)
         chat = channel.request(user.id, schemas.socket_id())
         db.session.commit()
     return chat, 201 if new else 200
@@ -211,7 +211,7 @@ def search(user: User) -> ResponseReturnValue:
 @api.get("/blocks")
 @login_required
 def blocks(user: User) -> ResponseReturnValue:
-    return streamed(Block.all_by(user))
+    return streamed(user.blocked())
 
 
 @api.put("/blocks/<id:user_id>")
@@ -220,7 +220,7 @@ def block(user: User, user_id: int) -> ResponseReturnValue:
     if user_id == user.id:
         abort(400, "You cannot block yourself.")
     with writing():
-        Block.put(user, User.with_id(user_id))
+        user.block(user_id)
         db.session.commit()
     return "", 204
 
@@ -229,7 +229,7 @@ def block(user: User, user_id: int) -> ResponseReturnValue:
 @login_required
 def unblock(user: User, user_id: int) -> ResponseReturnValue:
     with writing():
-        Block.lift(user, User.with_id(user_id))
+        user.unblock(user_id)
         db.session.commit()
     return "", 204
 
@@ -258,8 +258,8 @@ def logout(user: User) -> ResponseReturnValue:
 @login_required
 def refresh(user: User) -> ResponseReturnValue:
     with writing():
-        Session.end(user.jti)
         token, jti = auth.open_session(User.with_id(user.id))
+        Session.end(user.jti)
         db.session.commit()
     current_app.extensions["signed_sockets"].move(user.jti, jti)
     return logged_in(user, token)
@@ -284,17 +284,12 @@ def change_password(user: User) -> ResponseReturnValue:
 @login_required
 def delete_account(user: User) -> ResponseReturnValue:
     body = schemas.body(schemas.Farewell)
-    auth.confirm(user, body.password)
-    more = body.erase
-    while more:  # in small transactions, so that others get to write between
+    confirmed = auth.confirm(user, body.password)
+    ended = None
+    while ended is None:
         with writing():
-            more = user.erase_messages(100) > 0
+            ended = confirmed.delete(erase=body.erase)
             db.session.commit()
-    with writing():
-        if body.erase:
-            user.erase_messages(MAX_ID)  # sent since
-        ended = user.delete()
-        db.session.commit()
     disconnect(ended)
     return "", 204
 

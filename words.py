@@ -44,13 +44,22 @@ def sought(text: str) -> set[str]:
     return {word for word in found if not any(o != word and o.startswith(word) for o in found)}
 
 
+# What stands inside of words, but says only how they are shown or broken: soft hyphen, grapheme
+# joiner, Mongolian variation selectors, joiners, variation selectors.
+_SHOWN_ONLY = re.compile(
+    "[\u00ad\u034f\u180b-\u180f\u200c\u200d\u2060\ufe00-\ufe0f\ufeff\U000e0100-\U000e01ef]"
+)
+
+
 def _runs(text: str) -> Iterator[tuple[str, bool]]:
     """Runs of characters that belong together, and whether their script has no spaces."""
-    normal = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    plain = _SHOWN_ONLY.sub("", text)
+    normal = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", plain).casefold())
     spaced = "".join(character if _in_word(character) else " " for character in normal)
     for word in spaced.split():
         for match in _RUN.finditer(word):
-            yield match[0], match[1] is not None
+            if any(map(str.isalnum, match[0])):  # the marks of an emoji are no word
+                yield match[0], match[1] is not None
 
 
 def _in_word(character: str) -> bool:

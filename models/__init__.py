@@ -6,10 +6,11 @@ than the database does.
 """
 
 from models import inbox
-from models.channels import Blocked, Channel, notification_channel
+from models.blocks import Block, Blocked
+from models.channels import Channel, notification_channel
 from models.events import Event, encode
 from models.messages import Message
-from models.users import PRESENCE_CHANNEL, Block, Session, Taken, User
+from models.users import PRESENCE_CHANNEL, Session, Taken, User
 
 __all__ = [
     "PRESENCE_CHANNEL",

@@ -10,25 +10,27 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     UniqueConstraint,
+    and_,
     bindparam,
+    column,
     exists,
     func,
+    not_,
+    or_,
     select,
+    table,
     union_all,
     update,
 )
 from sqlalchemy.orm import Mapped, mapped_column
-from werkzeug.exceptions import Conflict, Forbidden, NotFound
+from werkzeug.exceptions import Conflict, NotFound
 
 import answers
 from database import AnyRow, Base, insert_once, pages, utcnow
+from models.blocks import Block, Blocked
 from models.columns import MAX_ID, BigId, execute, iso, next_change
 from models.events import Event, encode, fitted
 from models.messages import SHOWN, Message, Word
-
-
-class Blocked(Forbidden):
-    word = "blocked"
 
 
 def notification_channel(user_id: int) -> str:
@@ -58,10 +60,9 @@ class Channel(Base):
     last_message_id: Mapped[int] = mapped_column(BigInteger, default=0)
     active_at: Mapped[datetime]
 
-    # As found beside the row.
+    # As found beside the row, to be read only: a writer has to ask when it holds the row.
     first_id: ClassVar[Any] = None
     blocked: ClassVar[Any] = False  # whether one of the two has blocked the other
-    gone: ClassVar[Any] = False  # whether one of the two accounts was deleted
 
     @classmethod
     def found(cls, row: AnyRow | None) -> Self:
@@ -69,7 +70,7 @@ class Channel(Base):
         if row is None:
             raise NotFound("No such channel.")
         values = row._asdict()
-        beside = {name: values.pop(name, None) for name in ("first_id", "blocked", "gone")}
+        beside = {name: values.pop(name, None) for name in ("first_id", "blocked")}
         channel = cls(**values)
         vars(channel).update(beside)
         return channel
@@ -132,14 +133,16 @@ class Channel(Base):
             if row.channel_id != self.id or not (changed or row.text == text):
                 raise Conflict("This client_message_id was used for a different message.")
             return self.message(row), False
-        # Only now: a retry of what was stored before is still answered.
-        self._refuse_if_blocked()
-        if self.gone:
-            raise NotFound("No such user: the other account was deleted.")
-        execute(
+        # Only now: a retry of what was stored before is still answered. And in this statement: an
+        # earlier one, made to wait for the row, would not have seen a block of the meantime.
+        open_ = execute(
             _LOW_POSTED if sender_id == self.low_id else _HIGH_POSTED,
             {"channel": self.id, "message": row.id, "now": row.created_at},
-        )
+        ).rowcount
+        if not open_:
+            if execute(_IS_BLOCKED, {"channel": self.id}).scalar():
+                raise Blocked
+            raise NotFound("No such user: the account was deleted.")
         Word.replace(self.id, row.id, "", text)
         posted = self.message(row)
         chat = self.to_dict(sender_id)
@@ -159,7 +162,8 @@ class Channel(Base):
 
     def edit(self, row: AnyRow, text: str, socket_id: str | None) -> answers.Message:
         """Give a message another text. Raises Conflict if it was deleted, and Blocked."""
-        self._refuse_if_blocked()
+        if execute(_IS_BLOCKED, {"channel": self.id}).scalar():
+            raise Blocked
         if row.deleted_at:
             raise Conflict("A deleted message cannot be edited.")
         if row.text == text:
@@ -215,10 +219,6 @@ class Channel(Base):
     def read_id(self, user_id: int) -> int:
         return self.low_read_id if user_id == self.low_id else self.high_read_id
 
-    def _refuse_if_blocked(self) -> None:
-        if self.blocked:
-            raise Blocked("One of you has blocked the other.")
-
     def _tell_both(
         self, event: str, data: str, socket_id: str | None, message_id: int | None = None
     ) -> None:
@@ -271,9 +271,16 @@ _THIS = Channel.id == bindparam("channel")
 _IN_CHANNEL = Message.channel_id == bindparam("channel")
 _MESSAGE = select(*SHOWN).where(_IN_CHANNEL)
 
+_IS_BLOCKED = select(Block.between(Channel.low_id, Channel.high_id)).where(_THIS)
+_users = table("users", column("id"), column("deleted_at"))
+_gone = exists().where(
+    or_(_users.c.id == Channel.low_id, _users.c.id == Channel.high_id),
+    _users.c.deleted_at.is_not(None),
+)
+_OPEN = and_(_THIS, not_(Block.between(Channel.low_id, Channel.high_id)), not_(_gone))
 _POSTED: dict[str, Any] = {"last_message_id": bindparam("message"), "active_at": bindparam("now")}
-_LOW_POSTED = update(Channel).where(_THIS).values(low_read_id=bindparam("message"), **_POSTED)
-_HIGH_POSTED = update(Channel).where(_THIS).values(high_read_id=bindparam("message"), **_POSTED)
+_LOW_POSTED = update(Channel).where(_OPEN).values(low_read_id=bindparam("message"), **_POSTED)
+_HIGH_POSTED = update(Channel).where(_OPEN).values(high_read_id=bindparam("message"), **_POSTED)
 _LOW_READ = (
     update(Channel)
     .where(_THIS, Channel.low_read_id < bindparam("message"))

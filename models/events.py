@@ -75,7 +75,8 @@ class Event(Base):
     def erase(cls, message_id: int) -> None:
         """Take a message's text out of the events that still wait."""
         waiting = select(cls.id, cls.data).where(cls.message_id == message_id)
-        for row in execute(waiting).all():
+        # Locked in the order in which the dispatcher removes them, lest both wait for ever.
+        for row in execute(waiting.order_by(cls.id).with_for_update()).all():
             data = json.loads(row.data)
             (data["message"] if isinstance(data["message"], dict) else data)["message"] = ""
             execute(update(cls).where(cls.id == row.id).values(data=encode(data)))
@@ -190,6 +191,13 @@ _WAITING = (
     .order_by(Event.transaction_id, Event.id)
     .limit(bindparam("limit"))
 )
-_REMOVE = delete(Event).where(Event.id.in_(bindparam("ids", expanding=True)))
+_REMOVE = delete(Event).where(
+    Event.id.in_(
+        select(Event.id)
+        .where(Event.id.in_(bindparam("ids", expanding=True)))
+        .order_by(Event.id)
+        .with_for_update()
+    )
+)
 _RECORD = insert(Event.__table__)  # type: ignore[arg-type]
 _NOTIFY = text("SELECT pg_notify('events', '')")

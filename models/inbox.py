@@ -46,7 +46,8 @@ def chats(
     One statement, whatever their number; it reads the last message and the unread ones of each
     chat, not those that were read.
     """
-    micros, channel_id = Cursor.decode(cursor) if cursor else (MAX_ID, MAX_ID)
+    everything = (MAX_ID, MAX_ID)
+    micros, channel_id = everything if cursor is None else Cursor.decode("chats", cursor)
     # Beyond what a datetime can hold there is nothing that could be newer.
     before = EPOCH + MICROSECOND * min(micros, 253_000_000_000_000_000)
     values = {"user": user_id, "before": before, "channel": channel_id, "limit": limit + 1}
@@ -56,7 +57,7 @@ def chats(
         return [_chat(row) for row in shown], None
     last = shown[-1]
     return [_chat(row) for row in shown], Cursor.encode(
-        (last.active_at - EPOCH) // MICROSECOND, last.channel
+        "chats", (last.active_at - EPOCH) // MICROSECOND, last.channel
     )
 
 
@@ -130,16 +131,16 @@ def changes(user_id: int, since: str | None, limit: int) -> answers.Changes:
     """Messages sent, edited or deleted since the cursor, in the order of their commits, each
     once and in its latest state; without a cursor, none and the cursor of now."""
     if since is None:
-        now = Cursor.encode(execute(_NOW).scalar(), MAX_ID)
+        now = Cursor.encode("sync", execute(_NOW).scalar(), MAX_ID)
         return {"messages": [], "cursor": now, "more": False}
-    number, message_id = Cursor.decode(since)
+    number, message_id = Cursor.decode("sync", since)
     values = {"user": user_id, "number": number, "id": message_id, "limit": limit + 1}
     rows = execute(_CHANGES[db.engine.dialect.name], values).all()
     if not rows and number > execute(_NOW).scalar():
         raise BadRequest("since is of a database that is no more. Load the chats anew.")
     shown = rows[:limit]
     if shown:
-        since = Cursor.encode(shown[-1].transaction_id, shown[-1].id)
+        since = Cursor.encode("sync", shown[-1].transaction_id, shown[-1].id)
     return {
         "messages": [Message.to_dict(row, row.low_id, row.high_id) for row in shown],
         "cursor": since,
@@ -191,13 +192,14 @@ def search(
     user_id: int, query: str, channel: Channel | None, before: int | None, limit: int
 ) -> list[answers.Message]:
     """Messages with every word of the query, newest first."""
+    before = MAX_ID if before is None else before
     if channel:
         where: ColumnElement[bool] = Word.channel_id == channel.id
     else:
         where = Word.channel_id.in_(select(Channel.id).where(_mine))
     each_word = [
         select(Word.message_id.label("id"))
-        .where(where, starts_with(Word.word, prefix), Word.message_id < (before or MAX_ID))
+        .where(where, starts_with(Word.word, prefix), Word.message_id < before)
         .distinct()
         for prefix in sorted(sought(query))
     ]

@@ -12,6 +12,7 @@ from sqlalchemy import (
     UniqueConstraint,
     delete,
     insert,
+    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 from werkzeug.exceptions import BadRequest
@@ -33,7 +34,13 @@ class Message(Base):
         UniqueConstraint("sender_id", "client_message_id"),
         Index(None, "channel_id", "id"),
         Index(None, "channel_id", "transaction_id", "id"),
-        Index(None, "sender_id", "id"),
+        Index(
+            "ix_messages_sender_id_not_deleted",
+            "sender_id",
+            "id",
+            sqlite_where=text("deleted_at IS NULL"),
+            postgresql_where=text("deleted_at IS NULL"),
+        ),
         {"sqlite_autoincrement": True},
     )
 
@@ -115,20 +122,22 @@ _ADD_WORDS = insert(Word.__table__)  # type: ignore[arg-type]
 
 
 class Cursor:
-    """A place in a list, opaque to clients: two numbers."""
+    """A place in a list, opaque to clients: the list's name and two numbers."""
 
     @staticmethod
-    def encode(first: int, second: int) -> str:
-        return base64.urlsafe_b64encode(f"{first}.{second}".encode()).decode().rstrip("=")
+    def encode(name: str, first: int, second: int) -> str:
+        return base64.urlsafe_b64encode(f"{name}.{first}.{second}".encode()).decode().rstrip("=")
 
     @staticmethod
-    def decode(cursor: str) -> tuple[int, int]:
-        """Raises BadRequest for what encode() has not made."""
+    def decode(name: str, cursor: str) -> tuple[int, int]:
+        """Raises BadRequest for what encode() has not made for this list."""
         try:
             padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-            first, second = map(int, base64.urlsafe_b64decode(padded).split(b"."))
+            _, first, second = base64.urlsafe_b64decode(padded).split(b".")
+            numbers = int(first), int(second)
         except ValueError:
-            first = second = -1
-        if max(first, second) > MAX_ID or cursor != Cursor.encode(first, second):
+            numbers = -1, -1
+        ours = min(numbers) >= 0 and max(numbers) <= MAX_ID
+        if not ours or cursor != Cursor.encode(name, *numbers):
             raise BadRequest("The cursor is not one of ours.")
-        return first, second
+        return numbers

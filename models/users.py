@@ -13,7 +13,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     delete,
-    exists,
     func,
     insert,
     literal,
@@ -26,7 +25,8 @@ from werkzeug.exceptions import Conflict, Forbidden, NotFound, Unauthorized
 
 import answers
 from database import AnyRow, AnySelect, Base, insert_once, pages, utcnow
-from models.channels import Blocked, Channel, notification_channel
+from models.blocks import Block, Blocked
+from models.channels import Channel, notification_channel
 from models.columns import MAX_ID, BigId, Key, execute, starts_with
 from models.messages import SHOWN, Message
 
@@ -155,11 +155,12 @@ class User(Base):
             raise Forbidden("Only its author may change a message.")
         return Channel.found(found), row
 
-    def chat_with(self, peer: "User") -> tuple[Channel, bool]:
-        """The one channel of this pair, and whether it is new. Raises Blocked."""
-        if execute(_IS_BLOCKED, {"low": self.id, "high": peer.id}).scalar():
-            raise Blocked("One of you has blocked the other.")
-        low, high = sorted((self.id, peer.id))
+    def chat_with(self, peer_id: int) -> tuple[Channel, bool]:
+        """The one channel of this pair, and whether it is new. Raises NotFound and Blocked."""
+        low, high = sorted((self.id, peer_id))
+        _hold(_STAY, low, high)
+        if execute(_IS_BLOCKED, {"low": low, "high": high}).scalar():
+            raise Blocked
         now = utcnow()
         pair = {"low_id": low, "high_id": high}
         row, new = insert_once(Channel, tuple(pair), **pair, created_at=now, active_at=now)
@@ -174,6 +175,25 @@ class User(Base):
             return False
         return not channel.blocked
 
+    def block(self, peer_id: int) -> None:
+        """Raises NotFound."""
+        # A message needs its sender's row: those on their way are committed before this, and
+        # those that come later see the block.
+        _hold(_STAND_STILL, self.id, peer_id)
+        Block.put(self.id, peer_id)
+
+    def unblock(self, peer_id: int) -> None:
+        """Raises NotFound."""
+        Block.lift(self.id, User.with_id(peer_id).id)
+
+    def blocked(self) -> Iterator[list[answers.Person]]:
+        """Whom this user has blocked, in pages."""
+        return pages(
+            _BLOCKED_BY,
+            {"blocker": self.id},
+            lambda row: {"id": row.id, "username": row.username},
+        )
+
     # Account ---------------------------------------------------------------------------------
 
     def change_password(self, password_hash: str) -> list[str]:
@@ -181,33 +201,39 @@ class User(Base):
 
         Raises Unauthorized if it is not the user's hash any more.
         """
-        changed = execute(
-            update(User)
-            .where(User.id == self.id, User.password_hash == self.password_hash)
-            .values(password_hash=password_hash)
-        )
-        if changed.rowcount != 1:
-            raise Unauthorized("The password was changed meanwhile. Log in again.")
+        self._hold_with_password()
+        execute(update(User).where(User.id == self.id).values(password_hash=password_hash))
         self.password_hash = password_hash
         return Session.end_all(self.id)
 
-    def erase_messages(self, most: int) -> int:
-        """Erase some of the user's messages, as if each was deleted; how many."""
-        found = execute(
-            select(Message.id)
-            .where(Message.sender_id == self.id, Message.deleted_at.is_(None))
-            .order_by(Message.id)
-            .limit(most)
-        ).scalars()
-        ids = found.all()
-        for message_id in ids:
-            channel, row = self.own_message(message_id)
-            channel.erase(row, None)
-        return len(ids)
+    def _hold_with_password(self) -> None:
+        mine = select(User.id).where(User.id == self.id, User.password_hash == self.password_hash)
+        if execute(mine.with_for_update()).scalar() is None:
+            raise Unauthorized("The password was changed meanwhile. Log in again.")
 
-    def delete(self) -> list[str]:
-        """End the account: the name is free, the hash is gone, the id stays taken; the sessions
-        that have ended."""
+    def _erase_some(self) -> bool:
+        """Delete some of the user's messages, of one chat; whether there were any."""
+        first = execute(_FIRST_OF_MINE, {"user": self.id}).scalar()
+        if first is None:
+            return False
+        channel, row = self.own_message(first)
+        values = {"channel": channel.id, "user": self.id, "first": row.id, "size": 100}
+        for each in execute(_MINE_IN_CHANNEL, values).all():
+            channel.erase(each, None)
+        return True
+
+    def delete(self, *, erase: bool) -> list[str] | None:
+        """End the account: the name is free, the hash is gone, the id stays taken. The sessions
+        that have ended.
+
+        With `erase` the messages go first, some in each transaction, so that others get to write
+        in between: None until this was the last one. Raises Unauthorized as change_password().
+        """
+        if erase and self._erase_some():
+            return None
+        self._hold_with_password()  # now no message is on its way any more
+        if erase and execute(_FIRST_OF_MINE, {"user": self.id}).scalar():
+            return None
         execute(
             update(User)
             .where(User.id == self.id)
@@ -236,16 +262,18 @@ class Session(Base):
     def open(cls, user: User, jti: str, life: timedelta) -> None:
         """Raises Unauthorized if the password that was checked is not the user's any more."""
         now = utcnow()
-        execute(delete(cls).where(cls.user_id == user.id, cls.expires_at <= now))
         same = and_(
             User.id == user.id,
             User.password_hash == user.password_hash,
             User.deleted_at.is_(None),
         )
         row = select(literal(jti), User.id, literal(now + life)).where(same)
+        # Shared, but not with one who changes the password or ends all sessions.
+        row = row.with_for_update(read=True)
         opened = insert(cls).from_select(["jti", "user_id", "expires_at"], row).returning(cls.jti)
         if execute(opened).one_or_none() is None:
             raise Unauthorized("The password was changed meanwhile. Log in again.")
+        execute(delete(cls).where(cls.user_id == user.id, cls.expires_at <= now))
 
     @staticmethod
     def user(jti: str) -> User | None:
@@ -267,41 +295,15 @@ class Session(Base):
     @classmethod
     def end_all(cls, user_id: int) -> list[str]:
         """The sessions that have ended."""
+        execute(select(User.id).where(User.id == user_id).with_for_update())
         ended = delete(cls).where(cls.user_id == user_id).returning(cls.jti)
         return list(execute(ended).scalars())
-
-
-class Block(Base):
-    __tablename__ = "blocks"
-
-    blocker_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("users.id"), primary_key=True)
-    blocked_id: Mapped[int] = mapped_column(
-        BigInteger, ForeignKey("users.id"), primary_key=True, index=True
-    )
-
-    @classmethod
-    def put(cls, blocker: User, blocked: User) -> None:
-        pair = {"blocker_id": blocker.id, "blocked_id": blocked.id}
-        insert_once(cls, tuple(pair), **pair)
-
-    @classmethod
-    def lift(cls, blocker: User, blocked: User) -> None:
-        execute(delete(cls).where(cls.blocker_id == blocker.id, cls.blocked_id == blocked.id))
-
-    @staticmethod
-    def all_by(blocker: User) -> Iterator[list[answers.Person]]:
-        """Whom this user has blocked, in pages."""
-        return pages(
-            _BLOCKED_BY,
-            {"blocker": blocker.id},
-            lambda row: {"id": row.id, "username": row.username},
-        )
 
 
 # Statements ----------------------------------------------------------------------------------
 
 _USER = select(User.id, User.username, User.password_hash)
-_USER_NAMED = _USER.where(User.username_key == bindparam("key"))
+_USER_NAMED = _USER.where(User.username_key == bindparam("key"), User.deleted_at.is_(None))
 _USER_WITH_ID = _USER.where(User.id == bindparam("id"), User.deleted_at.is_(None))
 _EVERYONE = (
     select(User.id, User.username)
@@ -323,17 +325,39 @@ _BLOCKED_BY = (
 )
 
 
-def _blocks_between(low: Any, high: Any) -> Any:
-    return exists().where(
-        or_(
-            and_(Block.blocker_id == low, Block.blocked_id == high),
-            and_(Block.blocker_id == high, Block.blocked_id == low),
-        )
-    )
+_pair = (
+    select(User.id)
+    .where(User.id.in_((bindparam("one"), bindparam("other"))), User.deleted_at.is_(None))
+    .order_by(User.id)
+)
+_STAY = _pair.with_for_update(read=True, key_share=True)  # shared with messages and requests
+_STAND_STILL = _pair.with_for_update()
 
 
-_IS_BLOCKED = select(_blocks_between(bindparam("low"), bindparam("high")))
+def _hold(how: AnySelect, one: int, other: int) -> None:
+    """Keep both users from being deleted until the commit. Raises NotFound if one was."""
+    if len(execute(how, {"one": one, "other": other}).all()) < 2:
+        raise NotFound("No such user.")
+
+
+_IS_BLOCKED = select(Block.between(bindparam("low"), bindparam("high")))
 _MESSAGE = select(*SHOWN).where(Message.id == bindparam("message"))
+_OF_MINE = (Message.sender_id == bindparam("user"), Message.deleted_at.is_(None))
+_FIRST_OF_MINE = select(Message.id).where(*_OF_MINE).order_by(Message.id).limit(1)
+_MINE_IN_CHANNEL = (
+    select(*SHOWN)
+    .where(*_OF_MINE, Message.channel_id == bindparam("channel"), Message.id >= bindparam("first"))
+    .order_by(Message.id)
+    .limit(bindparam("size"))
+)
+
+_MINE = or_(Channel.low_id == bindparam("user"), Channel.high_id == bindparam("user"))
+_WAYS = {
+    "id": Channel.id == bindparam("id"),
+    "pair": and_(Channel.low_id == bindparam("low"), Channel.high_id == bindparam("high")),
+    "message": Channel.id
+    == select(Message.channel_id).where(Message.id == bindparam("message")).scalar_subquery(),
+}
 _CHANNEL = select(
     Channel.id,
     Channel.low_id,
@@ -341,23 +365,13 @@ _CHANNEL = select(
     Channel.low_read_id,
     Channel.high_read_id,
     Channel.last_message_id,
-    select(func.min(Message.id))
-    .where(Message.channel_id == Channel.id)
-    .scalar_subquery()
-    .label("first_id"),
-    _blocks_between(Channel.low_id, Channel.high_id).label("blocked"),
-    exists()
-    .where(User.id.in_((Channel.low_id, Channel.high_id)), User.deleted_at.is_not(None))
-    .label("gone"),
-).where(or_(Channel.low_id == bindparam("user"), Channel.high_id == bindparam("user")))
-_READ: dict[str, AnySelect] = {
-    "id": _CHANNEL.where(Channel.id == bindparam("id")),
-    "pair": _CHANNEL.where(
-        Channel.low_id == bindparam("low"), Channel.high_id == bindparam("high")
-    ),
-    "message": _CHANNEL.where(
-        Channel.id
-        == select(Message.channel_id).where(Message.id == bindparam("message")).scalar_subquery()
-    ),
+).where(_MINE)
+_first_id = select(func.min(Message.id)).where(Message.channel_id == Channel.id).scalar_subquery()
+_TO_READ = _CHANNEL.add_columns(
+    _first_id.label("first_id"),
+    Block.between(Channel.low_id, Channel.high_id).label("blocked"),
+)
+_READ: dict[str, AnySelect] = {way: _TO_READ.where(which) for way, which in _WAYS.items()}
+_WRITE: dict[str, AnySelect] = {
+    way: _CHANNEL.where(which).with_for_update() for way, which in _WAYS.items()
 }
-_WRITE = {way: statement.with_for_update(of=Channel) for way, statement in _READ.items()}

@@ -1,5 +1,9 @@
 """Edits and deletions, read marks, the inbox's order, search, blocks, deleted accounts."""
 
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -57,7 +61,13 @@ def upgrade() -> None:
         ["channel_id", "transaction_id", "id"],
     )
     op.create_index("ix_messages_transaction_id", "messages", ["transaction_id"])
-    op.create_index("ix_messages_sender_id_id", "messages", ["sender_id", "id"])
+    op.create_index(
+        "ix_messages_sender_id_not_deleted",
+        "messages",
+        ["sender_id", "id"],
+        sqlite_where=sa.text("deleted_at IS NULL"),
+        postgresql_where=sa.text("deleted_at IS NULL"),
+    )
     op.create_index("ix_events_message_id", "events", ["message_id"])
 
 
@@ -74,28 +84,37 @@ def _fill() -> None:
         "UPDATE channels SET active_at = coalesce("
         "(SELECT created_at FROM messages WHERE id = channels.last_message_id), created_at)"
     )
-    connection = op.get_bind()
-    page = sa.text(
-        "SELECT id, channel_id, text FROM messages WHERE id > :after ORDER BY id LIMIT 1000"
-    )
     add = sa.text("INSERT INTO words (channel_id, word, message_id) VALUES (:channel, :word, :id)")
-    after = 0
-    while messages := connection.execute(page, {"after": after}).all():
+    for messages in _pages("id, channel_id, text FROM messages"):
         rows = [
             {"channel": each.channel_id, "word": word, "id": each.id}
             for each in messages
             for word in words(each.text)
         ]
         if rows:
-            connection.execute(add, rows)
-        after = messages[-1].id
+            op.get_bind().execute(add, rows)
+    about = sa.text("UPDATE events SET message_id = :message WHERE id = :id")
+    for events in _pages("id, name, data FROM events"):
+        for each in events:
+            data = json.loads(each.data)
+            message = data.get("message") if each.name == "new_chat" else data
+            if message:
+                op.get_bind().execute(about, {"message": message["id"], "id": each.id})
+
+
+def _pages(columns: str) -> Iterator[Sequence[sa.Row[Any]]]:
+    page = sa.text(f"SELECT {columns} WHERE id > :after ORDER BY id LIMIT 1000")
+    after = 0
+    while rows := op.get_bind().execute(page, {"after": after}).all():
+        yield rows
+        after = rows[-1].id
 
 
 def downgrade() -> None:
     op.drop_table("blocks")
     op.drop_table("words")
     op.drop_index("ix_events_message_id", "events")
-    op.drop_index("ix_messages_sender_id_id", "messages")
+    op.drop_index("ix_messages_sender_id_not_deleted", "messages")
     op.drop_index("ix_messages_transaction_id", "messages")
     op.drop_index("ix_messages_channel_id_transaction_id_id", "messages")
     for side in ("high_id", "low_id"):
