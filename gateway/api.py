@@ -155,7 +155,7 @@ class Api:
             )
         if but is not None and not (isinstance(but, str) and _SOCKET_ID.fullmatch(but)):
             raise Failure(400, "socket_id is malformed")
-        channels = [_checked_name(channel) for channel in dict.fromkeys(map(_hashable, names))]
+        channels = [_checked_name(channel) for channel in names]
         deliveries = [Delivery(each, event_frame(name, data, each), but) for each in channels]
         info = _info(document.get("info"))
         if "user_count" in info and not all(map(is_presence, channels)):
@@ -216,7 +216,3 @@ def _checked_name(name: Any) -> str:
     if not isinstance(name, str) or not is_name(name):
         raise Failure(400, "Invalid channel name")
     return name
-
-
-def _hashable(value: Any) -> Any:
-    return value if isinstance(value, str) else None

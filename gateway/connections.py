@@ -63,7 +63,7 @@ class Bucket:
 
 
 class Connection:
-    """One client. Made and used by the loop's thread only; slots keep an idle one small."""
+    """One client. Once the loop has it, no other thread may touch it. Slots keep it small."""
 
     __slots__ = (
         "_fragments",

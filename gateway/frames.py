@@ -1,7 +1,7 @@
 """What goes over the wire: Pusher messages as JSON, and JSON as WebSocket text frames."""
 
 import json
-from typing import Any, NoReturn
+from typing import Any
 
 from websockets.frames import Frame, Opcode
 
@@ -23,11 +23,11 @@ def dumps(value: Any) -> str:
 def loads(text: str | bytes) -> Any:
     """Parse JSON from a stranger. Raises nothing but Malformed.
 
-    Python accepts NaN and Infinity, which browsers do not, and raises RecursionError for a deep
-    nest and ValueError for a number of 4,301 digits.
+    Python raises RecursionError for a deep nest and ValueError for a number of 4,301 digits. It
+    accepts NaN and Infinity, which browsers do not; dumps() refuses to pass them on.
     """
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise Malformed("Not valid JSON") from error
 
@@ -68,7 +68,3 @@ def _encode(text: str) -> bytes:
     # UTF-8 cannot carry a lone surrogate, but JSON can name it: backslashreplace turns it into
     # \udXXX, and as surrogates occur inside JSON strings only, that is its JSON escape.
     return text.encode("utf-8", "backslashreplace")
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(name)

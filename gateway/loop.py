@@ -25,8 +25,8 @@ Result = TypeVar("Result")
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
-TASKS_PER_TURN = 100
-"""Work from other threads in one turn, so that publishers do not starve readers."""
+TASK_SECONDS = 0.02
+"""Time for the work of other threads in one turn, so that publishers do not starve readers."""
 
 BACKLOG = 1_000
 """Tasks that may wait before whoever adds more has to wait for the loop."""
@@ -43,11 +43,11 @@ Refusal = tuple[int, str] | None
 
 
 class Ended(Exception):
-    """The loop has stopped, or is about to."""
+    """The loop has been told to stop and takes no more work."""
 
 
 class Loop:
-    """Serves sockets from `start` until `stop`; then it is over, and the next one is a new Loop."""
+    """Serves sockets from `start` until `stop`, which comes once: the next one is a new Loop."""
 
     def __init__(self, hub: Hub, limits: Limits, logger: logging.Logger) -> None:
         self.hub = hub
@@ -65,8 +65,8 @@ class Loop:
         self._deadlines: list[tuple[float, int]] = []
         self._serials = itertools.count(1)
         self._stop_by = NEVER
-        self._ended = False
-        self._ending = threading.Lock()  # so that no task is added after the last one was run
+        self._adding = threading.Lock()
+        self._has_last_task = False
         self._thread = threading.Thread(target=self._run, name="gateway", daemon=True)
 
     # For other threads
@@ -97,8 +97,7 @@ class Loop:
         """Close every connection with 4200 and end the thread, in about this many seconds."""
         # The clients get three quarters of the time; the rest is for closing their sockets.
         stop_by = time.monotonic() + timeout * 0.75
-        with contextlib.suppress(Ended):
-            self._add(lambda: self._close_all(stop_by))
+        self._add(lambda: self._close_all(stop_by), last=True)
         self._thread.join(timeout)
 
     def abandon(self) -> None:
@@ -112,11 +111,12 @@ class Loop:
             sock.close()
         self._selector.close()
 
-    def _add(self, task: Callable[[], object]) -> None:
-        with self._ending:
-            if self._ended:
+    def _add(self, task: Callable[[], object], last: bool = False) -> None:
+        with self._adding:
+            if self._has_last_task:
                 raise Ended
             self._tasks.append(task)
+            self._has_last_task = last
         if not self._is_woken:
             self._is_woken = True
             with contextlib.suppress(OSError):  # full, so it is about to wake; or it has ended
@@ -173,7 +173,8 @@ class Loop:
 
     def _do_tasks(self) -> None:
         self._is_woken = False  # first: what is added from here on sends a wake-up of its own
-        for _ in range(min(len(self._tasks), TASKS_PER_TURN)):
+        until = time.monotonic() + TASK_SECONDS
+        while self._tasks and time.monotonic() < until:
             try:
                 self._tasks.popleft()()
             except Exception:
@@ -222,7 +223,7 @@ class Loop:
 
     def _settle(self, connection: Connection) -> None:
         connection.flush()
-        if connection.closing and not connection.left:
+        if connection.closing and not connection.left and self._stop_by == NEVER:
             connection.left = True
             self.hub.leave(connection)
         if connection.gone:
@@ -262,15 +263,13 @@ class Loop:
         connection.sock.close()
 
     def _close_all(self, stop_by: float) -> None:
+        # From here on nobody leaves the hub, which ends with us: in a room of thousands, each would
+        # be announced to all others, who are being closed as well.
         self._stop_by = stop_by
         for connection in self.sockets.values():
             connection.close(RESTART, "Server restarting, reconnect")
 
     def _end(self) -> None:
-        with self._ending:
-            self._ended = True
-        while self._tasks:  # someone may be waiting for an answer
-            self._do_tasks()
         for connection in list(self.sockets.values()):
             self._drop(connection)
         for sock in (self._wake_up, self._waker):

@@ -147,7 +147,8 @@ class Gateway:
         """One request of the Pusher HTTP API: its status and JSON.
 
         A 200 to events means that the loop has them, behind all that this thread has published
-        before. 503 means that they were not taken."""
+        before. 503 means that they were not taken, or, where the loop has been stuck for long, that
+        nobody can tell."""
         try:
             return self._api.answer(method, path, query, body)
         except (GatewayClosed, Ended, TimeoutError):
@@ -164,7 +165,7 @@ class Gateway:
         }
 
     def deliver(self, deliveries: list[Delivery]) -> None:
-        """Hand events to the loop (what the API does once it has checked them)."""
+        """Hand events to the loop, as the API does once it has checked them."""
         loop = self._opened()
         loop.post(lambda: loop.hub.deliver(deliveries))
 

@@ -1,5 +1,6 @@
 """What clients must not be able to do: stop the server, slow down others, make it log errors."""
 
+import contextlib
 import json
 import os
 import random
@@ -33,7 +34,7 @@ from gateway.hub import Delivery
 QUICK = {"ping_after": 0.2, "pong_within": 0.2, "close_within": 0.2}
 
 fuzzing = settings(
-    max_examples=150,
+    max_examples=80,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -169,6 +170,43 @@ def test_any_bytes_are_survived(shared: Server, junk: bytes) -> None:
         eve.shutdown(socket.SHUT_WR)
 
         assert b"101 Switching" in read_to_end(eve)
+
+
+def client_frame(first: int, masked: bool, size: int, payload: bytes) -> bytes:
+    """Frame-like bytes: any flags and opcode, and a length that need not be the payload's."""
+    mask = 0x80 if masked else 0
+    length = bytes([mask | size]) if size < 126 else bytes([mask | 126]) + size.to_bytes(2, "big")
+    return bytes([first]) + length + bytes(4 if masked else 0) + payload
+
+
+first_bytes = some.sampled_from([0x81, 0x01, 0x00, 0x80, 0x88, 0x89, 0x8A]) | some.integers(0, 255)
+payloads = some.binary(max_size=130) | some.sampled_from([b"{}", b'{"event":"pusher:ping"}'])
+frames = payloads.flatmap(
+    lambda payload: some.builds(
+        client_frame,
+        first_bytes,
+        some.sampled_from([True, True, True, False]),
+        some.just(len(payload)) | some.integers(0, 40_000),
+        some.just(payload),
+    )
+)
+
+
+@given(sent=some.lists(frames, min_size=1, max_size=8), cuts=some.lists(some.integers(1, 60)))
+@fuzzing
+def test_any_frames_in_any_pieces_are_survived(
+    shared: Server, sent: list[bytes], cuts: list[int]
+) -> None:
+    with socket.create_connection(("127.0.0.1", shared.port), timeout=5) as eve:
+        eve.sendall(HANDSHAKE)
+        rest = b"".join(sent)
+        with contextlib.suppress(ConnectionError):  # closed by a frame before the last one
+            for cut in cuts:
+                eve.sendall(rest[:cut])
+                rest = rest[cut:]
+            eve.sendall(rest)
+            eve.shutdown(socket.SHUT_WR)
+            read_to_end(eve)
 
 
 @pytest.mark.parametrize(

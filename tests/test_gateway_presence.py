@@ -139,6 +139,14 @@ def test_a_member_without_a_usable_id_is_refused(server: Server, member: dict[st
     assert ada.expect("pusher:subscription_error")["data"]["type"] == "AuthError"
 
 
+def test_a_user_info_that_is_no_json_is_refused(server: Server) -> None:
+    ada = server.join()
+
+    answer = ada.subscribe(ROOM, "ada", {"height": float("inf")})
+
+    assert answer["event"] == "pusher:subscription_error"
+
+
 def test_a_full_channel_takes_further_tabs_of_its_members_only() -> None:
     with serving(make_gateway(limits={"presence_members": 1})) as server:
         server.join().subscribe(ROOM, "ada")

@@ -259,6 +259,24 @@ def test_a_cache_channel_hands_its_last_event_to_a_newcomer(server: Server) -> N
     assert bob.expect("degrees")["data"] == 8
 
 
+def test_what_a_cache_channel_remembers_is_limited_in_time_and_number(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = server.join()
+    monkeypatch.setattr("gateway.hub.CACHED_CHANNELS", 1)
+    for channel in ("cache-one", "cache-two"):
+        server.publisher().trigger(channel, "headline", "")
+    ada.subscribe("cache-one")
+    ada.expect("pusher:cache_miss")
+    ada.subscribe("cache-two")
+    ada.expect("headline")
+
+    monkeypatch.setattr("gateway.hub.CACHE_SECONDS", 0)
+
+    ada.subscribe("cache-two")
+    ada.expect("pusher:cache_miss")
+
+
 # Client events
 
 

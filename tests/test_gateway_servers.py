@@ -31,7 +31,11 @@ from gateway_client import (
 )
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-from gateway import Gateway, Limits
+from gateway import Gateway, GatewayClosed, Limits
+from gateway.frames import event_frame
+from gateway.hub import Delivery, Hub
+from gateway.loop import Ended, Loop
+from gateway.signatures import Credentials
 
 HERE = Path(__file__).parent
 UPGRADE = {
@@ -63,8 +67,10 @@ def gunicorn(log: Path, *options: str) -> Iterator[tuple[Server, subprocess.Pope
             process.wait(10)
 
 
-@pytest.fixture(params=["werkzeug", "gunicorn", "gunicorn without keep-alive"])
-def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+@pytest.fixture(scope="module", params=["werkzeug", "gunicorn", "gunicorn without keep-alive"])
+def shared(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
     """Both servers that the gateway lives in, silent in their logs."""
     if request.param == "werkzeug":
         with serving(make_gateway()) as server:
@@ -72,11 +78,17 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
         return
     pytest.importorskip("gunicorn")
     options = ["--keep-alive", "0"] if "without" in request.param else []
-    with gunicorn(tmp_path / "log", *options) as (server, _):
+    log = tmp_path_factory.mktemp("gunicorn") / "log"
+    with gunicorn(log, *options) as (server, _):
         yield server
-    log = (tmp_path / "log").read_text()
-    assert "Booting worker" in log
-    assert all("[INFO]" in line for line in log.splitlines()), log
+    assert "Booting worker" in log.read_text()
+    assert all("[INFO]" in line for line in log.read_text().splitlines()), log.read_text()
+
+
+@pytest.fixture
+def server(shared: Server) -> Iterator[Server]:
+    yield shared
+    shared.people.close()
 
 
 def test_sockets_and_requests_live_side_by_side(server: Server) -> None:
@@ -342,35 +354,48 @@ def test_a_forked_child_starts_closed_and_leaves_the_parents_clients_alone() -> 
         ada.expect("still")
 
 
-def test_publishing_and_stopping_at_once_loses_no_caller() -> None:
+def test_a_loop_that_was_told_to_stop_takes_no_more_work() -> None:
+    limits = Limits()
+    loop = Loop(Hub(Credentials("1", KEY, "the-secret"), limits), limits, logging.getLogger())
+    loop.start()
+    assert loop.ask(lambda: "an answer") == "an answer"
+
+    loop.stop(2.0)
+
+    with pytest.raises(Ended):
+        loop.post(lambda: None)
+    with pytest.raises(Ended):
+        loop.ask(lambda: None)
+
+
+def test_publishing_while_the_gateway_opens_and_stops_is_answered_every_time() -> None:
     gateway = make_gateway()
-    answers: list[int] = []
+    statuses: set[int] = set()
 
     def publish() -> None:
-        for _ in range(200):
+        for _ in range(300):
             try:
                 gateway.deliver([])
-                answers.append(gateway.ask(lambda hub: 200))
-            except Exception:
-                answers.append(503)
+                statuses.add(gateway.ask(lambda hub: 200))
+            except (GatewayClosed, Ended):
+                statuses.add(503)
 
-    threads = [threading.Thread(target=publish) for _ in range(4)]
-    gateway.open()
+    threads = [threading.Thread(target=publish) for _ in range(3)]
     for thread in threads:
         thread.start()
-    gateway.stop()
+    while any(thread.is_alive() for thread in threads):
+        gateway.open()
+        gateway.ask(lambda hub: None)
+        gateway.stop()
     for thread in threads:
-        thread.join(5)
-        assert not thread.is_alive()
+        thread.join()
 
-    assert len(answers) == 800
+    assert statuses <= {200, 503}
 
 
 def test_a_bug_in_one_connection_costs_that_one_only(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from gateway.hub import Hub
-
     gateway = Gateway("1", KEY, "the-secret", limits=Limits(), logger=logging.getLogger("test"))
     receive = Hub.receive
 
@@ -388,3 +413,65 @@ def test_a_bug_in_one_connection_costs_that_one_only(
         assert read_to_end(eve) == b""
         ada.expect_silence()
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_the_loop_survives_a_bug_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway = Gateway("1", KEY, "the-secret", logger=logging.getLogger("test"))
+    look_at_clock = Loop._look_at_clock
+    failures = [ZeroDivisionError()]
+
+    def buggy(self: Loop, now: float) -> None:
+        if failures:
+            raise failures.pop()
+        look_at_clock(self, now)
+
+    monkeypatch.setattr(Loop, "_look_at_clock", buggy)
+    with serving(gateway) as server:
+        server.join().expect_silence()
+    assert not failures
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_publishers_wait_when_the_loop_cannot_keep_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.loop.BACKLOG", 0)
+    with serving(make_gateway()) as server:
+        ada = server.join()
+        ada.subscribe("news")
+
+        for number in range(50):
+            server.gateway.deliver([Delivery("news", event_frame("headline", str(number), "news"))])
+
+        assert [ada.hear()["data"] for _ in range(50)] == list(range(50))
+
+
+def test_a_flood_of_refused_connections_is_answered_without_taking_their_sockets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gateway.server.LINGERING", 0)
+    gateway = make_gateway(limits={"connections": 1})
+    gateway.open()
+    with joined(gateway), live_environ(UPGRADE) as environ:
+        answer = gateway.upgrade(environ, KEY)
+
+        assert answer.status == 503
+        assert environ["werkzeug.socket"].fileno() >= 0
+    gateway.stop()
+
+
+def test_a_process_out_of_files_keeps_the_connection_it_cannot_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gateway = make_gateway()
+    gateway.open()
+    with live_environ(UPGRADE) as environ, monkeypatch.context() as patch:
+        patch.setattr("socket.socketpair", no_more_files)
+
+        assert gateway.upgrade(environ, KEY).status == 503
+        assert environ["werkzeug.socket"].getblocking()
+    gateway.stop()
+
+
+def no_more_files() -> None:
+    raise OSError("Too many open files")
