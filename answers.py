@@ -77,6 +77,10 @@ class Success(TypedDict, Generic[T]):
     data: T
 
 
+Registered = Success[Person]
+LoggedIn = Success[Token]
+
+
 class Peer(TypedDict):
     id: int
     username: Annotated[str | None, Field(description="null if the account was deleted.")]
@@ -213,6 +217,17 @@ class Lag(TypedDict):
     set_aside: int
 
 
+class Sockets(TypedDict):
+    """The embedded server, where it is in use: what is open in the process that has it."""
+
+    owner: Annotated[bool, Field(description="Whether it is in this process.")]
+    connections: int
+    channels: int
+    subscriptions: int
+    message: NotRequired[Annotated[str, Field(description="Where not, what that means.")]]
+
+
 class Health(TypedDict):
     status: Literal["ok"]
     events: Lag
+    sockets: NotRequired[Sockets]

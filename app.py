@@ -31,6 +31,7 @@ from werkzeug.routing import BaseConverter, ValidationError
 import answers
 import auth
 import config
+import openapi
 import outbox
 import realtime
 import schemas
@@ -43,6 +44,7 @@ from ratelimits import RateLimits
 
 MAX_BODY = 64 * 1024
 MAX_ID = schemas.MAX_ID
+NO_CONTENT = "default-src 'none'; frame-ancestors 'none'"  # for data that is not a page
 
 log = logging.getLogger(__name__)
 api = Blueprint("api", __name__, url_prefix="/api")
@@ -524,6 +526,7 @@ def create_app(given: config.Settings | None = None) -> Flask:
     app.url_map.converters["id"] = IdConverter
     app.register_blueprint(api)
     app.register_blueprint(root)
+    app.register_blueprint(openapi.docs)
     app.cli.add_command(outbox.cli)
 
     app.register_error_handler(HTTPException, answer_error)
@@ -593,6 +596,7 @@ def begin_request() -> None:
 
 def name_request(response: Response) -> Response:
     response.headers["X-Request-ID"] = g.request_id
+    response.headers.setdefault("Content-Security-Policy", NO_CONTENT)
     return response
 
 

@@ -1,0 +1,510 @@
+"""What each endpoint is for: the words, examples and shapes of the OpenAPI document.
+
+Paths and methods come from the routes themselves. In this order the examples are a conversation
+that can be held with a new database, once bob has registered after ada.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import answers
+import schemas
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    tag: str
+    summary: str
+    description: str = ""
+    token: bool = True
+    body: type[schemas.Parameters] | None = None
+    may_lack_body: bool = False
+    form: bool = False
+    query: type[schemas.Parameters] | None = None
+    #: What each successful status means, and the one shape they have (None: no body).
+    success: Mapping[int, str]
+    shape: Any = None
+    media: str = "application/json"
+    #: Codes beyond those that every endpoint of its kind has.
+    refusals: Sequence[answers.ErrorCode] = ()
+    #: Relations of the Link header.
+    pages: Sequence[str] = ()
+    #: Whether it causes events, from which X-Socket-ID leaves a connection out.
+    events: bool = False
+    #: Endpoints to go on with, and where in the answer their parameters are.
+    follow: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    #: An example: path and query parameters, the body, the answer.
+    given: Mapping[str, str | int] = field(default_factory=dict)
+    sent: Mapping[str, Any] | None = None
+    got: Any = None
+
+
+TIME = "2026-11-22T09:30:00.123456Z"
+CHANNEL = "private-chat_1_2"
+TOKEN = (
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
+    ".eyJzdWIiOiIxIiwiaWF0IjoxNzk1MzQxMDAwLCJleHAiOjE3OTU0Mjc0MDAsImp0aSI6ImFmMDkifQ"
+    ".Bbyqs5wYz4GHmv0Y6cnkqQHN1kQ1Cc9T0s9S4rfbLhE"
+)
+ADA: answers.Person = {"id": 1, "username": "ada"}
+BOB: answers.Person = {"id": 2, "username": "bob"}
+PASSWORD = "correct horse"
+NEW_PASSWORD = "battery staple"
+LOGGED_IN: answers.LoggedIn = {
+    "status": "success",
+    "message": "Logged in.",
+    "data": {**ADA, "token": TOKEN, "expires_in": 86_400},
+}
+CHAT: answers.Chat = {
+    "from_user": 1,
+    "to_user": 2,
+    "channel_id": 1,
+    "channel_name": CHANNEL,
+    "from_user_notification_channel": "private-notification_user_1",
+    "to_user_notification_channel": "private-notification_user_2",
+}
+MESSAGE: answers.Message = {
+    "id": 1,
+    "channel_id": 1,
+    "channel": CHANNEL,
+    "from_user": 1,
+    "to_user": 2,
+    "message": "Hello Bob, how are you?",
+    "created_at": TIME,
+    "client_message_id": "5f0c7a9e-8d1b-4a55-9f0e-2f6f1c1f8a11",
+    "edited_at": None,
+    "deleted_at": None,
+}
+EDITED: answers.Message = {**MESSAGE, "message": "Hello Bob! How are you?", "edited_at": TIME}
+DELETED: answers.Message = {**EDITED, "message": "", "deleted_at": TIME}
+MARK: answers.Mark = {
+    "channel_id": 1,
+    "channel": CHANNEL,
+    "user_id": 1,
+    "last_read_message_id": 1,
+}
+CURSOR = "MC45MjIzMzcyMDM2ODU0Nzc1ODA3"
+THIS_CHANNEL = {"channel": CHANNEL}
+THIS_MESSAGE = {"message_id": 1}
+A_CHANNEL = {"channel": "$response.body#/channel_name"}
+ITS_CHANNEL = {"channel": "$response.body#/channel"}
+ITS_ID = {"message_id": "$response.body#/id"}
+
+START = "Getting in"
+CHATTING = "Chatting"
+CONVERSATIONS = "Conversations"
+ACCOUNT = "Account"
+OPERATIONS = "Operations"
+
+#: By the names of the views.
+ENDPOINTS = {
+    "register": Endpoint(
+        tag=START,
+        summary="Register a user",
+        description="The name is unique without regard to case or width, and shown as sent.",
+        token=False,
+        body=schemas.Registration,
+        success={201: "The new user."},
+        shape=answers.Registered,
+        refusals=["taken"],
+        sent={"username": "ada", "password": PASSWORD},
+        got={"status": "success", "message": "Registered. Now log in.", "data": ADA},
+    ),
+    "login": Endpoint(
+        tag=START,
+        summary="Log in",
+        description="The same 401 whether the name or the password is wrong.",
+        token=False,
+        body=schemas.Login,
+        success={200: "The user with a token for all other requests."},
+        shape=answers.LoggedIn,
+        refusals=["unauthorized"],
+        sent={"username": "ada", "password": PASSWORD},
+        got=LOGGED_IN,
+    ),
+    "users": Endpoint(
+        tag=CHATTING,
+        summary="List the users",
+        description=(
+            "Without parameters: every user. With any: a page, of those whose name begins with "
+            "`q`, with a Link to the next one."
+        ),
+        query=schemas.UserList,
+        success={200: "Users, by id."},
+        shape=list[answers.ListedUser],
+        pages=["next"],
+        given={"limit": 50},
+        got=[{**ADA, "userName": "ada"}, {**BOB, "userName": "bob"}],
+    ),
+    "request_chat": Endpoint(
+        tag=CHATTING,
+        summary="Open a chat",
+        description=(
+            "There is one channel for a pair, whoever asks. Every call triggers `new_chat` on the "
+            "other user's notification channel. `from_user`, where it is there, is the caller."
+        ),
+        body=schemas.ChatRequest,
+        success={201: "A new channel.", 200: "The channel that was there."},
+        shape=answers.Chat,
+        refusals=["forbidden", "blocked", "not_found"],
+        events=True,
+        follow={"send_message": A_CHANNEL, "get_message": A_CHANNEL, "mark_read": A_CHANNEL},
+        sent={"from_user": 1, "to_user": 2},
+        got=CHAT,
+    ),
+    "pusher_auth": Endpoint(
+        tag=CHATTING,
+        summary="Sign a subscription",
+        description=(
+            "What pusher-js asks before it subscribes. Signed are the caller's own notification "
+            "channel, the chats the caller takes part in, and `presence-chitchat`."
+        ),
+        body=schemas.ChannelToSign,
+        form=True,
+        success={200: "The signature, as the Pusher client makes it."},
+        shape=answers.Signature,
+        refusals=["forbidden"],
+        sent={"socket_id": "123.456", "channel_name": CHANNEL},
+        got={"auth": "0a1b2c3d:" + "5e" * 32},
+    ),
+    "send_message": Endpoint(
+        tag=CHATTING,
+        summary="Send a message",
+        description=(
+            "`channel` is the channel's name or id; `channel_name` and `channel_id` are other "
+            "spellings of it, and one of the three must be there. `from_user` and `to_user` may "
+            "be left out. A retry with the same `client_message_id` answers 200 with the first "
+            "message. Triggers `new_message` on the channel and `new_chat` on the receiver's "
+            "notification channel."
+        ),
+        body=schemas.NewMessage,
+        success={201: "Stored.", 200: "It was stored before; this is how it now stands."},
+        shape=answers.Message,
+        refusals=["forbidden", "blocked", "not_found", "conflict"],
+        events=True,
+        follow={
+            "get_message": ITS_CHANNEL,
+            "mark_read": ITS_CHANNEL,
+            "edit_message": ITS_ID,
+            "delete_message": ITS_ID,
+        },
+        sent={
+            "from_user": 1,
+            "to_user": 2,
+            "message": MESSAGE["message"],
+            "channel": CHANNEL,
+            "client_message_id": MESSAGE["client_message_id"],
+        },
+        got=MESSAGE,
+    ),
+    "get_message": Endpoint(
+        tag=CHATTING,
+        summary="Read a chat",
+        description=(
+            "Without parameters: the whole history, streamed. With any: a page, the newest or "
+            "those `before`, `after` or `around` a message (at most one of these), with a Link "
+            "to what is on either side."
+        ),
+        query=schemas.History,
+        success={200: "Messages, oldest first."},
+        shape=list[answers.Message],
+        refusals=["not_found"],
+        pages=["prev", "next"],
+        given={**THIS_CHANNEL, "limit": 50},
+        got=[MESSAGE],
+    ),
+    "chats": Endpoint(
+        tag=CONVERSATIONS,
+        summary="List my chats",
+        query=schemas.Page,
+        success={200: "Chats, latest activity first."},
+        shape=list[answers.ChatSummary],
+        pages=["next"],
+        given={"limit": 50},
+        got=[
+            {
+                "channel_id": 1,
+                "channel_name": CHANNEL,
+                "user": BOB,
+                "last_message": MESSAGE,
+                "unread": 0,
+                "last_read_message_id": 1,
+                "peer_last_read_message_id": None,
+            }
+        ],
+    ),
+    "mark_read": Endpoint(
+        tag=CONVERSATIONS,
+        summary="Mark a chat as read",
+        description=(
+            "Up to and including `message_id`, or the latest. The mark never moves back; where it "
+            "moves, `message_read` is triggered."
+        ),
+        body=schemas.ReadMark,
+        may_lack_body=True,
+        success={200: "The mark as it now stands."},
+        shape=answers.MarkAndUnread,
+        refusals=["not_found"],
+        events=True,
+        given=THIS_CHANNEL,
+        sent={"message_id": 1},
+        got={**MARK, "unread": 0},
+    ),
+    "search": Endpoint(
+        tag=CONVERSATIONS,
+        summary="Search my messages",
+        description=(
+            "Messages with all of the words, each found by its beginning, without regard to case "
+            "or width; in scripts without spaces any two neighbouring characters are found."
+        ),
+        query=schemas.Search,
+        success={200: "Messages, newest first."},
+        shape=list[answers.Message],
+        refusals=["not_found"],
+        given={"q": "hel bob", "limit": 50},
+        got=[MESSAGE],
+    ),
+    "edit_message": Endpoint(
+        tag=CONVERSATIONS,
+        summary="Edit a message",
+        description="The author only. Triggers `message_updated`.",
+        body=schemas.Edit,
+        success={200: "The message as it now stands."},
+        shape=answers.Message,
+        refusals=["forbidden", "blocked", "not_found", "conflict"],
+        events=True,
+        given=THIS_MESSAGE,
+        sent={"message": EDITED["message"]},
+        got=EDITED,
+    ),
+    "delete_message": Endpoint(
+        tag=CONVERSATIONS,
+        summary="Delete a message",
+        description=(
+            "The author only. The text is erased everywhere; the message keeps its place. "
+            "Triggers `message_deleted`; deleting again is a 200 without an event."
+        ),
+        success={200: "The message without its text."},
+        shape=answers.Message,
+        refusals=["forbidden", "not_found"],
+        events=True,
+        given=THIS_MESSAGE,
+        got=DELETED,
+    ),
+    "sync": Endpoint(
+        tag=CONVERSATIONS,
+        summary="Catch up",
+        description=(
+            "What was sent, edited or deleted since the cursor, over all chats, each message once "
+            "in its latest state. Without `since`: the cursor of now."
+        ),
+        query=schemas.Sync,
+        success={200: "Messages in the order of their changes, and the next cursor."},
+        shape=answers.Changes,
+        given={"since": CURSOR, "limit": 50},
+        got={"messages": [DELETED], "cursor": "My4x", "more": False},
+    ),
+    "block": Endpoint(
+        tag=CONVERSATIONS,
+        summary="Block a user",
+        description="Neither can then write to the other.",
+        success={204: "Blocked, perhaps already."},
+        refusals=["invalid", "not_found"],
+        given={"user_id": 2},
+    ),
+    "blocks": Endpoint(
+        tag=CONVERSATIONS,
+        summary="List whom I have blocked",
+        success={200: "Users, by id."},
+        shape=list[answers.Person],
+        got=[BOB],
+    ),
+    "unblock": Endpoint(
+        tag=CONVERSATIONS,
+        summary="Lift a block",
+        success={204: "Not blocked any more, or never was."},
+        refusals=["not_found"],
+        given={"user_id": 2},
+    ),
+    "me": Endpoint(
+        tag=ACCOUNT,
+        summary="Who I am",
+        success={200: "The caller."},
+        shape=answers.Person,
+        got=ADA,
+    ),
+    "refresh": Endpoint(
+        tag=ACCOUNT,
+        summary="Get a new token",
+        description="The one that was presented ends.",
+        success={200: "The user with the new token."},
+        shape=answers.LoggedIn,
+        got=LOGGED_IN,
+    ),
+    "change_password": Endpoint(
+        tag=ACCOUNT,
+        summary="Change my password",
+        description="All tokens end but the new one.",
+        body=schemas.PasswordChange,
+        success={200: "The user with a new token."},
+        shape=answers.LoggedIn,
+        refusals=["forbidden"],
+        sent={"current_password": PASSWORD, "new_password": NEW_PASSWORD},
+        got=LOGGED_IN,
+    ),
+    "export": Endpoint(
+        tag=ACCOUNT,
+        summary="Export everything of mine",
+        description="The user, every channel, and every message after its channel; streamed.",
+        success={200: "One JSON object (ExportLine) on each line."},
+        shape=answers.ExportLine,
+        media="application/x-ndjson",
+    ),
+    "logout": Endpoint(
+        tag=ACCOUNT,
+        summary="Log out",
+        description="Ends this token, or with `all` every one of the caller's.",
+        body=schemas.Logout,
+        may_lack_body=True,
+        success={204: "The token is void."},
+        sent={"all": True},
+    ),
+    "delete_account": Endpoint(
+        tag=ACCOUNT,
+        summary="Delete my account",
+        description=(
+            "The name is free and the tokens void; messages stay readable to the other side, or "
+            "with `erase` are deleted. The id is never used again."
+        ),
+        body=schemas.Farewell,
+        success={204: "The account is gone."},
+        refusals=["forbidden"],
+        sent={"password": NEW_PASSWORD, "erase": True},
+    ),
+    "front_end_config": Endpoint(
+        tag=OPERATIONS,
+        summary="What pusher-js needs to connect",
+        token=False,
+        success={200: "The key, and the options beside it."},
+        shape=answers.FrontEnd,
+        got={
+            "key": "0a1b2c3d",
+            "cluster": "mt1",
+            "wsHost": "localhost",
+            "wsPort": 5000,
+            "wssPort": 5000,
+            "forceTLS": False,
+            "enabledTransports": ["ws", "wss"],
+        },
+    ),
+    "health": Endpoint(
+        tag=OPERATIONS,
+        summary="Whether it works",
+        description="503 while the database does not answer.",
+        token=False,
+        success={200: "It does; and how far the delivery of events is behind."},
+        shape=answers.Health,
+    ),
+    "openapi": Endpoint(
+        tag=OPERATIONS,
+        summary="This document",
+        token=False,
+        success={200: "OpenAPI 3.1."},
+        shape=dict[str, Any],
+    ),
+    "docs_page": Endpoint(
+        tag=OPERATIONS,
+        summary="This document to read and try",
+        token=False,
+        success={200: "A page; it needs no internet."},
+        media="text/html",
+    ),
+}
+
+
+# Errors --------------------------------------------------------------------------------------
+
+#: The status of each code, when it is answered, and what the message then says.
+ERRORS: Mapping[answers.ErrorCode, tuple[int, str, str]] = {
+    "invalid": (
+        400,
+        "Malformed JSON, a member missing, wrong or out of range; the message names it.",
+        "username is missing.",
+    ),
+    "unauthorized": (
+        401,
+        "No token, or one that does not hold (any more); a wrong login.",
+        "Send a token: Authorization: Bearer <token>.",
+    ),
+    "token_expired": (401, "The token has expired.", "The token has expired. Log in again."),
+    "forbidden": (403, "A known caller who may not do this.", "from_user is not you."),
+    "blocked": (403, "One of the two has blocked the other.", "One of you has blocked the other."),
+    "not_found": (
+        404,
+        "No such path, user, message or channel; other people's look the same.",
+        "No such channel.",
+    ),
+    "method_not_allowed": (
+        405,
+        "The Allow header names the methods of this path.",
+        "This path does not take this method; the Allow header names those it takes.",
+    ),
+    "taken": (409, "The username is in use.", "This username is in use. Choose another one."),
+    "conflict": (
+        409,
+        "The client_message_id was used for another message, or the message was deleted.",
+        "A deleted message cannot be edited.",
+    ),
+    "too_large": (413, "The body is above 64 KiB.", "The body is larger than 64 KiB."),
+    "unsupported_media_type": (
+        415,
+        "The body is not declared as what the endpoint takes.",
+        "Send JSON: Content-Type: application/json.",
+    ),
+    "rate_limited": (
+        429,
+        "Too many requests: failed logins and registrations, as shipped; more by setting.",
+        "Too many failed logins for this name. Wait, then try again.",
+    ),
+    "internal": (
+        500,
+        "Our fault; the id is in the log, and nothing is half-stored.",
+        "Something failed on our side. (Request 3f2504e04f8941d39a0c0305e82c3301)",
+    ),
+    "unavailable": (
+        503,
+        "The database does not answer; the id is in the log.",
+        "The database does not answer. Try again later. (Request 3f2504e04f8941d39a0c0305e82c3301)",
+    ),
+}
+
+
+# Events --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Told:
+    """An event: on which channels, with which data."""
+
+    summary: str
+    channels: str
+    shape: Any
+    example: Any
+
+
+EVERYWHERE = "The chat's channel and both people's notification channels."
+EVENTS = {
+    "new_chat": Told(
+        "A chat is wanted, or has a new message",
+        "The receiver's notification channel.",
+        answers.NewChat,
+        {**CHAT, "message": MESSAGE},
+    ),
+    "new_message": Told("A message was sent", "The chat's channel.", answers.MessageEvent, MESSAGE),
+    "message_updated": Told("A message was edited", EVERYWHERE, answers.MessageEvent, EDITED),
+    "message_deleted": Told("A message was deleted", EVERYWHERE, answers.MessageEvent, DELETED),
+    "message_read": Told(
+        "Somebody has read up to here", EVERYWHERE, answers.Mark, {**MARK, "user_id": 2}
+    ),
+}

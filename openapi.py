@@ -1,0 +1,299 @@
+"""The contract as OpenAPI 3.1, made from the routes and from the types that check requests and
+shape answers; and the interactive documentation, which needs no internet."""
+
+import re
+from collections import defaultdict
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from flask import Blueprint, Flask, Response, current_app, render_template, request
+from flask.typing import ResponseReturnValue
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema
+
+import answers
+import schemas
+from endpoints import ENDPOINTS, ERRORS, EVENTS, Endpoint
+
+VERSION = "1.0.0"
+DESCRIPTION = """\
+Private one-to-one chat: JSON over HTTP, and events over the Pusher protocol.
+
+Register, log in, and send the token with every other request: `Authorization: Bearer <token>`.
+Every error has one shape, see `Error`; a method that a path does not take is a 405 with `Allow`.
+In bodies, members that are not named here are ignored, and one that is `null` counts as left out.
+The events below, under Webhooks, reach front ends through pusher-js, which `/api/config`
+configures. People who type tell each other by client events, `client-typing` on their chat's
+channel; `presence-chitchat` tells who is online.
+"""
+REF = "#/components/schemas/{model}"
+JSON = "application/json"
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+EVERY_ENDPOINT: tuple[answers.ErrorCode, ...] = ("rate_limited", "internal", "unavailable")
+WITH_TOKEN: tuple[answers.ErrorCode, ...] = ("unauthorized", "token_expired")
+WITH_BODY: tuple[answers.ErrorCode, ...] = ("invalid", "too_large", "unsupported_media_type")
+
+HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "X-Request-ID": (
+        "Names the request; our log has it beside any trouble.",
+        {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+    ),
+    "Link": ("The pages beside this one (RFC 8288).", {"type": "string"}),
+    "Retry-After": ("Seconds to wait.", {"type": "integer", "minimum": 1}),
+    "WWW-Authenticate": ("The scheme to use.", {"type": "string", "const": "Bearer"}),
+    "Allow": ("The methods of this path.", {"type": "string"}),
+}
+HEADERS_OF_STATUS = {401: "WWW-Authenticate", 405: "Allow", 429: "Retry-After"}
+
+docs = Blueprint(
+    "docs",
+    __name__,
+    url_prefix="/api",
+    static_folder=str(files("flask_swagger_ui") / "dist"),
+    static_url_path="/docs/assets",
+)
+
+
+# Serving it ----------------------------------------------------------------------------------
+
+
+@docs.get("/openapi.json")
+def openapi() -> ResponseReturnValue:
+    return contract() | {"servers": [{"url": request.script_root or "/"}]}
+
+
+@docs.get("/docs")
+def docs_page() -> ResponseReturnValue:
+    return render_template("docs.html")
+
+
+@docs.after_request
+def restrict(response: Response) -> Response:
+    """Swagger UI sets style attributes and has images in its style sheet; it runs no script that
+    is not a file of ours."""
+    response.headers["Content-Security-Policy"] = (
+        "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+# Making it -----------------------------------------------------------------------------------
+
+
+@cache
+def contract() -> dict[str, Any]:
+    shapes, components = shapes_and_components()
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Chat API", "version": VERSION, "description": DESCRIPTION},
+        "security": [{"bearer": []}],
+        "tags": [{"name": name} for name in dict.fromkeys(e.tag for e in ENDPOINTS.values())],
+        "paths": paths(current_app, shapes),
+        "webhooks": {name: webhook(name, shapes) for name in EVENTS},
+        "components": {
+            "schemas": components,
+            "headers": {
+                name: {"description": sentence, "schema": schema}
+                for name, (sentence, schema) in HEADERS.items()
+            },
+            "responses": shared_refusals(),
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+            },
+        },
+    }
+
+
+def paths(app: Flask, shapes: dict[Any, Any]) -> dict[str, Any]:
+    """Every route of ours, in the order of the table."""
+    routes = {rule.endpoint.rpartition(".")[2]: rule for rule in app.url_map.iter_rules()}
+    found: dict[str, Any] = defaultdict(dict)
+    for name, endpoint in ENDPOINTS.items():
+        rule = routes[name]
+        (method,) = (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
+        found[path][method.lower()] = operation(name, endpoint, in_path(rule, endpoint), shapes)
+    return dict(found)
+
+
+def in_path(rule: Any, endpoint: Endpoint) -> list[dict[str, Any]]:
+    number = {"type": "integer", "minimum": 1, "maximum": schemas.MAX_ID}
+    text = {"type": "string", "minLength": 1, "description": "A channel's name or id."}
+    return [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": number if f"<id:{name}>" in rule.rule else text,
+            "example": endpoint.given[name],
+        }
+        for name in sorted(rule.arguments)
+    ]
+
+
+def operation(
+    name: str, endpoint: Endpoint, parameters: list[dict[str, Any]], shapes: dict[Any, Any]
+) -> dict[str, Any]:
+    made: dict[str, Any] = {"operationId": name, "tags": [endpoint.tag]}
+    made["summary"] = endpoint.summary
+    if endpoint.description:
+        made["description"] = endpoint.description
+    if not endpoint.token:
+        made["security"] = []
+    if endpoint.query:
+        parameters = parameters + in_query(endpoint.query, endpoint)
+    if endpoint.events:
+        parameters = [*parameters, SOCKET_ID]
+    if parameters:
+        made["parameters"] = parameters
+    if endpoint.body:
+        kinds = (JSON, *FORMS) if endpoint.form else (JSON,)
+        content = {"schema": shapes[endpoint.body], "example": endpoint.sent}
+        made["requestBody"] = {
+            "required": not endpoint.may_lack_body,
+            "content": dict.fromkeys(kinds, content),
+        }
+    responses = successes(endpoint, shapes)
+    for status, codes in refusals(endpoint).items():
+        responses[status] = {"$ref": f"#/components/responses/{'_or_'.join(codes)}"}
+    made["responses"] = {str(status): responses[status] for status in sorted(responses)}
+    return made
+
+
+SOCKET_ID = {
+    "name": "X-Socket-ID",
+    "in": "header",
+    "description": "The Pusher connection to leave out of the events; a malformed one is ignored.",
+    "schema": {"type": "string"},
+    "example": "123.456",
+}
+
+
+def in_query(model: type[schemas.Parameters], endpoint: Endpoint) -> list[dict[str, Any]]:
+    whole = model.model_json_schema(schema_generator=Schemas)
+    parameters = []
+    for name, schema in whole["properties"].items():
+        # A parameter is left out by leaving it out: there is no null in a query.
+        one = next((s for s in schema.get("anyOf", []) if s.get("type") != "null"), schema)
+        required = name in whole.get("required", [])
+        parameter = {"name": name, "in": "query", "required": required, "schema": one}
+        if name in endpoint.given:
+            parameter["example"] = endpoint.given[name]
+        parameters.append(parameter)
+    return parameters
+
+
+def successes(endpoint: Endpoint, shapes: dict[Any, Any]) -> dict[int, dict[str, Any]]:
+    found = {}
+    for status, sentence in endpoint.success.items():
+        response: dict[str, Any] = {"description": sentence, "headers": headers("X-Request-ID")}
+        if endpoint.pages:
+            relations = " and ".join(f'rel="{each}"' for each in endpoint.pages)
+            link = {"description": f"{relations}, while there is more that way (RFC 8288)."}
+            response["headers"]["Link"] = link | {"schema": HEADERS["Link"][1]}
+        if endpoint.media == JSON and endpoint.shape:
+            content: dict[str, Any] = {"schema": shapes[endpoint.shape]}
+            if endpoint.got is not None:
+                content["example"] = endpoint.got
+            response["content"] = {JSON: content}
+        elif endpoint.media != JSON:
+            response["content"] = {endpoint.media: {"schema": {"type": "string"}}}
+            if endpoint.shape:
+                response["content"][endpoint.media]["x-line-schema"] = shapes[endpoint.shape]
+        if endpoint.follow:
+            response["links"] = {
+                name: link_to(name, where) for name, where in endpoint.follow.items()
+            }
+        found[status] = response
+    return found
+
+
+def link_to(name: str, where: Any) -> dict[str, Any]:
+    target = ENDPOINTS[name]
+    kind = "parameters" if set(where) <= set(target.given) else "requestBody"
+    return {"operationId": name, kind: dict(where)}
+
+
+def refusals(endpoint: Endpoint) -> dict[int, list[answers.ErrorCode]]:
+    """The codes of each status that it may be refused with."""
+    codes = [*EVERY_ENDPOINT, *endpoint.refusals]
+    codes += WITH_TOKEN if endpoint.token else ()
+    codes += WITH_BODY if endpoint.body else ()
+    codes += ("invalid",) if endpoint.query else ()
+    found: dict[int, list[answers.ErrorCode]] = defaultdict(list)
+    for code, (status, _, _) in ERRORS.items():
+        if code in codes:
+            found[status].append(code)
+    return found
+
+
+def shared_refusals() -> dict[str, Any]:
+    """All there are, each written once; endpoints refer to them."""
+    found: dict[str, Any] = {"method_not_allowed": refusal(405, ["method_not_allowed"])}
+    for endpoint in ENDPOINTS.values():
+        for status, codes in refusals(endpoint).items():
+            found["_or_".join(codes)] = refusal(status, codes)
+    return found
+
+
+def refusal(status: int, codes: list[answers.ErrorCode]) -> dict[str, Any]:
+    more = [HEADERS_OF_STATUS[status]] if status in HEADERS_OF_STATUS else []
+    return {
+        "description": " ".join(f"`{code}`: {ERRORS[code][1]}" for code in codes),
+        "headers": headers("X-Request-ID", *more),
+        "content": {
+            JSON: {
+                "schema": {"$ref": REF.format(model="Error")},
+                "examples": {
+                    code: {"value": {"status": "error", "code": code, "message": ERRORS[code][2]}}
+                    for code in codes
+                },
+            }
+        },
+    }
+
+
+def headers(*names: str) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def webhook(name: str, shapes: dict[Any, Any]) -> dict[str, Any]:
+    event = EVENTS[name]
+    return {
+        "post": {
+            "summary": event.summary,
+            "description": f"On: {event.channels}",
+            "requestBody": {
+                "required": True,
+                "content": {JSON: {"schema": shapes[event.shape], "example": event.example}},
+            },
+            "responses": {"200": {"description": "Front ends answer nothing."}},
+        }
+    }
+
+
+# Schemas -------------------------------------------------------------------------------------
+
+
+class Schemas(GenerateJsonSchema):
+    """Without titles that say a member's name again."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002
+        return False
+
+
+def shapes_and_components() -> tuple[dict[Any, Any], dict[str, Any]]:
+    """The schema of every body, answer and event, and the components that they refer to."""
+    types: list[Any] = [answers.Error]
+    for endpoint in ENDPOINTS.values():
+        types += [each for each in (endpoint.body, endpoint.shape) if each]
+    types += [event.shape for event in EVENTS.values()]
+    made, whole = TypeAdapter.json_schemas(
+        [(each, "validation", TypeAdapter(each)) for each in dict.fromkeys(types)],
+        ref_template=REF,
+        schema_generator=Schemas,
+    )
+    return {each: schema for (each, _), schema in made.items()}, whole["$defs"]

@@ -1,0 +1,27 @@
+// Swagger UI over /api/openapi.json. Log in there by "Execute", and every other method has the
+// token; it stays through a reload, until the session ends.
+
+const root = document.getElementById("docs");
+
+function follow(response) {
+  const path = new URL(response.url).pathname;
+  if (response.status === 200 && /\/api\/(login|refresh|me\/password)$/.test(path)) {
+    const schema = { type: "http", scheme: "bearer" };
+    const value = response.obj.data.token;
+    ui.authActions.authorizeWithPersistOption({ bearer: { name: "bearer", schema, value } });
+  } else if (response.status === 204 && /\/api\/(logout|me)$/.test(path)) {
+    ui.authActions.logoutWithPersistOption(["bearer"]);
+  }
+  return response;
+}
+
+const ui = SwaggerUIBundle({
+  domNode: root,
+  url: root.dataset.contract,
+  responseInterceptor: follow,
+  persistAuthorization: true,
+  tryItOutEnabled: true,
+  deepLinking: true,
+  defaultModelsExpandDepth: 0,
+  validatorUrl: null,
+});
