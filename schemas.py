@@ -333,12 +333,15 @@ def socket_id() -> str | None:
 
 def _received(read: Any) -> Any:
     try:
-        return read()
-    except HTTPException:
-        raise
-    except (OSError, ValueError, ClientDisconnected) as error:
+        received = read()
+        if request.content_length is None:
+            request.stream.read(1)  # what came in chunks was cut at the limit: this refuses it
+    except Exception as error:
+        if isinstance(error, HTTPException) and not isinstance(error, ClientDisconnected):
+            raise
         # A broken chunk, a connection that ended early: each server has its own word for it.
         raise BadRequest("The body did not arrive as its headers said.") from error
+    return received
 
 
 def _finite(value: Any) -> bool:
