@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from pydantic_core import to_json
 from sqlalchemy import (
     BigInteger,
     Connection,
@@ -158,7 +159,7 @@ def _notify() -> None:
 
 def encode(data: Mapping[str, Any]) -> str:
     """Compact JSON, characters as themselves."""
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return to_json(data).decode()
 
 
 def fitted(
