@@ -5,9 +5,9 @@ PYTHON ?= python3
 VENV = .venv
 BIN = $(VENV)/bin
 
-.PHONY: run test setup setup-dev node lock clean
+.PHONY: run test setup setup-dev pusher-js node lock clean
 
-run: setup
+run: setup pusher-js
 	@echo "==> Making the database, or bringing it up to date"
 	@$(BIN)/python -c "from database import init_db; init_db()"
 	@echo "==> Serving http://localhost:$(PORT) (Ctrl-C ends it)"
@@ -42,6 +42,13 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@echo "==> Installing what the tests need"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
+
+# For the chat page; without Node it asks for news every few seconds instead.
+pusher-js:
+	@if [ -d node_modules/pusher-js ]; then :; \
+	elif command -v npm >/dev/null; then \
+		echo "==> Installing pusher-js for the chat page"; npm ci --omit=dev --loglevel=error; \
+	else echo "==> npm is missing: the chat page works without live connection (Debian: nodejs npm)"; fi
 
 # Clients and servers for the tests. Without Node the tests that need it are skipped, and say so.
 node:
