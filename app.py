@@ -41,6 +41,7 @@ from config import settings
 from database import DatabaseError, db, engine_options, ensure_db, prepare, writing
 from gateway import Gateway, Limits
 from models import PRESENCE_CHANNEL, Event, Session, User, encode, inbox
+from page import chat_page
 from ratelimits import RateLimits
 
 MAX_BODY = 64 * 1024
@@ -534,6 +535,7 @@ def create_app(given: config.Settings | None = None) -> Flask:
     app.register_blueprint(api)
     app.register_blueprint(root)
     app.register_blueprint(openapi.docs)
+    app.register_blueprint(chat_page)
     app.cli.add_command(outbox.cli)
 
     app.register_error_handler(HTTPException, answer_error)
@@ -604,6 +606,8 @@ def begin_request() -> None:
 def name_request(response: Response) -> Response:
     response.headers["X-Request-ID"] = g.request_id
     response.headers.setdefault("Content-Security-Policy", NO_CONTENT)
+    if response.calculate_content_length() == 0:
+        response.headers.pop("Content-Type", None)  # Flask calls also nothing HTML
     return response
 
 
