@@ -1,0 +1,118 @@
+// The calls this page makes of the API, and the three ways in which one can fail.
+
+/** The API said no. `code` is one of its stable words, `message` a sentence to show. */
+export class Refused extends Error {
+  constructor(status, { code, message }) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+
+  /** Whether the same request may well be taken later. */
+  get passing() {
+    return this.status === 429 || this.status >= 500;
+  }
+}
+
+/** No answer. What was asked may have been done or not, so only ask again what may be repeated. */
+export class Unreachable extends Error {}
+
+/** The token is not taken (any more). */
+export class LoggedOut extends Error {}
+
+let token = null;
+let socketId = null;
+let onLoggedOut = () => {};
+
+/** What is to happen when the token is refused, whichever request finds out. */
+export function whenLoggedOut(act) {
+  onLoggedOut = act;
+}
+
+/** Whose token goes with every request from now on. */
+export function actAs(given) {
+  token = given;
+}
+
+/** The live connection, which need not hear what this page did itself. */
+export function leaveOut(given) {
+  socketId = given;
+}
+
+export function authorization() {
+  return token ? { Authorization: `Bearer ${token}` } : {};
+}
+
+async function ask(method, path, body) {
+  const headers = authorization();
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  if (socketId && method !== "GET") headers["X-Socket-ID"] = socketId;
+  let answer, data;
+  try {
+    answer = await fetch(`/api${path}`, {
+      method,
+      headers,
+      body: JSON.stringify(body),
+      cache: "no-store",
+      signal: AbortSignal.timeout(15_000),
+    });
+    data = answer.status === 204 ? null : await answer.json();
+  } catch {
+    // Cut off on the way there or back, or a proxy's page of HTML where the API is away.
+    throw new Unreachable("No connection.");
+  }
+  if (answer.ok) return { data, link: answer.headers.get("Link") ?? "" };
+  if (answer.status === 401 && path !== "/login") {
+    onLoggedOut(data.message);
+    throw new LoggedOut(data.message);
+  }
+  throw new Refused(answer.status, data);
+}
+
+const get = async (path) => (await ask("GET", path)).data;
+const send = async (method, path, body) => (await ask(method, path, body)).data;
+const query = (values) =>
+  `?${new URLSearchParams(Object.entries(values).filter(([, value]) => value != null))}`;
+
+/** A page of a list, and whether there is more before and after it (RFC 8288). */
+async function page(path) {
+  const { data, link } = await ask("GET", path);
+  const next = link.match(/<([^>]*)>; rel="next"/);
+  return {
+    items: data,
+    older: link.includes('rel="prev"'),
+    newer: next !== null,
+    cursor: next && new URL(next[1]).searchParams.get("cursor"),
+  };
+}
+
+export const api = {
+  register: (username, password) => send("POST", "/register", { username, password }),
+  login: async (username, password) =>
+    (await send("POST", "/login", { username, password })).data,
+  logout: () => send("POST", "/logout"),
+  me: () => get("/me"),
+  config: () => get("/config"),
+
+  users: (values) => page(`/users${query({ limit: 50, ...values })}`),
+  user: async (id) => (await get(`/users${query({ after: id - 1, limit: 1 })}`))[0],
+  blocks: () => get("/blocks"),
+  block: (id) => send("PUT", `/blocks/${id}`),
+  unblock: (id) => send("DELETE", `/blocks/${id}`),
+
+  chats: (cursor) => page(`/chats${query({ limit: 50, cursor })}`),
+  requestChat: (id) => send("POST", "/request_chat", { to_user: id }),
+  markRead: (channel, id) => send("PUT", `/chats/${channel}/read`, { message_id: id }),
+
+  /** `place`: at most one of before, after and around. */
+  messages: (channel, place) => page(`/get_message/${channel}${query({ limit: 50, ...place })}`),
+  message: async (channel, id) =>
+    (await get(`/get_message/${channel}${query({ around: id, limit: 1 })}`))[0],
+  send: (channel, text, id) =>
+    send("POST", "/send_message", { channel, message: text, client_message_id: id }),
+  edit: (id, text) => send("PATCH", `/messages/${id}`, { message: text }),
+  remove: (id) => send("DELETE", `/messages/${id}`),
+  search: (q) => get(`/search${query({ q, limit: 30 })}`),
+
+  sync: (since) => get(`/sync${query({ since, limit: since && 200 })}`),
+};

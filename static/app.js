@@ -1,0 +1,109 @@
+// Where the page begins: log in, then hear of everything, then draw what the address names.
+
+import { actAs, api, LoggedOut, whenLoggedOut } from "./api.js";
+import { open } from "./conversation.js";
+import { look, start, watch } from "./live.js";
+import { end, forget, load, save } from "./session.js";
+import { changed, onChange, state, unreadInAll } from "./store.js";
+import { ask, attempt } from "./views/ask.js";
+import { pendingFor } from "./outbox.js";
+import { drawComposer } from "./views/composer.js";
+import { logIn } from "./views/login.js";
+import { drawMessages } from "./views/messages.js";
+import { drawSidebar, loadPeople } from "./views/sidebar.js";
+import { drawTalk } from "./views/talk.js";
+
+const RETRY_MS = 3_000;
+const NOTICE = "chat/notice";
+const byId = (id) => document.getElementById(id);
+
+/** Leaving is a reload: nothing of one person stays in memory for the next. */
+function leave(notice = "") {
+  sessionStorage.setItem(NOTICE, JSON.stringify({ notice, username: load()?.username }));
+  end();
+  location.reload();
+}
+
+async function logOut() {
+  const waiting = [...state.chats.keys()].flatMap(pendingFor).length;
+  const warning = waiting
+    ? `${waiting === 1 ? "A message has" : `${waiting} messages have`} not been sent and will be lost.`
+    : "What you have typed and not sent is forgotten on this device.";
+  if (!(await ask("Log out?", warning, "Log out"))) return;
+  await api.logout().catch(() => {}); // without a connection the token ends by its age
+  forget(state.me.id);
+  leave();
+}
+
+/** #/7 is the chat with user 7, #/7/123 the same around message 123. */
+function route() {
+  const [, peer, around] = location.hash.match(/^#\/(\d+)(?:\/(\d+))?$/) ?? [];
+  if (!peer || Number(peer) === state.me.id) {
+    state.open = null;
+    changed();
+  } else {
+    attempt(open(Number(peer), around ? Number(around) : null));
+  }
+}
+
+function draw() {
+  const open = state.open;
+  byId("chat").classList.toggle("talking", open !== null);
+  const unread = unreadInAll();
+  const peer = open && state.names.get(open.peer);
+  document.title = `${unread ? `(${unread}) ` : ""}${peer ? `${peer} · ` : ""}Chitchat`;
+  watch(state.chats.get(open?.peer)?.channel ?? null);
+  drawConnection();
+  drawSidebar();
+  drawTalk();
+  drawMessages();
+  drawComposer();
+}
+
+const CONNECTIONS = {
+  connecting: "Connecting…",
+  live: "",
+  "catching-up": "Not live just now: looking for news every few seconds.",
+  polling: "Looking for news every few seconds. To make it live, run npm ci and reload.",
+  offline: "No connection. What you send waits here and goes out when it is back.",
+};
+
+function drawConnection() {
+  const line = byId("connection");
+  const text = CONNECTIONS[state.connection];
+  if (line.textContent !== text) line.textContent = text;
+  line.className = state.connection;
+}
+
+async function begin(session) {
+  actAs(session.token);
+  byId("login").hidden = true;
+  byId("chat").hidden = false;
+  for (let tries = 0; !state.me; tries += 1) {
+    try {
+      const me = await api.me();
+      state.me = me;
+      await start();
+    } catch (error) {
+      if (error instanceof LoggedOut) return;
+      state.me = null;
+      state.connection = "offline";
+      drawConnection();
+      await new Promise((rest) => setTimeout(rest, RETRY_MS));
+    }
+  }
+  onChange(draw);
+  addEventListener("hashchange", route);
+  byId("logout").addEventListener("click", logOut);
+  route();
+  attempt(loadPeople());
+}
+
+whenLoggedOut(leave);
+let session = load();
+if (!session) {
+  const last = JSON.parse(sessionStorage.getItem(NOTICE)) ?? {};
+  session = await logIn(last);
+  sessionStorage.removeItem(NOTICE);
+}
+await begin(session);

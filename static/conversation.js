@@ -1,0 +1,121 @@
+// The open chat: a window of its messages that moves with the scrolling, so that a chat of
+// 10,000 messages costs the page no more than one of a hundred.
+
+import { api, LoggedOut, Unreachable } from "./api.js";
+import { changed, learnChat, learnMessage, state } from "./store.js";
+
+const MOST = 200; // messages kept; those at the far end make room
+const REST_MS = 400;
+
+/** Open the chat with a person, at its end or around one message. */
+export async function open(peer, around = null) {
+  const chat = (state.open = {
+    peer,
+    messages: [], // by id, without gaps
+    older: false, // whether there are more before these
+    newer: false,
+    loading: true,
+    waiting: [], // heard while loading
+    failed: null, // why it could not be loaded
+    around,
+    atEnd: true, // whether the end is in sight
+    unreadAfter: null, // where the line "New" goes
+    typing: false,
+    editing: null, // the message that is being edited
+  });
+  changed();
+  try {
+    await find(chat);
+    const known = state.chats.get(peer);
+    if (known.unread && !around) chat.unreadAfter = known.readId;
+    show(chat, await api.messages(known.channel, { around }));
+  } catch (error) {
+    if (error instanceof LoggedOut) throw error;
+    chat.failed = error.message;
+    chat.offline = error instanceof Unreachable;
+  }
+  chat.loading = false;
+  chat.waiting.forEach(learnMessage);
+  changed();
+}
+
+/** Load again what could not be, now that the server answers. */
+export const retry = () => state.open?.offline && open(state.open.peer, state.open.around);
+
+/** Ask for a chat only where there is none yet, for each request tells the other one. */
+async function find(chat) {
+  if (!state.names.has(chat.peer)) {
+    const user = await api.user(chat.peer);
+    if (user?.id === chat.peer) state.names.set(user.id, user.username);
+  }
+  if (state.chats.has(chat.peer)) return;
+  const { channel_id, channel_name } = await api.requestChat(chat.peer);
+  const user = { id: chat.peer, username: state.names.get(chat.peer) };
+  learnChat(
+    { channel_id, channel_name, user, last_message: null, unread: 0 },
+    new Date().toISOString(),
+  );
+}
+
+function show(chat, page) {
+  chat.messages = page.items;
+  chat.older = page.older;
+  chat.newer = page.newer;
+}
+
+/** Messages before the first or after the last one. */
+export async function more(direction) {
+  const chat = state.open;
+  if (!chat || chat.loading || !chat[direction]) return;
+  chat.loading = true;
+  const older = direction === "older";
+  const place = older ? { before: chat.messages[0].id } : { after: chat.messages.at(-1).id };
+  try {
+    const page = await api.messages(state.chats.get(chat.peer).channel, place);
+    chat.messages = older ? [...page.items, ...chat.messages] : [...chat.messages, ...page.items];
+    chat[direction] = page[direction];
+    if (chat.messages.length > MOST) {
+      chat.messages = older ? chat.messages.slice(0, MOST) : chat.messages.slice(-MOST);
+      chat[older ? "newer" : "older"] = true;
+    }
+  } catch (error) {
+    if (error instanceof LoggedOut) throw error;
+    await new Promise((rest) => setTimeout(rest, REST_MS)); // the scrolling asks again
+  }
+  chat.loading = false;
+  chat.waiting.splice(0).forEach(learnMessage);
+  changed();
+}
+
+/** Back to the end, from wherever. */
+export async function toEnd() {
+  const chat = state.open;
+  if (chat.newer) await open(chat.peer);
+  else chat.atEnd = true;
+  changed();
+}
+
+/** Drop the oldest of many while the newest are being looked at. */
+export function trim() {
+  const chat = state.open;
+  if (!chat?.atEnd || chat.newer || chat.messages.length <= MOST + 50) return;
+  chat.messages = chat.messages.slice(-MOST);
+  chat.older = true;
+}
+
+let marking = false;
+
+/** What is in sight has been read. */
+export async function markRead() {
+  const chat = state.chats.get(state.open?.peer);
+  const last = state.open?.messages.findLast((each) => each.from_user !== state.me.id);
+  const seen = document.visibilityState === "visible" && state.open?.atEnd && !state.open.newer;
+  if (!chat || marking || !seen || !last || (last.id <= chat.readId && !chat.unread)) return;
+  marking = true;
+  chat.readId = Math.max(chat.readId, last.id);
+  chat.unread = 0;
+  changed();
+  await api.markRead(chat.channel, last.id).catch(() => {}); // the next catching up shows it unread again
+  marking = false;
+  changed();
+}

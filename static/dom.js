@@ -1,0 +1,58 @@
+// Making elements. Text only ever becomes a text node or a property, never markup.
+
+/** An element: h("p.note", { dir: "auto", onclick: act }, "text", otherElement). */
+export function h(tag, properties = {}, ...children) {
+  const [name, ...classes] = tag.split(".");
+  const element = document.createElement(name);
+  element.className = classes.join(" ");
+  for (const [key, value] of Object.entries(properties)) {
+    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+    else if (typeof value === "boolean") element.toggleAttribute(key, value);
+    else if (value != null) element.setAttribute(key, value);
+  }
+  element.append(...children.flat().filter((child) => child != null && child !== false));
+  return element;
+}
+
+/** One of the symbols in the document. */
+export function icon(name) {
+  const space = "http://www.w3.org/2000/svg";
+  const svg = document.createElementNS(space, "svg");
+  svg.setAttribute("class", "icon");
+  svg.setAttribute("aria-hidden", "true");
+  const use = document.createElementNS(space, "use");
+  use.setAttribute("href", `#icon-${name}`);
+  svg.append(use);
+  return svg;
+}
+
+/**
+ * Make the children of a list those of `items`: {key, version, make}. One whose version is the
+ * same stays the same element, so that focus, selection and scrolling stay too.
+ */
+export function keyed(list, items) {
+  const old = new Map([...list.children].map((element) => [element.key, element]));
+  const focused = list.contains(document.activeElement)
+    ? [...old.values()].find((element) => element.contains(document.activeElement))
+    : null;
+  const elements = items.map(({ key, version, make }) => {
+    const known = old.get(key);
+    if (known?.version === version) return known;
+    return Object.assign(make(), { key, version });
+  });
+  const kept = new Set(elements);
+  for (const element of old.values()) if (!kept.has(element)) element.remove();
+  elements.forEach((element, at) => {
+    if (list.children[at] !== element) list.insertBefore(element, list.children[at] ?? null);
+  });
+  if (!focused || focused.isConnected) return;
+  const again = elements.find((element) => element.key === focused.key);
+  (again?.matches("[tabindex], a") ? again : again?.querySelector("a, button"))?.focus();
+}
+
+/** A sentence for screen readers, without moving the focus. */
+export function announce(sentence) {
+  const line = h("p", { dir: "auto" }, sentence);
+  document.getElementById("announcements").append(line);
+  setTimeout(() => line.remove(), 10_000);
+}

@@ -1,0 +1,236 @@
+// How the page hears of things: events from the Pusher server while it is connected, and
+// GET /api/sync for all that was missed, because an event that nobody was connected for is gone.
+// Without pusher-js the same catching up, every few seconds, is all there is.
+
+import { api, authorization, leaveOut, LoggedOut, Refused } from "./api.js";
+import { retry } from "./conversation.js";
+import { flush } from "./outbox.js";
+import { changed, learnChats, learnMark, learnMessage, peerOf, state } from "./store.js";
+import { onNews } from "./windows.js";
+
+const MOST_PAGES = 5; // of a sync; after a longer absence it is quicker to load anew
+const LIVE_MS = 60_000; // hosted Pusher delivers at most once, so look even while live
+const POLL_MS = 3_000;
+const AWAY_MS = 15_000;
+const PATIENCE_MS = 4_000; // pusher-js may wait 15 seconds before it tries again
+
+let cursor;
+let pusher, notifications, watched;
+let lostAt = 0;
+
+/** Hear of everything that concerns this user, from now on. */
+export async function start() {
+  // The cursor first: whatever happens while the rest is loading is in the next sync.
+  cursor = (await api.sync()).cursor;
+  await refresh();
+  for (const { id, username } of await api.blocks()) {
+    state.blocked.add(id);
+    state.names.set(id, username);
+  }
+  await connect();
+  addEventListener("online", look);
+  addEventListener("offline", look);
+  document.addEventListener("visibilitychange", look);
+  onNews(look);
+  keepUp();
+}
+
+// Catching up ----------------------------------------------------------------------------------
+
+let wanted = false;
+let rise = () => {};
+
+/** Look now: something may be new, or over. */
+export function look() {
+  wanted = true;
+  rise();
+}
+
+/** Send what waits to be sent. */
+export const sendWaiting = () => flush().catch(look);
+
+async function keepUp() {
+  for (let failures = 0; ; ) {
+    wanted = false;
+    try {
+      await catchUp();
+      await flush();
+      revive();
+      retry();
+      failures = 0;
+    } catch (error) {
+      if (error instanceof LoggedOut) return;
+      failures += 1;
+    }
+    show(failures);
+    // Each page at another moment, or they would all come back to a restarted server at once.
+    const pause = Math.min(POLL_MS * 1.3 ** failures, AWAY_MS) * (0.7 + 0.6 * Math.random());
+    await rest(isLive() && !failures ? LIVE_MS : pause);
+  }
+}
+
+async function rest(ms) {
+  if (wanted) return;
+  let timer;
+  await new Promise((resolve) => {
+    rise = resolve;
+    timer = setTimeout(resolve, ms);
+  });
+  clearTimeout(timer);
+}
+
+function show(failures) {
+  const before = state.connection;
+  if (failures) state.connection = "offline";
+  else if (!window.Pusher) state.connection = "polling";
+  else state.connection = isLive() ? "live" : "catching-up";
+  if (before !== state.connection) changed();
+}
+
+async function catchUp() {
+  try {
+    for (let page = 1; ; page += 1) {
+      const found = await api.sync(cursor);
+      cursor = found.cursor;
+      found.messages.forEach(learnMessage);
+      if (!found.more) break;
+      if (page === MOST_PAGES) return await anew();
+    }
+  } catch (error) {
+    // 400: the cursor is of a database that is no more.
+    if (error instanceof Refused && error.status === 400) return await anew();
+    throw error;
+  }
+  await refresh(); // marks of what was read are in the chats
+}
+
+async function anew() {
+  cursor = (await api.sync()).cursor;
+  await refresh();
+  if (state.open) state.open.offline = true; // so that it is loaded again
+}
+
+let refreshing = null;
+
+/** The chats with the latest activity. */
+function refresh() {
+  refreshing ??= api
+    .chats()
+    .then((page) => {
+      state.moreChats ??= page.cursor;
+      learnChats(page.items);
+      changed();
+    })
+    .finally(() => (refreshing = null));
+  return refreshing;
+}
+
+// Events ---------------------------------------------------------------------------------------
+
+const isLive = () => pusher?.connection.state === "connected" && notifications?.subscribed;
+
+async function connect() {
+  if (!window.Pusher) return;
+  const { key, ...options } = await api.config();
+  pusher = new window.Pusher(key, {
+    ...options,
+    channelAuthorization: { endpoint: "/api/pusher/auth", headersProvider: authorization },
+  });
+  pusher.connection.bind("state_change", ({ current }) => {
+    leaveOut(current === "connected" ? pusher.connection.socket_id : null);
+    if (current === "connected") return;
+    lostAt ||= Date.now();
+    state.online.clear(); // who comes and goes is not heard now
+    changed();
+    look();
+  });
+
+  notifications = pusher.subscribe(`private-notification_user_${state.me.id}`);
+  // From here on events come; what happened before is caught up with.
+  notifications.bind("pusher:subscription_succeeded", look);
+  notifications.bind("new_chat", (chat) => {
+    if (chat.message) hear(chat.message);
+    else refresh().catch(look);
+  });
+  for (const name of ["message_updated", "message_deleted"]) notifications.bind(name, hear);
+  notifications.bind("message_read", learnMark);
+
+  const presence = pusher.subscribe("presence-chitchat");
+  const join = ({ id, info }) => {
+    state.online.set(Number(id), info.username);
+    state.names.set(Number(id), info.username);
+    changed();
+  };
+  presence.bind("pusher:subscription_succeeded", (members) => members.each(join));
+  presence.bind("pusher:member_added", join);
+  presence.bind("pusher:member_removed", ({ id }) => {
+    state.online.delete(Number(id));
+    changed();
+  });
+}
+
+/** A message from an event. A long text comes cut: the whole one is asked for. */
+async function hear(message) {
+  try {
+    if (message.truncated) message = (await api.message(message.channel, message.id)) ?? message;
+    const chat = state.chats.get(peerOf(message));
+    // How many are unread changes with what was deleted, and with a chat that is new here.
+    const recount = !chat || (message.deleted_at && message.id > chat.readId);
+    learnMessage(message);
+    if (recount) await refresh();
+  } catch {
+    look();
+  }
+}
+
+/** pusher-js gives a refused subscription up, and a server that was away it asks again late. */
+function revive() {
+  if (!pusher || isLive()) return void (lostAt = 0);
+  if (pusher.connection.state === "connected") {
+    for (const channel of pusher.allChannels()) {
+      if (!channel.subscribed && !channel.subscriptionPending) pusher.subscribe(channel.name);
+    }
+  } else if (lostAt && Date.now() - lostAt > PATIENCE_MS) {
+    lostAt = Date.now();
+    pusher.disconnect();
+    pusher.connect();
+  }
+}
+
+// Typing, on the open chat's own channel ---------------------------------------------------------
+
+const SHOW_MS = 4_000;
+const SAY_MS = 2_000;
+let saidAt = 0;
+
+/** Hear and be heard on this chat's channel, and on no other. */
+export function watch(channel) {
+  if (!pusher || watched?.name === channel) return;
+  if (watched) pusher.unsubscribe(watched.name);
+  watched = channel ? pusher.subscribe(channel) : null;
+  if (!watched) return;
+  // The sender's other windows hear of a new message only here.
+  watched.bind("new_message", hear);
+  let timer;
+  watched.bind("client-typing", () => {
+    const chat = state.open;
+    if (!chat || state.chats.get(chat.peer)?.channel !== channel) return;
+    chat.typing = true;
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      chat.typing = false;
+      changed();
+    }, SHOW_MS);
+    changed();
+  });
+}
+
+export function sayTyping() {
+  if (!watched?.subscribed || Date.now() - saidAt < SAY_MS) return;
+  saidAt = Date.now();
+  watched.trigger("client-typing", {});
+}
+
+export function sayDone() {
+  saidAt = 0;
+}

@@ -1,0 +1,73 @@
+// Messages on their way. Each waits in localStorage until the API has answered, so neither a
+// lost network nor a closed window loses it. It goes with an id of its own making
+// (client_message_id), and the API stores one message for each such id: asking again is safe,
+// even where the first answer got lost, and even for two windows at once.
+
+import { api, Refused } from "./api.js";
+import { shelf } from "./session.js";
+import { changed, learnMessage, state } from "./store.js";
+import { tellOthers } from "./windows.js";
+
+// Another window of the same person has put something here, or got rid of it.
+addEventListener("storage", ({ key }) => key?.startsWith(outbox().prefix) && changed());
+
+const outbox = () => shelf(state.me?.id, "outbox");
+
+/** The messages to a person that were not taken yet, oldest first. */
+export function pendingFor(peer) {
+  return all().filter((each) => each.peer === peer);
+}
+
+function all() {
+  return outbox()
+    .keys()
+    .map((key) => outbox().get(key))
+    .sort((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+export function post(peer, text) {
+  // Begins with the time, so that ids sort in the order of writing. (crypto.randomUUID is
+  // missing on pages without TLS that are not on localhost.)
+  const random = Array.from(crypto.getRandomValues(new Uint32Array(3)), (n) => n.toString(36));
+  const id = `${Date.now()}-${random.join("")}`;
+  const { channel } = state.chats.get(peer);
+  outbox().set(id, { id, peer, channel, text, at: new Date().toISOString(), error: null });
+  changed();
+}
+
+export function discard(id) {
+  outbox().remove(id);
+  changed();
+}
+
+export function resend(id) {
+  outbox().set(id, { ...outbox().get(id), error: null });
+  changed();
+}
+
+let sending = false;
+
+/** Send what waits, in order. Throws at the first that cannot be sent for now. */
+export async function flush() {
+  if (sending) return;
+  sending = true;
+  try {
+    for (let next; (next = all().find((each) => !each.error)); ) await deliver(next);
+  } finally {
+    sending = false;
+  }
+}
+
+async function deliver({ id, channel, text }) {
+  try {
+    const message = await api.send(channel, text, id);
+    outbox().remove(id);
+    learnMessage(message);
+    tellOthers();
+  } catch (error) {
+    if (!(error instanceof Refused) || error.passing) throw error;
+    // It will never be taken as it is: the writer decides.
+    outbox().set(id, { ...outbox().get(id), error: error.message });
+    changed();
+  }
+}

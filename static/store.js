@@ -1,0 +1,126 @@
+// What the page knows, in one place. Whoever learns something merges it in here; the views draw
+// what they find. As merging the same thing twice, or late, changes nothing, it does not matter
+// by which way it came: an answer, an event, a sync, a page of the history.
+
+export const state = {
+  me: null, // {id, username}
+  chats: new Map(), // by the other one's id, see `learnChat`
+  moreChats: null, // the cursor of the chats that were not loaded yet
+  people: [], // users by id, as far as loaded
+  morePeople: true,
+  names: new Map(), // user id -> username (null: the account was deleted)
+  online: new Map(), // user id -> username
+  blocked: new Set(), // user ids
+  open: null, // the chat on the screen, see conversation.js
+  connection: "connecting", // "live", "polling" (no pusher-js), "catching-up" or "offline"
+};
+
+const listeners = new Set();
+let told = false;
+
+export function onChange(draw) {
+  listeners.add(draw);
+}
+
+/** Have everything drawn, once for all changes of this turn. */
+export function changed() {
+  if (told) return;
+  told = true;
+  queueMicrotask(() => {
+    told = false;
+    listeners.forEach((draw) => draw());
+  });
+}
+
+export const nameOf = (id) => (id === state.me?.id ? state.me.username : state.names.get(id));
+
+export const peerOf = (message) =>
+  message.from_user === state.me.id ? message.to_user : message.from_user;
+
+/** The later one of two states of the same message. */
+export function later(known, heard) {
+  if (!known) return heard;
+  const age = (message) => message.deleted_at ?? message.edited_at ?? "";
+  if (age(known) !== age(heard)) return age(known) < age(heard) ? heard : known;
+  return known.truncated ? heard : known; // an event's text may have been cut, a page's is whole
+}
+
+/** A chat as GET /api/chats shows it. */
+export function learnChat({ channel_id, channel_name, user, ...chat }, activeAt) {
+  const known = state.chats.get(user.id);
+  const mark = (theirs, ours) => Math.max(theirs ?? 0, ours ?? 0);
+  // What was heard while this answer was under way is newer than the answer.
+  const stale = known?.last && known.last.id > (chat.last_message?.id ?? 0);
+  state.names.set(user.id, user.username);
+  state.chats.set(user.id, {
+    id: channel_id,
+    channel: channel_name,
+    peer: user.id,
+    last: stale ? known.last : chat.last_message && later(known?.last, chat.last_message),
+    unread: stale ? known.unread : known?.readId >= chat.last_message?.id ? 0 : chat.unread,
+    readId: mark(chat.last_read_message_id, known?.readId),
+    peerReadId: mark(chat.peer_last_read_message_id, known?.peerReadId),
+    activeAt: known && known.activeAt > activeAt ? known.activeAt : activeAt,
+  });
+}
+
+/** A page of chats, which comes in the order of their latest activity. */
+export function learnChats(page) {
+  let activeAt = new Date().toISOString();
+  for (const chat of page) {
+    // One without messages stands where it came: right after the one before it.
+    activeAt = chat.last_message?.created_at ?? activeAt;
+    learnChat(chat, activeAt);
+  }
+}
+
+/** A message, in whatever state. Returns false if its chat is not known yet. */
+export function learnMessage(message) {
+  const chat = state.chats.get(peerOf(message));
+  if (!chat) return false;
+  const mine = message.from_user === state.me.id;
+  const isNew = message.id > (chat.last?.id ?? 0);
+  if (isNew || message.id === chat.last.id) {
+    chat.last = isNew ? message : later(chat.last, message);
+    chat.activeAt = message.created_at;
+  }
+  if (isNew && mine) {
+    chat.unread = 0; // sending moves the sender's mark
+    chat.readId = message.id;
+  } else if (isNew && message.id > chat.readId && !message.deleted_at) {
+    chat.unread += 1;
+  }
+  learnInOpen(message);
+  changed();
+  return true;
+}
+
+/** What belongs among the messages on the screen. */
+function learnInOpen(message) {
+  const open = state.open;
+  if (open?.peer !== peerOf(message)) return;
+  if (open.loading) return void open.waiting.push(message);
+  const { messages } = open;
+  const at = messages.findIndex((each) => each.id >= message.id);
+  if (at >= 0 && messages[at].id === message.id) {
+    messages[at] = later(messages[at], message);
+  } else if (at < 0 ? !open.newer : at > 0 || !open.older) {
+    messages.splice(at < 0 ? messages.length : at, 0, message);
+    if (message.from_user !== state.me.id) open.typing = false;
+  }
+}
+
+export function learnMark({ channel, user_id, last_read_message_id }) {
+  const chat = [...state.chats.values()].find((each) => each.channel === channel);
+  if (!chat) return;
+  if (user_id !== state.me.id) {
+    chat.peerReadId = Math.max(chat.peerReadId, last_read_message_id);
+  } else if (last_read_message_id > chat.readId) {
+    chat.readId = last_read_message_id;
+    if (last_read_message_id >= (chat.last?.id ?? 0)) chat.unread = 0;
+  }
+  changed();
+}
+
+export const unreadInAll = () =>
+  [...state.chats.values()].reduce((sum, chat) => sum + chat.unread, 0);

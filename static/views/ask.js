@@ -1,0 +1,38 @@
+// Questions before what cannot be undone, and what went wrong with what was asked.
+
+import { LoggedOut } from "../api.js";
+
+const question = document.getElementById("question");
+const toast = document.getElementById("toast");
+const TOAST_MS = 6_000;
+
+/** Whether they mean it. */
+export function ask(title, explanation, verb) {
+  question.querySelector("h2").textContent = title;
+  question.querySelector("p").textContent = explanation;
+  question.querySelector("[value=yes]").textContent = verb;
+  question.returnValue = "";
+  question.showModal(); // keeps the focus inside, and gives it back afterwards
+  return new Promise((resolve) =>
+    question.addEventListener("close", () => resolve(question.returnValue === "yes"), {
+      once: true,
+    }),
+  );
+}
+
+let timer;
+
+/** Wait for it; if it fails, say why. Returns whether it worked. */
+export async function attempt(promise) {
+  try {
+    await promise;
+    return true;
+  } catch (error) {
+    if (error instanceof LoggedOut) return false; // the page is being left
+    toast.textContent = error.message;
+    toast.showPopover();
+    clearTimeout(timer);
+    timer = setTimeout(() => toast.hidePopover(), TOAST_MS);
+    return false;
+  }
+}

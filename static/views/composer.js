@@ -1,0 +1,110 @@
+// Where messages are written. What is typed is kept on this device until it is sent.
+
+import { api } from "../api.js";
+import { toEnd } from "../conversation.js";
+import { sayDone, sayTyping, sendWaiting } from "../live.js";
+import { post } from "../outbox.js";
+import { shelf } from "../session.js";
+import { changed, learnMessage, nameOf, state } from "../store.js";
+import { tellOthers } from "../windows.js";
+import { attempt } from "./ask.js";
+
+const form = document.getElementById("composer");
+const text = document.getElementById("text");
+const length = document.getElementById("length");
+const editing = document.getElementById("editing");
+const MOST = 5_000; // characters; the API counts code points, where .length counts UTF-16 units
+const TELL = 4_500;
+
+let written = null; // whose draft, or which message, is in the field
+
+const drafts = () => shelf(state.me.id, "draft");
+
+export function drawComposer() {
+  const open = state.open;
+  if (!open) return void (written = null);
+  const what = open.editing ? `message ${open.editing.id}` : `draft ${open.peer}`;
+  if (written !== what) {
+    const wasEditing = written?.startsWith("message");
+    written = what;
+    text.value = open.editing?.message ?? drafts().get(open.peer) ?? "";
+    if (open.editing || wasEditing) text.focus();
+    measure();
+  }
+  editing.hidden = !open.editing;
+  const blocked = state.blocked.has(open.peer);
+  const gone = nameOf(open.peer) === null;
+  text.disabled = blocked || gone || Boolean(open.failed && !open.offline);
+  text.placeholder = blocked
+    ? "You have blocked them."
+    : gone
+      ? "This account was deleted."
+      : "Message";
+}
+
+function measure() {
+  text.style.height = "auto";
+  text.style.height = `${text.scrollHeight}px`;
+  const count = text.value.length > TELL ? [...text.value].length : 0;
+  length.textContent = count > TELL ? `${count} of ${MOST} characters` : "";
+  length.classList.toggle("fault", count > MOST);
+  form.querySelector("#send").disabled = count > MOST || !text.value.trim();
+}
+
+text.addEventListener("input", () => {
+  measure();
+  if (state.open.editing) return;
+  drafts().set(state.open.peer, text.value);
+  if (text.value) sayTyping();
+});
+
+text.addEventListener("keydown", (event) => {
+  if (event.isComposing) return; // Enter then chooses a character
+  const newLine = event.shiftKey || matchMedia("(pointer: coarse)").matches;
+  if (event.key === "Enter" && !newLine) {
+    event.preventDefault();
+    form.requestSubmit();
+  } else if (event.key === "Escape" && state.open.editing) {
+    stopEditing();
+  } else if (event.key === "ArrowUp" && !text.value && !state.open.editing) {
+    const mine = state.open.messages.findLast((each) => each.from_user === state.me.id);
+    if (!mine || mine.deleted_at) return;
+    event.preventDefault();
+    state.open.editing = mine;
+    changed();
+  }
+});
+
+document.getElementById("stop-editing").addEventListener("click", stopEditing);
+
+function stopEditing() {
+  state.open.editing = null;
+  changed();
+}
+
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  const said = text.value.trim();
+  if (!said || [...said].length > MOST) return;
+  if (state.open.editing) attempt(finishEditing(state.open, said));
+  else say(said);
+});
+
+function say(said) {
+  const { peer } = state.open;
+  post(peer, said);
+  drafts().remove(peer);
+  text.value = "";
+  measure();
+  sayDone();
+  attempt(toEnd());
+  sendWaiting();
+  text.focus();
+}
+
+async function finishEditing(open, said) {
+  learnMessage(await api.edit(open.editing.id, said));
+  open.editing = null;
+  tellOthers();
+  changed();
+}

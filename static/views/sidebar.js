@@ -1,0 +1,188 @@
+// The chats, the people, and what a search has found among people and messages.
+
+import { api, LoggedOut } from "../api.js";
+import { h, icon, keyed } from "../dom.js";
+import { avatar, excerpt, shownName, when } from "../format.js";
+import { pendingFor } from "../outbox.js";
+import { changed, learnChats, nameOf, peerOf, state } from "../store.js";
+import { attempt } from "./ask.js";
+
+const lists = document.getElementById("lists");
+const me = document.getElementById("me");
+const search = document.getElementById("search");
+const PAUSE_MS = 200;
+
+let found = null; // {query, people, messages}, or null while nothing is searched for
+
+export function drawSidebar() {
+  if (!me.firstChild && state.me) {
+    me.append(avatar(state.me.id, state.me.username));
+    me.append(h("bdi.name", {}, state.me.username));
+  }
+  keyed(lists, found ? foundSections() : sections());
+  for (const section of lists.children) keyed(section.querySelector("ul"), section.rows);
+}
+
+/** A section stays the same element; its rows are told apart in turn. */
+function section(title, rows, { more = null, empty = null } = {}) {
+  const make = () => {
+    const id = `list-${title.toLowerCase().replace(/\W/g, "-")}`;
+    return h(
+      "section",
+      { "aria-labelledby": id },
+      h("h2", { id }, title),
+      h("ul"),
+      empty && !rows.length && h("p.empty", {}, empty),
+      more && h("button.more", { onclick: () => attempt(more.load()) }, more.label),
+    );
+  };
+  return { key: title, version: `${!rows.length && empty} ${more?.label}`, make, rows };
+}
+
+function sections() {
+  const chats = [...state.chats.values()].sort((a, b) => (a.activeAt < b.activeAt ? 1 : -1));
+  const known = (user) => user.id === state.me.id || state.chats.has(user.id);
+  const online = [...state.online].map(([id, username]) => ({ id, username }));
+  const offline = state.people.filter(({ id }) => !state.online.has(id));
+  const people = [...online, ...offline].filter((user) => !known(user));
+  const moreChats = state.moreChats && { label: "Show older chats", load: loadChats };
+  const morePeople = state.morePeople && { label: "Show more people", load: loadPeople };
+  return [
+    (chats.length || null) && section("Chats", chats.map(chatRow), { more: moreChats }),
+    section("People", people.map(personRow), {
+      more: morePeople,
+      empty: chats.length ? null : "Nobody else is here yet.",
+    }),
+  ].filter((each) => each && (each.rows.length || each.key === "People"));
+}
+
+function foundSections() {
+  const people = found.people.filter(({ id }) => id !== state.me.id).map(personRow);
+  return [
+    section("People", people, { empty: "Nobody of that name." }),
+    section("Messages", found.messages.map(messageRow), { empty: "No message with these words." }),
+  ];
+}
+
+function chatRow(chat) {
+  const name = nameOf(chat.peer);
+  const online = state.online.has(chat.peer);
+  const current = state.open?.peer === chat.peer;
+  const waiting = pendingFor(chat.peer).at(-1);
+  const last = waiting ? { message: waiting.text, from_user: state.me.id } : chat.last;
+  const said = !last ? "No messages yet" : last.deleted_at ? "Deleted" : last.message.slice(0, 120);
+  const mine = last?.from_user === state.me.id && !last.deleted_at;
+  const at = waiting?.at ?? chat.last?.created_at;
+  return row(
+    [chat.peer, name, online, current, said, mine, at, chat.unread, !!waiting],
+    `#/${chat.peer}`,
+    current,
+    () => [
+      avatar(chat.peer, name, online),
+      h("bdi.name", {}, shownName(name)),
+      online && h("span.unseen", {}, "online"),
+      at && h("time", { datetime: at }, when(at)),
+      h(
+        last && !last.deleted_at ? "span.said" : "span.said.nothing",
+        {},
+        waiting && icon("waiting"),
+        mine && "You: ",
+        h("bdi", {}, said),
+      ),
+      chat.unread > 0 &&
+        h("span.count", {}, `${chat.unread}`, h("span.unseen", {}, " unread")),
+    ],
+  );
+}
+
+function personRow({ id, username }) {
+  const online = state.online.has(id);
+  const current = state.open?.peer === id;
+  return row([id, username, online, current], `#/${id}`, current, () => [
+    avatar(id, username, online),
+    h("bdi.name", {}, username),
+    h("span.said.nothing", {}, online ? "Online" : "Say hello"),
+  ]);
+}
+
+function messageRow(message) {
+  const peer = peerOf(message);
+  const name = nameOf(peer);
+  const { id, created_at } = message;
+  return row([id, name], `#/${peer}/${id}`, false, () => [
+    avatar(peer, name),
+    h("bdi.name", {}, shownName(name)),
+    h("time", { datetime: created_at }, when(created_at)),
+    h(
+      "span.said",
+      {},
+      message.from_user === state.me.id && "You: ",
+      h("bdi", {}, excerpt(message.message, found.query)),
+    ),
+  ]);
+}
+
+function row(version, href, current, content) {
+  const make = () =>
+    h("li", {}, h("a", { href, "aria-current": current ? "page" : null }, content()));
+  return { key: href, version: JSON.stringify(version), make };
+}
+
+export async function loadPeople() {
+  const page = await api.users({ after: state.people.at(-1)?.id ?? 0 });
+  state.people.push(...page.items);
+  state.morePeople = page.newer;
+  for (const { id, username } of page.items) state.names.set(id, username);
+  changed();
+}
+
+async function loadChats() {
+  const page = await api.chats(state.moreChats);
+  state.moreChats = page.cursor;
+  learnChats(page.items);
+  changed();
+}
+
+// Searching --------------------------------------------------------------------------------------
+
+let timer;
+
+search.addEventListener("input", () => {
+  clearTimeout(timer);
+  timer = setTimeout(look, PAUSE_MS);
+});
+search.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  search.value = "";
+  look();
+});
+search.form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  look();
+});
+
+async function look() {
+  const query = search.value.trim();
+  if (!query) {
+    found = null;
+    return changed();
+  }
+  try {
+    const [people, messages] = await Promise.all([api.users({ q: query }), api.search(query)]);
+    for (const { id, username } of people.items) state.names.set(id, username);
+    await nameThose(messages.map(peerOf));
+    if (query !== search.value.trim()) return; // an answer that comes too late
+    found = { query, people: people.items, messages };
+    changed();
+  } catch (error) {
+    if (!(error instanceof LoggedOut)) attempt(Promise.reject(error));
+  }
+}
+
+/** Messages name people by their ids. */
+async function nameThose(ids) {
+  const unknown = [...new Set(ids)].filter((id) => !state.names.has(id));
+  for (const user of await Promise.all(unknown.map(api.user))) {
+    if (unknown.includes(user?.id)) state.names.set(user.id, user.username);
+  }
+}

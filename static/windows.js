@@ -1,0 +1,11 @@
+// The other windows of this browser: each tells the others, by the user's id, that there is news.
+// No event does, for one's own messages go to the open chat's channel only.
+
+import { state } from "./store.js";
+
+const others = new BroadcastChannel("chat");
+
+export const tellOthers = () => others.postMessage(state.me.id);
+
+export const onNews = (look) =>
+  others.addEventListener("message", ({ data }) => data === state.me.id && look());
