@@ -24,10 +24,11 @@ from werkzeug.exceptions import (
     Forbidden,
     HTTPException,
     InternalServerError,
+    NotFound,
     ServiceUnavailable,
 )
 from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.routing import BaseConverter, ValidationError
+from werkzeug.routing import BaseConverter
 
 import answers
 import auth
@@ -365,7 +366,7 @@ class IdConverter(BaseConverter):
 
     def to_python(self, value: str) -> int:
         if int(value) > MAX_ID:
-            raise ValidationError
+            raise NotFound  # ValidationError would make it a 405 where there are two methods
         return int(value)
 
 
