@@ -65,6 +65,8 @@ def _number(value: Any) -> int:
     """A JSON number or a decimal string; bool is a number to Python, but not to a client."""
     if isinstance(value, str) and DIGITS.fullmatch(value):
         value = int(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # 7.0 is the same number in JSON
     if type(value) is not int or not 0 <= value <= MAX_ID:
         raise refuse("must be a number, such as 7")
     return int(value)
