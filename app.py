@@ -334,7 +334,6 @@ def health() -> ResponseReturnValue:
 def socket(key: str) -> ResponseReturnValue:
     """The embedded server's WebSocket; only the process that delivers events has sockets."""
     gateway = embedded()
-    current_app.extensions["outbox"].asked.wait(2)  # at the start it is not known yet
     answer = gateway.upgrade(request.environ, key)
     if answer.status == 101:
         return "", 101  # the connection is in other hands by now
@@ -582,6 +581,7 @@ def start(app: Flask) -> None:
                 else outbox.Dispatcher(db.engine, server.client)
             )
         app.extensions["outbox"].start()
+        app.extensions["outbox"].asked.wait(2)  # whether the sockets are ours: /health says it
         app.extensions["started_in"] = os.getpid()
 
 

@@ -158,7 +158,7 @@ class Settings:
         """
         path = self.folder / name
         if not path.exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             draft = self.folder / f".{name}.{secrets.token_hex(8)}"
             try:
                 with open(draft, "x", opener=_private, encoding="ascii") as file:

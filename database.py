@@ -236,7 +236,7 @@ def init_db(settings: config.Settings | None = None) -> None:
     settings = settings or config.load()
     url = settings.url
     if url.drivername == "sqlite":
-        Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+        Path(str(url.database)).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     engine = prepare(create_engine(url, **engine_options(settings)))
     try:
         with _init_lock(url), engine.connect() as connection:
