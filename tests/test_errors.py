@@ -218,7 +218,7 @@ def test_an_unknown_path_is_not_found(ada: Person, path: str) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        *("//", "/api//users", "/api/users//", "///", "/api/get_message//x"),
+        *("//nothing", "//api//users", "/api//users", "/api/users//", "/api/get_message//x"),
         *("/%2e%2e/etc/passwd", "/../etc/passwd", "/api/%00", "/api/users%00", "/%ff", "/api/%F0"),
         *(
             "/api/users;x=1",

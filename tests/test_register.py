@@ -1,7 +1,8 @@
 from typing import Any
 
 import pytest
-from chat import PASSWORD, Api, InProcess, refused, stored
+from chat import PASSWORD, Api, InProcess, at_once, refused, stored
+from werkzeug.security import generate_password_hash
 
 from config import Settings
 
@@ -179,3 +180,20 @@ def test_limits_can_be_switched_off(make_api: Any) -> None:
     api: InProcess = make_api(ratelimit_register="1 per hour", ratelimit_enabled=False)
 
     assert [api.register(name).status for name in ("ada", "bob", "eve")] == [201] * 3
+
+
+def test_those_who_race_for_one_name_do_not_cost_a_hash_each(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[str] = []
+
+    def counted(password: str, method: str) -> str:
+        hashed.append(password)
+        return generate_password_hash(password, method)
+
+    monkeypatch.setattr("auth.generate_password_hash", counted)
+
+    statuses = at_once(32, lambda _: api.register("ada").status)
+
+    assert sorted(statuses) == [201] + [409] * 31
+    assert 1 <= len(hashed) < 16
