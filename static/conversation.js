@@ -25,8 +25,7 @@ export async function open(peer, around = null) {
   });
   changed();
   try {
-    await find(chat);
-    const known = state.chats.get(peer);
+    const known = await chatWith(peer);
     if (known.unread && !around) chat.unreadAfter = known.readId;
     show(chat, await api.messages(known.channel, { around }));
   } catch (error) {
@@ -42,19 +41,19 @@ export async function open(peer, around = null) {
 /** Load again what could not be, now that the server answers. */
 export const retry = () => state.open?.offline && open(state.open.peer, state.open.around);
 
-/** Ask for a chat only where there is none yet, for each request tells the other one. */
-async function find(chat) {
-  if (!state.names.has(chat.peer)) {
-    const user = await api.user(chat.peer);
-    if (user?.id === chat.peer) state.names.set(user.id, user.username);
+/** Their chat, which is asked for only where there is none: each request tells the other one. */
+export async function chatWith(peer) {
+  if (!state.names.has(peer)) {
+    const user = await api.user(peer);
+    if (user?.id === peer) state.names.set(peer, user.username);
   }
-  if (state.chats.has(chat.peer)) return;
-  const { channel_id, channel_name } = await api.requestChat(chat.peer);
-  const user = { id: chat.peer, username: state.names.get(chat.peer) };
-  learnChat(
-    { channel_id, channel_name, user, last_message: null, unread: 0 },
-    new Date().toISOString(),
-  );
+  if (!state.chats.has(peer)) {
+    const { channel_id, channel_name } = await api.requestChat(peer);
+    const user = { id: peer, username: state.names.get(peer) };
+    const chat = { channel_id, channel_name, user, last_message: null, unread: 0 };
+    learnChat(chat, new Date().toISOString());
+  }
+  return state.chats.get(peer);
 }
 
 function show(chat, page) {

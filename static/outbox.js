@@ -4,6 +4,7 @@
 // even where the first answer got lost, and even for two windows at once.
 
 import { api, Refused } from "./api.js";
+import { chatWith } from "./conversation.js";
 import { shelf } from "./session.js";
 import { changed, learnMessage, state } from "./store.js";
 import { tellOthers } from "./windows.js";
@@ -30,8 +31,7 @@ export function post(peer, text) {
   // missing on pages without TLS that are not on localhost.)
   const random = Array.from(crypto.getRandomValues(new Uint32Array(3)), (n) => n.toString(36));
   const id = `${Date.now()}-${random.join("")}`;
-  const { channel } = state.chats.get(peer);
-  outbox().set(id, { id, peer, channel, text, at: new Date().toISOString(), error: null });
+  outbox().set(id, { id, peer, text, at: new Date().toISOString(), error: null });
   changed();
 }
 
@@ -58,8 +58,9 @@ export async function flush() {
   }
 }
 
-async function deliver({ id, channel, text }) {
+async function deliver({ id, peer, text }) {
   try {
+    const { channel } = await chatWith(peer);
     const message = await api.send(channel, text, id);
     outbox().remove(id);
     learnMessage(message);

@@ -19,8 +19,9 @@ export function drawSidebar() {
     me.append(avatar(state.me.id, state.me.username));
     me.append(h("bdi.name", {}, state.me.username));
   }
-  keyed(lists, found ? foundSections() : sections());
-  for (const section of lists.children) keyed(section.querySelector("ul"), section.rows);
+  const shown = found ? foundSections() : sections();
+  keyed(lists, shown);
+  shown.forEach(({ rows }, at) => keyed(lists.children[at].querySelector("ul"), rows));
 }
 
 /** A section stays the same element; its rows are told apart in turn. */
