@@ -84,7 +84,7 @@ MARK: answers.Mark = {
     "user_id": 1,
     "last_read_message_id": 1,
 }
-CURSOR = "MC45MjIzMzcyMDM2ODU0Nzc1ODA3"
+CURSOR = "c3luYy4wLjkyMjMzNzIwMzY4NTQ3NzU4MDc"
 THIS_CHANNEL = {"channel": CHANNEL}
 THIS_MESSAGE = {"message_id": 1}
 A_CHANNEL = {"channel": "$response.body#/channel_name"}
@@ -108,6 +108,14 @@ ENDPOINTS = {
         success={201: "The new user."},
         shape=answers.Registered,
         refusals=["taken"],
+        follow={
+            "login": {
+                "username": "$request.body#/username",
+                "password": "$request.body#/password",
+            },
+            "request_chat": {"to_user": "$response.body#/data/id"},
+            "block": {"user_id": "$response.body#/data/id"},
+        },
         sent={"username": "ada", "password": PASSWORD},
         got={"status": "success", "message": "Registered. Now log in.", "data": ADA},
     ),
@@ -303,7 +311,7 @@ ENDPOINTS = {
         success={200: "Messages in the order of their changes, and the next cursor."},
         shape=answers.Changes,
         given={"since": CURSOR, "limit": 50},
-        got={"messages": [DELETED], "cursor": "My4x", "more": False},
+        got={"messages": [DELETED], "cursor": "c3luYy4zLjE", "more": False},
     ),
     "block": Endpoint(
         tag=CONVERSATIONS,
@@ -465,7 +473,7 @@ ERRORS: Mapping[answers.ErrorCode, tuple[int, str, str]] = {
     "rate_limited": (
         429,
         "Too many requests: failed logins and registrations, as shipped; more by setting.",
-        "Too many failed logins for this name. Wait, then try again.",
+        "Too many tries. Wait 180 seconds.",
     ),
     "internal": (
         500,
