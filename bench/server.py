@@ -69,6 +69,7 @@ class Server:
         env: dict[str, str] | None = None,
     ) -> None:
         self.port = free_port()
+        self._processes = processes
         settings = {each.name.upper() for each in fields(config.Settings)}
         inherited = {name: value for name, value in os.environ.items() if name not in settings}
         self._env = inherited | {
@@ -89,7 +90,18 @@ class Server:
             self._command, cwd=ROOT, env=self._env, start_new_session=True
         )
         wait_for(self.port)
+        self._settle()
         return self
+
+    def _settle(self) -> None:
+        """Wait, for some seconds at most, until all workers have started and are quiet."""
+        before = -1.0
+        for _ in range(20):
+            now = self.cpu_seconds()
+            if len(self.workers) == self._processes and now - before < 0.05:
+                return
+            before = now
+            time.sleep(0.3)
 
     def __exit__(self, *_: object) -> None:
         os.killpg(self._process.pid, signal.SIGKILL)
@@ -151,7 +163,7 @@ class Server:
 
 @contextlib.contextmanager
 def pusher(kind: str) -> Iterator[dict[str, str]]:
-    """The settings of a Pusher server that is `none`, `80 ms`, `hanging` or `down`."""
+    """The settings for a Pusher server that is "80 ms", "hanging" or "down", or for "none"."""
     port = free_port()
     keys = {"PUSHER_APP_ID": "1", "PUSHER_KEY": "bench", "PUSHER_SECRET": "bench"}
     where = {"PUSHER_HOST": "127.0.0.1", "PUSHER_PORT": str(port), "PUSHER_SSL": "false"}
