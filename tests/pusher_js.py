@@ -77,10 +77,11 @@ class PusherJs:
         token: str | None = None,
         auth_url: str | None = None,
         timeout: float = 20,
+        until: str = "connected",
     ) -> None:
-        """Connect with what GET /api/config says, and wait until that has worked."""
+        """Connect with what GET /api/config says, and wait until that has led to this state."""
         self._call("connect", config=dict(config), token=token, authUrl=auth_url)
-        self.wait_for_state("connected", timeout)
+        self.wait_for_state(until, timeout)
 
     def disconnect(self) -> None:
         self._call("disconnect")
