@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import urlencode
 
 from flask import Flask
@@ -182,13 +182,15 @@ class OverHttp(Api):
             return Answer(response.status, found, response.read())
 
 
-class ChatServer(Server):
-    """The API in a process of its own: "flask" run, "gunicorn" with one worker, or "waitress", with
-    more options where given: "gunicorn --workers 2"."""
+Program = Literal["flask", "gunicorn"]
 
-    def __init__(self, program: str = "flask", **settings: str) -> None:
+
+class ChatServer(Server):
+    """The API in a process of its own: `flask run`, or gunicorn with one worker."""
+
+    def __init__(self, program: Program = "flask", **settings: str) -> None:
         super().__init__()
-        self.program, *self.options = program.split()
+        self.program = program
         self.settings = {"PASSWORD_HASH": CHEAP_HASH, **settings}
 
     @classmethod
@@ -196,19 +198,15 @@ class ChatServer(Server):
         return None
 
     def command(self) -> list[str | Path]:
-        address = ["--host", HOST, "--port", str(self.port), *self.options]
+        address = ["--host", HOST, "--port", str(self.port)]
         if self.program == "flask":
             return [sys.executable, "-m", "flask", "--app", ROOT / "app.py", "run", *address]
-        if self.program == "waitress":
-            return [sys.executable, "-m", "waitress", *address, "app:app"]
-        workers = ["--worker-class", "gthread", "--threads", "16", "--bind", f"{HOST}:{self.port}"]
-        workers += self.options
-        return [sys.executable, "-m", "gunicorn", "--chdir", ROOT, *workers, "app:app"]
+        gunicorn = [sys.executable, "-m", "gunicorn", "--chdir", ROOT, "app:app"]
+        return [*gunicorn, "--config", ROOT / "gunicorn.conf.py", "--bind", f"{HOST}:{self.port}"]
 
     def environment(self) -> dict[str, str]:
         # Nothing of it goes to the working tree: each server has an instance folder of its own.
-        places = {"INSTANCE_PATH": str(self.directory / "instance"), "PYTHONPATH": str(ROOT)}
-        return {**places, **self.settings}
+        return {"INSTANCE_PATH": str(self.directory / "instance"), **self.settings}
 
     def kill(self) -> None:
         """Without a word to anybody, workers included."""
@@ -247,16 +245,14 @@ def events(settings: Settings) -> list[dict[str, Any]]:
     return [event | {"data": json_codec.loads(event["data"])} for event in found]
 
 
-def fill(
-    settings: Settings, person: Person, chat: dict[str, Any], count: int, padding: str = ""
-) -> None:
+def fill(settings: Settings, person: Person, chat: dict[str, Any], count: int) -> None:
     """Have so many messages in the chat: "number 0", "number 1", ...
 
     All but the last one are written past the API, which would take its time over each.
     """
     row = {"channel_id": chat["channel_id"], "sender_id": person.id, "created_at": utcnow()}
     with looking_into(settings) as connection:
-        rows = [row | {"text": f"number {number}{padding}"} for number in range(count - 1)]
+        rows = [row | {"text": f"number {number}"} for number in range(count - 1)]
         connection.execute(insert(Message), rows)
         connection.commit()
     person.said(chat, f"number {count - 1}")
