@@ -201,7 +201,7 @@ class ChatServer(Server):
         address = ["--host", HOST, "--port", str(self.port)]
         if self.program == "flask":
             return [sys.executable, "-m", "flask", "--app", ROOT / "app.py", "run", *address]
-        gunicorn = [sys.executable, "-m", "gunicorn", "--chdir", ROOT, "app:app"]
+        gunicorn: list[str | Path] = [sys.executable, "-m", "gunicorn", "app:app", "--chdir", ROOT]
         return [*gunicorn, "--config", ROOT / "gunicorn.conf.py", "--bind", f"{HOST}:{self.port}"]
 
     def environment(self) -> dict[str, str]:
