@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from chat import ChatServer
+from servers import require
 
 from config import ROOT, Settings
 
@@ -24,6 +25,12 @@ VARYING = {
 }
 
 
+class Curl:
+    @classmethod
+    def lacks(cls) -> str | None:
+        return None if shutil.which("curl") else "curl is missing (Debian: curl)"
+
+
 def settled(text: str) -> str:
     for pattern, name in VARYING.items():
         text = re.sub(pattern, name, text)
@@ -33,8 +40,7 @@ def settled(text: str) -> str:
 def test_the_walk_with_curl_answers_what_the_readme_shows(
     start: Callable[..., ChatServer], tmp_path: Path
 ) -> None:
-    if not shutil.which("curl"):
-        pytest.skip("curl is missing")
+    require(Curl)
     server = start()
     blocks = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
     steps = [step for block in blocks for step in re.split(r"^\$ ", block, flags=re.M) if step]
