@@ -1,0 +1,328 @@
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chat import (
+    CHEAP_HASH,
+    ROOT,
+    Answer,
+    ChatServer,
+    Person,
+    Program,
+    fill,
+    looking_into,
+    refused,
+    stored,
+)
+from flask import Flask
+from flask.ctx import AppContext
+from servers import Postgres, require
+from sqlalchemy import event, inspect, text
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import IntegrityError
+
+from config import Settings
+from database import DatabaseError, db, init_db
+
+Chat = dict[str, Any]
+INIT = "from database import init_db; init_db()"
+
+
+@pytest.fixture
+def nowhere(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """Of a database without tables; on SQLite there is not even the file."""
+    folder = tmp_path / "instance"
+    if backend == "sqlite":
+        return Settings(instance_path=str(folder), password_hash=CHEAP_HASH)
+    postgres: Postgres = request.getfixturevalue("postgres")
+    return Settings(
+        instance_path=str(folder),
+        database_url=postgres.create_database(),
+        password_hash=CHEAP_HASH,
+    )
+
+
+def environ(settings: Settings) -> dict[str, str]:
+    given = {"INSTANCE_PATH": settings.instance_path, "DATABASE_URL": settings.database_url}
+    return {**os.environ, **given, "PYTHONPATH": str(ROOT)}
+
+
+# init_db ---------------------------------------------------------------------------------------
+
+
+def test_six_processes_at_once_make_one_database(nowhere: Settings, tmp_path: Path) -> None:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", INIT],
+            cwd=tmp_path,
+            env=environ(nowhere),
+            stderr=subprocess.PIPE,
+        )
+        for _ in range(6)
+    ]
+
+    ends = [(process.communicate(timeout=120)[1], process.returncode) for process in processes]
+
+    assert ends == [(b"", 0)] * 6
+    assert set(stored(nowhere)) >= {"users", "sessions", "channels", "messages", "events"}
+    assert [path.name for path in tmp_path.iterdir()] in ([], ["instance"])
+
+
+def test_init_db_can_be_run_again_and_keeps_everything(
+    settings: Settings, ada: Person, chat: Chat
+) -> None:
+    ada.said(chat, "Still here")
+    before = stored(settings)
+
+    init_db(settings)
+
+    assert stored(settings) == before
+
+
+def test_a_database_of_a_newer_version_is_refused(nowhere: Settings) -> None:
+    init_db(nowhere)
+    with looking_into(nowhere) as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        connection.commit()
+
+    with pytest.raises(DatabaseError, match=r"9999.* newer version .*\.$"):
+        init_db(nowhere)
+
+    with ChatServer(
+        "flask", **{k: environ(nowhere)[k] for k in ("INSTANCE_PATH", "DATABASE_URL")}
+    ) as server:
+        answer = server.api.get("/health")
+        assert "newer version" in refused(answer, 503, "unavailable")
+
+
+def test_a_server_makes_a_missing_database_by_itself(nowhere: Settings, backend: str) -> None:
+    program: Program = "flask" if backend == "sqlite" else "gunicorn"
+    given = {"INSTANCE_PATH": nowhere.instance_path, "DATABASE_URL": nowhere.database_url}
+
+    with ChatServer(program, **given) as server:
+        ada, bob = (server.api.sign_up(name) for name in ("ada", "bob"))
+        message = ada.said(ada.asks(bob).json, "Hello")
+        server.restart()
+
+        assert bob.reads({"channel_name": message["channel"]}).json == [message]
+
+
+def test_migrations_make_what_the_models_say(app: Flask) -> None:
+    run = app.test_cli_runner().invoke(args=["db", "check"])
+
+    assert run.exit_code == 0, run.output
+
+
+def test_both_databases_have_the_same_tables(
+    backend: str, settings: Settings, tmp_path: Path
+) -> None:
+    def shape(of: Settings) -> dict[str, Any]:
+        with looking_into(of) as connection:
+            seen = inspect(connection)
+            return {
+                table: (
+                    [(column["name"], column["nullable"]) for column in seen.get_columns(table)],
+                    sorted(tuple(u["column_names"]) for u in seen.get_unique_constraints(table)),
+                    sorted(
+                        tuple(key["constrained_columns"]) for key in seen.get_foreign_keys(table)
+                    ),
+                )
+                for table in seen.get_table_names()
+            }
+
+    other = Settings(instance_path=str(tmp_path))
+    init_db(other)
+
+    tables = shape(settings)
+    assert {name: tables.get(name) for name in ("users", "channels", "messages", "sessions")} == {
+        name: shape(other)[name] for name in ("users", "channels", "messages", "sessions")
+    }
+
+
+def test_a_database_that_does_not_answer_is_a_503(tmp_path: Path) -> None:
+    secret = "a-secret-of-the-tests"
+    url = f"postgresql://nobody:{secret}@127.0.0.1:1/chat"
+
+    with ChatServer(INSTANCE_PATH=str(tmp_path), DATABASE_URL=url) as server:
+        answers = [server.api.get("/health"), server.api.login("ada")]
+        log = server.log.read_text()
+
+    for answer in answers:
+        message = refused(answer, 503, "unavailable")
+        assert answer.headers["x-request-id"] in message
+        assert answer.headers["x-request-id"] in log
+        assert secret not in message
+    assert secret not in log
+
+
+# Constraints -----------------------------------------------------------------------------------
+
+NOW = "'2026-11-22 09:30:00.000000'"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE users SET username_key = 'bob' WHERE username = 'ada'",
+        "UPDATE channels SET low_id = high_id, high_id = low_id",
+        "UPDATE channels SET low_id = high_id",
+        "UPDATE channels SET high_id = 999999999",
+        "UPDATE messages SET sender_id = 999999999",
+        "UPDATE messages SET channel_id = 999999999",
+        "UPDATE messages SET client_message_id = 'same'",
+        "UPDATE sessions SET user_id = 999999999",
+        "DELETE FROM channels",
+        "DELETE FROM users",
+        "UPDATE messages SET text = NULL",
+        "UPDATE users SET username = NULL WHERE username = 'ada'",
+    ],
+)
+def test_what_must_not_be_is_refused_by_the_database_itself(
+    settings: Settings, ada: Person, chat: Chat, statement: str
+) -> None:
+    ada.said(chat, "one")
+    ada.said(chat, "two")
+
+    with looking_into(settings) as connection, pytest.raises(IntegrityError):
+        connection.execute(text(statement))
+
+
+def test_a_pair_has_one_row(settings: Settings, ada: Person, eve: Person, chat: Chat) -> None:
+    ada.asks(eve)
+    again = f"UPDATE channels SET high_id = {chat['to_user']} WHERE high_id = {eve.id}"
+
+    with looking_into(settings) as connection, pytest.raises(IntegrityError):
+        connection.execute(text(again))
+
+
+def test_ids_are_never_used_again(settings: Settings, ada: Person, bob: Person, chat: Chat) -> None:
+    message = ada.said(chat, "Hello")
+    with looking_into(settings) as connection:
+        for table in ("events", "messages", "channels", "sessions", "users"):
+            connection.execute(text(f"DELETE FROM {table}"))
+        connection.commit()
+
+    carol, dave = (ada.api.sign_up(name) for name in ("carol", "dave"))
+    anew = carol.said(carol.asks(dave).json, "Hello")
+
+    assert carol.id > bob.id
+    assert anew["channel_id"] > chat["channel_id"]
+    assert anew["id"] > message["id"]
+
+
+# Durability ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_every_connection_of_sqlite_is_durable(context: AppContext) -> None:
+    with ExitStack() as stack:
+        connections = [stack.enter_context(db.engine.connect()) for _ in range(5)]
+        for connection in connections:
+            pragmas = ("journal_mode", "synchronous", "foreign_keys")
+            found = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in pragmas]
+            assert found == ["wal", 2, 1]
+
+
+class Strace:
+    @classmethod
+    def lacks(cls) -> str | None:
+        return None if shutil.which("strace") else "strace is missing (Debian: strace)"
+
+
+class Watched(ChatServer):
+    """A server whose calls of fsync are written down."""
+
+    def command(self) -> list[str | Path]:
+        watch = ["strace", "-f", "-qq", "-e", "trace=fsync,fdatasync", "-o", str(self.calls)]
+        return [*watch, *super().command()]
+
+    @property
+    def calls(self) -> Path:
+        return self.directory / "calls"
+
+    @property
+    def syncs(self) -> int:
+        return self.calls.read_text().count("sync(")
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_every_acknowledged_message_was_synced_to_the_disk(backend: str, tmp_path: Path) -> None:
+    require(Strace())
+    with Watched(INSTANCE_PATH=str(tmp_path)) as server:
+        ada, bob = (server.api.sign_up(name) for name in ("ada", "bob"))
+        chat = ada.asks(bob).json
+
+        for number in range(20):
+            before = server.syncs
+            ada.said(chat, f"number {number}")
+            assert server.syncs > before
+        server.kill()
+
+
+# Work ------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def statements() -> Iterator[list[str]]:
+    """What is asked of the database meanwhile, without BEGIN and COMMIT."""
+    asked: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if not statement.upper().startswith(("BEGIN", "COMMIT", "ROLLBACK")):
+            asked.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield asked
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+
+
+PAGES: dict[str, Callable[[Person, Chat, int], Answer]] = {
+    "the newest": lambda ada, chat, middle: ada.reads(chat, limit=50),
+    "before": lambda ada, chat, middle: ada.reads(chat, before=middle),
+    "after": lambda ada, chat, middle: ada.reads(chat, after=middle),
+    "around": lambda ada, chat, middle: ada.reads(chat, around=middle),
+}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_of_history_takes_at_most_3_statements(
+    settings: Settings, ada: Person, chat: Chat, page: str
+) -> None:
+    fill(settings, ada, chat, 200)
+    middle = ada.reads(chat, limit=100).json[0]["id"]
+
+    with statements() as asked:
+        answer = PAGES[page](ada, chat, middle)
+
+    assert len(answer.json) == 50
+    assert 1 <= len(asked) <= 3, asked
+
+
+def test_a_message_takes_at_most_7_statements(ada: Person, bob: Person, chat: Chat) -> None:
+    for members in ({}, {"client_message_id": "c1"}, {"to_user": bob.id, "from_user": ada.id}):
+        with statements() as asked:
+            answer = ada.says(chat, "Hello", **members)
+        assert answer.status == 201
+        assert 1 <= len(asked) <= 7, asked
+
+
+def test_the_caller_is_found_in_1_statement(ada: Person) -> None:
+    with statements() as asked:
+        ada.get("/api/me")
+
+    assert len(asked) == 1, asked
+
+
+def test_long_histories_are_found_by_an_index(settings: Settings) -> None:
+    with looking_into(settings) as connection:
+        indexes = [index["column_names"] for index in inspect(connection).get_indexes("messages")]
+
+    assert ["channel_id", "id"] in indexes
