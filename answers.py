@@ -4,12 +4,10 @@ Whatever makes an answer is annotated with one of these, so mypy holds it to the
 is checked while serving; the OpenAPI document is made from them.
 """
 
-from typing import Annotated, Generic, Literal, NotRequired, TypeVar
+from typing import Annotated, Literal, NotRequired
 
 from pydantic import Field, WithJsonSchema
 from typing_extensions import TypedDict
-
-T = TypeVar("T")
 
 Time = Annotated[
     str,
@@ -71,14 +69,17 @@ class Token(Person):
     expires_in: Annotated[int, Field(description="Its life in seconds.")]
 
 
-class Success(TypedDict, Generic[T]):
+class Success(TypedDict):
     status: Literal["success"]
     message: str
-    data: T
 
 
-Registered = Success[Person]
-LoggedIn = Success[Token]
+class Registered(Success):
+    data: Person
+
+
+class LoggedIn(Success):
+    data: Token
 
 
 class Peer(TypedDict):

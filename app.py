@@ -66,7 +66,9 @@ def register() -> ResponseReturnValue:
         user = User.register(body.username, password_hash)
         db.session.commit()
     limits.add("register", request.remote_addr or "")
-    return success("Registered. Now log in.", user.to_dict()), 201
+    message = "Registered. Now log in."
+    answer: answers.Registered = {"status": "success", "message": message, "data": user.to_dict()}
+    return answer, 201
 
 
 @api.post("/login")
@@ -377,10 +379,10 @@ def refuse_other_author(user: User, from_user: int | None) -> None:
         raise Forbidden("from_user is not you.")
 
 
-def logged_in(user: User, token: str) -> answers.Success[answers.Token]:
+def logged_in(user: User, token: str) -> answers.LoggedIn:
     life = settings().jwt_expires_seconds
     data: answers.Token = {**user.to_dict(), "token": token, "expires_in": life}
-    return success("Logged in.", data)
+    return {"status": "success", "message": "Logged in.", "data": data}
 
 
 def disconnect(ended: list[str]) -> None:
@@ -389,10 +391,6 @@ def disconnect(ended: list[str]) -> None:
     gateway: Gateway | None = current_app.extensions["gateway"]
     if gateway:
         gateway.close_connections(current_app.extensions["signed_sockets"].pop(ended))
-
-
-def success(message: str, data: answers.T) -> answers.Success[answers.T]:
-    return {"status": "success", "message": message, "data": data}
 
 
 def json_answer(items: list[Any], **links: dict[str, Any] | str | int | None) -> Response:
