@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from flask import Flask
@@ -182,15 +182,13 @@ class OverHttp(Api):
             return Answer(response.status, found, response.read())
 
 
-Program = Literal["flask", "gunicorn"]
-
-
 class ChatServer(Server):
-    """The API in a process of its own: `flask run`, or gunicorn with one worker."""
+    """The API in a process of its own: `flask run`, gunicorn with one worker, or waitress, with
+    other options where they are given: "gunicorn --workers 2"."""
 
-    def __init__(self, program: Program = "flask", **settings: str) -> None:
+    def __init__(self, program: str = "flask", **settings: str) -> None:
         super().__init__()
-        self.program = program
+        self.program, *self.options = program.split()
         self.settings = {"PASSWORD_HASH": CHEAP_HASH, **settings}
 
     @classmethod
@@ -198,15 +196,19 @@ class ChatServer(Server):
         return None
 
     def command(self) -> list[str | Path]:
-        address = ["--host", HOST, "--port", str(self.port)]
+        address = ["--host", HOST, "--port", str(self.port), *self.options]
         if self.program == "flask":
             return [sys.executable, "-m", "flask", "--app", ROOT / "app.py", "run", *address]
+        if self.program == "waitress":
+            return [sys.executable, "-m", "waitress", *address, "app:app"]
         gunicorn: list[str | Path] = [sys.executable, "-m", "gunicorn", "app:app", "--chdir", ROOT]
-        return [*gunicorn, "--config", ROOT / "gunicorn.conf.py", "--bind", f"{HOST}:{self.port}"]
+        gunicorn += ["--config", ROOT / "gunicorn.conf.py", "--bind", f"{HOST}:{self.port}"]
+        return [*gunicorn, *self.options]
 
     def environment(self) -> dict[str, str]:
         # Nothing of it goes to the working tree: each server has an instance folder of its own.
-        return {"INSTANCE_PATH": str(self.directory / "instance"), **self.settings}
+        places = {"INSTANCE_PATH": str(self.directory / "instance"), "PYTHONPATH": str(ROOT)}
+        return {**places, **self.settings}
 
     def kill(self) -> None:
         """Without a word to anybody, workers included."""
