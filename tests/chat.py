@@ -182,11 +182,13 @@ class OverHttp(Api):
             return Answer(response.status, found, response.read())
 
 
-class ChatServer(Server):
-    """The API in a process of its own: `flask run`, gunicorn with one worker, or waitress, with
-    other options where they are given: "gunicorn --workers 2"."""
+Program = str  # "flask", "gunicorn" or "waitress", and its options: "gunicorn --workers 2"
 
-    def __init__(self, program: str = "flask", **settings: str) -> None:
+
+class ChatServer(Server):
+    """The API in a process of its own: `flask run`, or gunicorn with one worker if none is said."""
+
+    def __init__(self, program: Program = "flask", **settings: str) -> None:
         super().__init__()
         self.program, *self.options = program.split()
         self.settings = {"PASSWORD_HASH": CHEAP_HASH, **settings}

@@ -20,6 +20,12 @@ from gateway import Gateway, Limits
 APP_ID, KEY, SECRET = "1", "the-key", "the-secret"
 MASTER_KEY = base64.b64encode(bytes(32)).decode()  # of encrypted channels; not the gateway's affair
 
+UPGRADE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
 HANDSHAKE = (
     f"GET /app/{KEY} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"

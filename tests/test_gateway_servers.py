@@ -21,6 +21,7 @@ import pytest
 from gateway_client import (
     HANDSHAKE,
     KEY,
+    UPGRADE,
     Server,
     frame,
     make_app,
@@ -38,12 +39,6 @@ from gateway.loop import Ended, Loop
 from gateway.signatures import Credentials
 
 HERE = Path(__file__).parent
-UPGRADE = {
-    "Connection": "Upgrade",
-    "Upgrade": "websocket",
-    "Sec-WebSocket-Version": "13",
-    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
-}
 
 
 @contextlib.contextmanager
