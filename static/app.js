@@ -42,7 +42,7 @@ function route() {
     state.open = null;
     changed();
   } else {
-    attempt(open(Number(peer), around ? Number(around) : null));
+    attempt(open(Number(peer), { around: around ? Number(around) : null }));
   }
 }
 

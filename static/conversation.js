@@ -5,10 +5,10 @@ import { api, LoggedOut, Unreachable } from "./api.js";
 import { changed, learnChat, learnMessage, state } from "./store.js";
 
 const MOST = 200; // messages kept; those at the far end make room
-const REST_MS = 400;
+const MANY = 40; // unread ones: more than these, and the last page would begin after the first
 
-/** Open the chat with a person, at its end or around one message. */
-export async function open(peer, around = null) {
+/** Open the chat with a person: around a message, at its end, or where they stopped reading. */
+export async function open(peer, { around = null, atEnd = false } = {}) {
   const chat = (state.open = {
     peer,
     messages: [], // by id, without gaps
@@ -17,6 +17,7 @@ export async function open(peer, around = null) {
     loading: true,
     waiting: [], // heard while loading
     failed: null, // why it could not be loaded
+    stuck: false, // whether more could not be loaded
     around,
     atEnd: true, // whether the end is in sight
     unreadAfter: null, // where the line "New" goes
@@ -26,8 +27,9 @@ export async function open(peer, around = null) {
   changed();
   try {
     const known = await chatWith(peer);
-    if (known.unread && !around) chat.unreadAfter = known.readId;
-    show(chat, await api.messages(known.channel, { around }));
+    if (known.unread && !around && !atEnd) chat.unreadAfter = known.readId;
+    const manyNew = chat.unreadAfter !== null && known.unread > MANY;
+    show(chat, await api.messages(known.channel, { around: manyNew ? known.readId : around }));
   } catch (error) {
     if (error instanceof LoggedOut) throw error;
     chat.failed = error.message;
@@ -39,7 +41,14 @@ export async function open(peer, around = null) {
 }
 
 /** Load again what could not be, now that the server answers. */
-export const retry = () => state.open?.offline && open(state.open.peer, state.open.around);
+export function retry() {
+  const chat = state.open;
+  if (chat?.offline) return open(chat.peer, chat);
+  if (chat?.stuck) {
+    chat.stuck = false;
+    changed();
+  }
+}
 
 /** Their chat, which is asked for only where there is none: each request tells the other one. */
 export async function chatWith(peer) {
@@ -79,7 +88,7 @@ export async function more(direction) {
     }
   } catch (error) {
     if (error instanceof LoggedOut) throw error;
-    await new Promise((rest) => setTimeout(rest, REST_MS)); // the scrolling asks again
+    chat.stuck = true; // until there is a connection, or another try by scrolling
   }
   chat.loading = false;
   chat.waiting.splice(0).forEach(learnMessage);
@@ -89,7 +98,7 @@ export async function more(direction) {
 /** Back to the end, from wherever. */
 export async function toEnd() {
   const chat = state.open;
-  if (chat.newer) await open(chat.peer);
+  if (chat.newer) await open(chat.peer, { atEnd: true });
   else chat.atEnd = true;
   changed();
 }

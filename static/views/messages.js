@@ -35,19 +35,22 @@ export function drawMessages() {
   keyed(list, rows(open));
   if (!placed) placed = place(open);
   else if (open.atEnd && !open.newer) list.scrollTop = list.scrollHeight;
-  else if (anchor?.isConnected) list.scrollTop += anchor.getBoundingClientRect().top - offset;
+  else stay(anchor, offset);
   list.setAttribute("aria-busy", open.loading);
   drawBlank(open);
   drawButton(open);
   readAloud(open);
   setTabStop();
   markRead();
+  if (placed && !open.stuck) loadNear();
 }
 
 function rows(open) {
   const found = [];
+  const sent = new Set(open.messages.map((message) => message.client_message_id));
   const pending = open.newer || open.loading ? [] : pendingFor(open.peer);
-  const all = [...open.messages, ...pending.map(asMessage)];
+  const waiting = pending.filter(({ id }) => !sent.has(id)); // the event may beat the answer
+  const all = [...open.messages, ...waiting.map(asMessage)];
   const { peerReadId } = state.chats.get(open.peer) ?? {};
   all.forEach((message, at) => {
     const before = all[at - 1];
@@ -190,7 +193,10 @@ function drawButton(open) {
   button.setAttribute("aria-label", unread ? `To the end, ${unread} new` : "To the end");
 }
 
-button.addEventListener("click", () => attempt(toEnd()));
+button.addEventListener("click", () => {
+  history.replaceState(null, "", `#/${state.open.peer}`); // no longer around a message
+  attempt(toEnd());
+});
 
 /** What arrives is read out; what was there when the chat was opened is not. */
 function readAloud(open) {
@@ -207,10 +213,18 @@ function readAloud(open) {
 
 // Scrolling --------------------------------------------------------------------------------------
 
-const topmost = () => {
-  const top = list.getBoundingClientRect().top;
-  return [...list.children].find((element) => element.getBoundingClientRect().bottom > top);
-};
+/** The first message in sight. (A day's rule would not do: it stays above what is loaded.) */
+function topmost() {
+  const { top } = list.getBoundingClientRect();
+  const messages = [...list.querySelectorAll(".message")];
+  return messages.find((element) => element.getBoundingClientRect().bottom > top);
+}
+
+/** Have it where it was, or the element that was drawn in its stead. */
+function stay(anchor, offset) {
+  const element = [...list.children].find(({ key }) => key === anchor?.key);
+  if (element) list.scrollTop += element.getBoundingClientRect().top - offset;
+}
 
 /** Where an opened chat begins: at the message that was asked for, at the first new one, or at
  * the end. False while there is nothing to scroll. */
@@ -234,9 +248,15 @@ list.addEventListener("scroll", () => {
     open.atEnd = atEnd;
     changed();
   }
-  if (list.scrollTop < NEAR) attempt(more("older"));
-  else if (list.scrollHeight - list.scrollTop - list.clientHeight < NEAR) attempt(more("newer"));
+  open.stuck = false;
+  loadNear();
 });
+
+/** What will soon be in sight. */
+function loadNear() {
+  if (list.scrollTop < NEAR) attempt(more("older"));
+  if (list.scrollHeight - list.scrollTop - list.clientHeight < NEAR) attempt(more("newer"));
+}
 
 // The list gets shorter when the text below gets longer, or a keyboard comes up.
 new ResizeObserver(() => {

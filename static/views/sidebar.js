@@ -54,7 +54,7 @@ function sections() {
       more: morePeople,
       empty: chats.length ? null : "Nobody else is here yet.",
     }),
-  ].filter((each) => each && (each.rows.length || each.key === "People"));
+  ].filter((each) => each && (each.rows.length || !chats.length));
 }
 
 function foundSections() {

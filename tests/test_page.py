@@ -1,0 +1,635 @@
+"""The chat page in a real browser."""
+
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser import CHROMIUM, CUT_OFF, OPTIONS, Chromium, PagePackages, Windows
+from chat import Api, ChatServer, Person, looking_into
+from playwright.sync_api import Browser, expect, sync_playwright
+from servers import Soketi, eventually, require
+from sqlalchemy import text as sql
+
+import page as page_module
+from config import Settings
+
+numbers = count(1)
+PHONE: dict[str, Any] = {"viewport": {"width": 360, "height": 640}, "has_touch": True}
+DARK: dict[str, Any] = {"color_scheme": "dark"}
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    require(Chromium, PagePackages)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def server(chromium: Browser) -> Iterator[ChatServer]:
+    with ChatServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def server_with_soketi(chromium: Browser) -> Iterator[ChatServer]:
+    with Soketi() as soketi, ChatServer("flask", **soketi.env) as server:
+        yield server
+
+
+@pytest.fixture
+def own_server(chromium: Browser) -> Iterator[ChatServer]:
+    """One that the test may stop."""
+    with ChatServer() as server:
+        yield server
+
+
+@pytest.fixture
+def window(chromium: Browser, server: ChatServer) -> Iterator[Windows]:
+    windows = Windows(chromium, address(server))
+    yield windows
+    windows.close()
+
+
+@pytest.fixture
+def ada(server: ChatServer) -> Person:
+    return server.api.sign_up(f"ada {next(numbers)}")
+
+
+@pytest.fixture
+def bob(server: ChatServer) -> Person:
+    return server.api.sign_up(f"bob {next(numbers)}")
+
+
+@pytest.fixture
+def chat(ada: Person, bob: Person) -> dict[str, Any]:
+    chat: dict[str, Any] = ada.asks(bob).json
+    return chat
+
+
+def address(server: ChatServer) -> str:
+    return f"http://127.0.0.1:{server.port}/"
+
+
+def texts(person: Person, chat: dict[str, Any]) -> list[str]:
+    return [message["message"] for message in person.reads(chat).json]
+
+
+# Two people ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pusher", ["server", "server_with_soketi"])
+def test_two_people_chat(pusher: str, window: Windows, request: pytest.FixtureRequest) -> None:
+    at = address(request.getfixturevalue(pusher))
+    ada, bob = window(at), window(at)
+
+    ada.registers(f"ada via {pusher}")
+    bob.registers(f"bob via {pusher}")
+    ada.is_live()
+    bob.is_live()
+
+    to_bob = ada.page.get_by_role("link", name="bob via")
+    expect(to_bob).to_contain_text("Online")
+    to_bob.click()
+    ada.says("Hello!")
+    ada.sees("Hello!")
+    expect(bob.page.locator("#lists .count")).to_have_text("1 unread")
+    expect(bob.page).to_have_title("(1) Chitchat")
+    expect(ada.message("Hello!").get_by_title("Sent")).to_be_visible()
+
+    bob.page.get_by_role("link", name="ada via").click()
+    bob.sees("Hello!")
+    expect(ada.message("Hello!").get_by_title("Read")).to_be_visible()
+    expect(bob.page.locator("#lists .count")).to_have_count(0)
+
+    expect(ada.page.locator("#peer-status")).to_have_text("Online")
+    bob.composer.press_sequentially("Hi")
+    expect(ada.page.locator("#peer-status")).to_have_text("typing")
+    bob.composer.press("Enter")
+    ada.sees("Hi")
+    expect(ada.page.locator("#peer-status")).to_have_text("Online")
+
+    bob.acts("Hi", "Edit")
+    expect(bob.composer).to_have_value("Hi")
+    bob.says("Hi, ada")
+    ada.sees("Hi, ada")
+    expect(ada.message("Hi, ada").get_by_text("edited")).to_be_visible()
+
+    ada.acts("Hello!", "Delete")
+    ada.agrees("Delete")
+    bob.sees("This message was deleted.")
+    assert ada.said() == bob.said() == ["This message was deleted.", "Hi, ada"]
+
+    bob.page.close()
+    expect(ada.page.locator("#peer-status")).to_have_text("Offline")
+
+
+def test_a_search_finds_people_and_messages_and_leads_there(
+    window: Windows, ada: Person, bob: Person, chat: dict[str, Any]
+) -> None:
+    found = ada.said(chat, "The zebra crossing is closed")
+    for number in range(120):
+        bob.said(chat, f"Word {number}")
+    reader = window()
+    reader.is_of(ada)
+
+    reader.page.get_by_role("searchbox").fill("ZEBR")
+    expect(reader.page.get_by_text("Nobody of that name.")).to_be_visible()
+    expect(reader.page.locator("mark")).to_have_text("zebr")
+    reader.page.get_by_role("link", name="zebra").click()
+
+    expect(reader.message(found["message"])).to_be_in_viewport()
+    expect(reader.page.get_by_role("button", name="To the end")).to_be_visible()
+    reader.page.get_by_role("button", name="To the end").click()
+    expect(reader.message("Word 119")).to_be_in_viewport()
+
+    reader.page.get_by_role("searchbox").fill(bob.username)
+    expect(reader.row(bob)).to_be_visible()
+    reader.page.get_by_role("searchbox").press("Escape")
+    expect(reader.page.get_by_role("heading", name="Chats")).to_be_visible()
+
+
+def test_who_is_blocked_cannot_write_until_unblocked(
+    window: Windows, ada: Person, bob: Person, chat: dict[str, Any]
+) -> None:
+    blocker, blocked = window(), window(expected="403")
+    blocker.is_of(ada, f"#/{bob.id}")
+    blocked.is_of(bob, f"#/{ada.id}")
+    blocker.page.get_by_role("button", name="Block").click()
+    blocker.agrees("Block")
+    expect(blocker.composer).to_be_disabled()
+
+    blocked.says("Why?")
+    expect(blocked.page.get_by_text("Not sent: One of you has blocked")).to_be_visible()
+    blocker.page.get_by_role("button", name="Unblock").click()
+    expect(blocker.composer).to_be_enabled()
+    blocked.page.get_by_role("button", name="Try again").click()
+
+    blocker.sees("Why?")
+    assert texts(ada, chat) == ["Why?"]
+
+
+def test_logging_out_leaves_nothing_behind(
+    window: Windows, ada: Person, bob: Person, chat: dict[str, Any]
+) -> None:
+    device = window()
+    device.is_of(ada, f"#/{bob.id}")
+    device.composer.fill("A secret that was never sent")
+    device.page.get_by_role("button", name="Log out").click()
+    device.agrees("Log out")
+
+    expect(device.page.get_by_label("Name")).to_be_visible()
+    kept = device.page.evaluate("JSON.stringify([localStorage, sessionStorage])")
+    assert "secret" not in kept
+    assert ada.token not in kept
+    assert ada.get("/api/me").status == 401
+
+
+def test_a_wrong_password_and_a_bad_name_are_explained(window: Windows, ada: Person) -> None:
+    visitor = window(expected="401|400")
+    visitor.visits()
+
+    visitor.fills_in(ada.username, "not the password")
+    expect(visitor.page.get_by_role("alert")).to_have_text("Wrong username or password.")
+    visitor.page.get_by_text("Create account").click()
+    visitor.fills_in("grace", "short")
+    expect(visitor.page.get_by_role("alert")).to_have_text(
+        "Password must have at least 8 characters."
+    )
+
+
+# What it survives ----------------------------------------------------------------------------
+
+
+def test_a_restart_of_the_server(window: Windows, own_server: ChatServer) -> None:
+    ada, bob = own_server.api.sign_up("ada"), own_server.api.sign_up("bob")
+    chat = ada.asks(bob).json
+    at = address(own_server)
+    writer, reader = window(at, expected=CUT_OFF), window(at, expected=CUT_OFF)
+    writer.is_of(ada, f"#/{bob.id}")
+    reader.is_of(bob, f"#/{ada.id}")
+    writer.is_live()
+    reader.is_live()
+
+    own_server.kill()
+    expect(reader.page.get_by_role("status").first).to_contain_text("No connection")
+    writer.says("Are you there?")
+    expect(writer.message("Are you there?").get_by_title("Waiting")).to_be_visible()
+    own_server.start()
+    missed = ada.said(chat, "Said while nobody was connected")
+
+    for window_ in (writer, reader):
+        window_.sees(missed["message"])
+        window_.sees("Are you there?")
+        window_.is_live()
+    reader.says("Yes")
+    writer.sees("Yes")
+    assert sorted(texts(ada, chat)) == sorted([missed["message"], "Are you there?", "Yes"])
+
+
+def test_a_network_that_is_gone(
+    window: Windows, ada: Person, bob: Person, chat: dict[str, Any]
+) -> None:
+    writer = window(expected=CUT_OFF)
+    writer.is_of(ada, f"#/{bob.id}")
+    writer.is_live()
+
+    writer.page.context.set_offline(True)
+    expect(writer.page.get_by_role("status").first).to_contain_text("No connection")
+    writer.says("One")
+    writer.says("Two")
+    writer.composer.fill("Still typing")
+    expect(writer.messages.get_by_title("Waiting")).to_have_count(2)
+    assert texts(bob, chat) == []
+    writer.page.context.set_offline(False)
+
+    expect(writer.messages.get_by_title("Sent")).to_have_count(2)
+    expect(writer.page.locator("#connection")).to_be_empty()
+    expect(writer.composer).to_have_value("Still typing")
+    assert texts(bob, chat) == ["One", "Two"]
+
+
+def test_an_answer_that_is_lost_on_the_way(
+    window: Windows, ada: Person, bob: Person, chat: dict[str, Any]
+) -> None:
+    writer = window(expected=CUT_OFF)
+    writer.is_of(ada, f"#/{bob.id}")
+    lost: list[int] = []
+
+    def lose(route: Any) -> None:
+        lost.append(route.fetch().status)
+        route.abort()
+
+    writer.page.route("**/api/send_message", lose, times=1)
+    writer.says("Once")
+
+    expect(writer.message("Once").get_by_title("Sent")).to_be_visible()
+    assert lost == [201]
+    assert texts(bob, chat) == ["Once"]
+
+
+def test_a_closed_window_with_messages_on_their_way(
+    window: Windows, ada: Person, bob: Person, chat: dict[str, Any]
+) -> None:
+    writer = window(expected=CUT_OFF)
+    writer.is_of(ada, f"#/{bob.id}")
+    writer.page.route("**/api/send_message", lambda route: route.abort())
+    writer.says("Not yet")
+    expect(writer.message("Not yet").get_by_title("Waiting")).to_be_visible()
+    writer.composer.fill("A draft")
+
+    writer.page.unroute_all()
+    writer.page.reload()
+
+    expect(writer.message("Not yet").get_by_title("Sent")).to_be_visible()
+    expect(writer.composer).to_have_value("A draft")
+    assert texts(bob, chat) == ["Not yet"]
+
+
+def test_a_token_that_expires(window: Windows, chromium: Browser) -> None:
+    with ChatServer(JWT_EXPIRES_SECONDS="2") as server:
+        ada, bob = server.api.sign_up("ada"), server.api.sign_up("bob")
+        chat = ada.asks(bob).json
+        writer = window(address(server), expected=CUT_OFF)
+        ada = server.api.sign_in("ada")
+        writer.is_of(ada, f"#/{bob.id}")
+        writer.composer.fill("Typed before")
+        assert eventually(lambda: ada.get("/api/me").status == 401)
+        if writer.composer.is_visible():
+            writer.composer.press("Enter")
+
+        expect(writer.page.get_by_text("The token has expired. Log in again.")).to_be_visible()
+        expect(writer.page.get_by_label("Name")).to_have_value("ada")
+        writer.fills_in("ada")
+        expect(writer.page.locator("#peer")).to_have_text("bob")
+        if writer.composer.input_value():
+            writer.composer.press("Enter")
+
+        expect(writer.message("Typed before").get_by_title("Sent")).to_be_visible()
+        assert texts(server.api.sign_in("bob"), chat) == ["Typed before"]
+
+
+def test_a_log_out_elsewhere_keeps_the_draft(
+    window: Windows, ada: Person, bob: Person, chat: dict[str, Any]
+) -> None:
+    writer = window(expected=CUT_OFF)
+    writer.is_of(ada, f"#/{bob.id}")
+    writer.is_live()
+    writer.composer.fill("A thought")
+
+    ada.post("/api/logout")
+
+    expect(writer.page.get_by_label("Password")).to_be_focused()
+    writer.fills_in(ada.username)
+    expect(writer.composer).to_have_value("A thought")
+
+
+def test_a_second_window_of_the_same_person(
+    window: Windows, ada: Person, bob: Person, chat: dict[str, Any]
+) -> None:
+    bob.said(chat, "Hello")
+    first = window()
+    first.is_of(ada, f"#/{bob.id}")
+    second = window(beside=first)
+    second.is_of(ada)
+    first.is_live()
+    second.is_live()
+
+    first.says("Here I am")
+    expect(second.row(bob)).to_contain_text("You: Here I am")
+    bob.said(chat, "Good")
+    first.sees("Good")
+    expect(second.row(bob)).to_contain_text("Good")
+    expect(second.page.locator("#lists .count")).to_have_count(0)
+    second.opens(bob)
+    second.says("From the second")
+    first.sees("From the second")
+
+    assert first.said() == second.said() == ["Hello", "Here I am", "Good", "From the second"]
+
+
+def test_staying_logged_in_is_for_new_windows_too(window: Windows, ada: Person) -> None:
+    first = window()
+    first.visits()
+    first.page.get_by_label("Stay logged in").check()
+    first.fills_in(ada.username)
+    expect(first.page.locator("#me")).to_contain_text(ada.username)
+
+    second = window(beside=first)
+    second.visits()
+
+    expect(second.page.locator("#me")).to_contain_text(ada.username)
+
+
+TEXTS = [
+    "<script>hacked = 1</script><img src=x onerror='hacked = 1'><b>bold</b>",
+    "&lt;b&gt; &amp; \\u003c",
+    "שלום, מה שלומך?",
+    "مرحبا بالعالم",
+    "नमस्ते दुनिया",
+    "你好，世界",
+    "สวัสดีชาวโลก",
+    "👩‍👩‍👧‍👦 🏳️‍🌈 👍🏽",
+    "Z̸̢̛a̷͇͝l̶̰̈́g̵̱̀o̶̻̐",
+    "javascript:alert(1) https://example.com/?q=<b>",
+    "two\nlines   and\tspaces",
+    "a" * 3_000,
+]
+
+
+def test_text_in_any_script_is_shown_and_never_run(
+    window: Windows, server: ChatServer, bob: Person
+) -> None:
+    eve = server.api.sign_up(f"<img src=x onerror=hacked=1> {next(numbers)}")
+    chat = eve.asks(bob).json
+    for text in TEXTS:
+        eve.said(chat, text)
+    reader = window(**PHONE)
+    reader.is_of(bob)
+    reader.opens(eve)
+
+    assert reader.said() == TEXTS
+    assert reader.page.evaluate("typeof hacked") == "undefined"
+    assert reader.page.locator(":is(#lists, #messages) :is(img, script, b)").count() == 0
+    hebrew = reader.page.locator("#messages p").get_by_text("שלום")
+    assert hebrew.evaluate("(p) => getComputedStyle(p).direction") == "rtl"
+    assert not reader.overflows()
+
+
+def test_five_thousand_emoji(
+    window: Windows, ada: Person, bob: Person, chat: dict[str, Any]
+) -> None:
+    writer, reader = window(), window()
+    writer.is_of(ada, f"#/{bob.id}")
+    reader.is_of(bob, f"#/{ada.id}")
+    reader.is_live()
+
+    writer.composer.fill("🦓" * 5_001)
+    expect(writer.page.get_by_text("5001 of 5000 characters")).to_be_visible()
+    expect(writer.page.get_by_role("button", name="Send")).to_be_disabled()
+    writer.says("🦓" * 5_000)
+
+    for side in (writer, reader):
+        expect(side.page.locator("#messages .bubble > p")).to_have_text("🦓" * 5_000)
+
+
+def test_ten_thousand_messages(
+    window: Windows, server: ChatServer, ada: Person, bob: Person, chat: dict[str, Any]
+) -> None:
+    first = ada.said(chat, "Message 1")["id"]
+    columns = "channel_id, sender_id, text, created_at, transaction_id"
+    with looking_into(Settings(instance_path=str(server.directory / "instance"))) as connection:
+        connection.execute(
+            sql(
+                "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 10000)"
+                f" INSERT INTO messages ({columns})"
+                " SELECT channel_id, sender_id, 'Message ' || i, created_at, transaction_id"
+                " FROM messages, n WHERE id = :first"
+            ),
+            {"first": first},
+        )
+        connection.execute(
+            sql("UPDATE channels SET last_message_id = last_message_id + 9999 WHERE id = :id"),
+            {"id": chat["channel_id"]},
+        )
+        connection.commit()
+    reader = window()
+    reader.is_of(ada, f"#/{bob.id}")
+    reader.sees("Message 10000")
+
+    for number in range(9_950, 9_000, -50):
+        reader.page.evaluate("document.getElementById('messages').scrollTop = 0")
+        expect(reader.message(f"Message {number}")).to_be_attached()
+        assert reader.messages.count() <= 250
+    assert len(set(reader.said())) == reader.messages.count()
+    took = reader.page.evaluate(
+        "async () => { const begin = performance.now(); location.hash += `/${"
+        f"{first}"
+        "}`; await new Promise((done) => new MutationObserver(() =>"
+        " document.querySelector('.message.found') && done())"
+        ".observe(document.getElementById('messages'), { childList: true }));"
+        " return performance.now() - begin }"
+    )
+    expect(reader.message("Message 1")).to_be_in_viewport()
+    assert took < 3_000
+    reader.page.get_by_role("button", name="To the end").click()
+    expect(reader.message("Message 10000")).to_be_in_viewport()
+
+
+def test_no_pusher_js(window: Windows, ada: Person, bob: Person, chat: dict[str, Any]) -> None:
+    reader = window()
+    reader.page.route("**/vendor/pusher.js", lambda route: route.fulfill(body=""))
+    reader.is_of(ada, f"#/{bob.id}")
+    expect(reader.page.get_by_role("status").first).to_contain_text("npm ci")
+
+    bob.said(chat, "Not live, but here")
+
+    reader.sees("Not live, but here")
+
+
+# For everybody -------------------------------------------------------------------------------
+
+
+def test_a_phone_shows_the_list_or_the_chat(
+    window: Windows, ada: Person, bob: Person, chat: dict[str, Any]
+) -> None:
+    bob.said(chat, "https://example.com/" + "long" * 40)
+    phone = window(**PHONE)
+    phone.is_of(ada)
+    expect(phone.page.locator("#conversation")).to_be_hidden()
+
+    phone.opens(bob)
+    expect(phone.page.locator("#overview")).to_be_hidden()
+    assert not phone.overflows()
+    phone.page.get_by_role("link", name="Back").click()
+
+    expect(phone.row(bob)).to_be_visible()
+    assert not phone.overflows()
+
+
+def test_dark_mode_is_the_systems(window: Windows, ada: Person) -> None:
+    def lightness(**options: Any) -> int:
+        page = window(**options).page
+        page.goto(window.address)
+        colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        return sum(int(part) for part in colour[4:-1].split(","))
+
+    assert lightness(**DARK) < 200 < 600 < lightness()
+
+
+def test_the_keyboard_alone_is_enough(
+    window: Windows, ada: Person, bob: Person, chat: dict[str, Any]
+) -> None:
+    writer = window()
+    writer.visits()
+    keys = writer.page.keyboard
+    keys.type(ada.username)
+    keys.press("Tab")
+    keys.type("correct horse")
+    keys.press("Enter")
+    expect(writer.row(bob)).to_be_visible()
+
+    for _ in range(10):
+        if writer.row(bob).evaluate("(row) => row === document.activeElement"):
+            break
+        keys.press("Tab")
+    keys.press("Enter")
+    expect(writer.composer).to_be_focused()
+    for text in ("One", "Two"):
+        keys.type(text)
+        keys.press("Enter")
+    expect(writer.messages.get_by_title("Sent")).to_have_count(2)
+
+    keys.press("ArrowUp")
+    expect(writer.composer).to_have_value("Two")
+    keys.type("!")
+    keys.press("Enter")
+    writer.sees("Two!")
+    keys.press("Shift+Tab")
+    keys.press("ArrowUp")
+    expect(writer.message("One")).to_be_focused()
+    keys.press("Tab")
+    keys.press("Tab")
+    expect(writer.page.get_by_role("button", name="Delete")).to_be_focused()
+    keys.press("Enter")
+    keys.press("Tab")
+    keys.press("Enter")
+
+    writer.sees("This message was deleted.")
+    assert texts(bob, chat) == ["", "Two!"]
+
+
+def test_what_arrives_is_read_out(
+    window: Windows, ada: Person, bob: Person, chat: dict[str, Any]
+) -> None:
+    bob.said(chat, "Old news")
+    listener = window()
+    listener.is_of(ada, f"#/{bob.id}")
+    listener.sees("Old news")
+    listener.is_live()
+
+    bob.said(chat, "Fresh news")
+
+    expect(listener.page.locator("#announcements")).to_have_text(f"{bob.username}: Fresh news")
+
+
+@pytest.mark.parametrize("options", [{}, PHONE | DARK], ids=["light", "phone-dark"])
+def test_axe_finds_nothing(
+    options: dict[str, Any], window: Windows, ada: Person, bob: Person, chat: dict[str, Any]
+) -> None:
+    bob.said(chat, "Hello")
+    mine = ada.said(chat, "To be deleted")
+    ada.request("DELETE", f"/api/messages/{mine['id']}")
+    ada.said(chat, "https://example.com")
+    bob.said(chat, "Unread")
+    seen = window(expected="400", **options)
+
+    seen.visits()
+    assert seen.offends() == []
+    seen.is_of(ada)
+    expect(seen.page.locator("#lists .count")).to_be_visible()
+    assert seen.offends() == []
+    seen.opens(bob)
+    assert seen.offends() == []
+    seen.page.route("**/api/send_message", lambda route: route.continue_(post_data="{}"))
+    seen.says("Refused")
+    expect(seen.page.get_by_text("Not sent")).to_be_visible()
+    seen.message("https://example.com").focus()
+    assert seen.offends() == []
+    seen.page.get_by_role("button", name="Block").click()
+    assert seen.offends() == []
+
+
+# The document --------------------------------------------------------------------------------
+
+
+def test_the_policy_lets_in_nothing_of_others(api: Api) -> None:
+    headers = api.get("/").headers
+
+    policy = dict(each.split(" ", 1) for each in headers["content-security-policy"].split("; "))
+    assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == "'self'"
+    assert policy["connect-src"] == "'self' ws://localhost:80 wss://localhost:80"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+
+
+@pytest.mark.parametrize(
+    ("settings_", "allowed"),
+    [
+        ({"pusher_cluster": "eu"}, "wss://ws-eu.pusher.com"),
+        ({"pusher_host": "chat.example"}, "ws://chat.example:443 wss://chat.example:443"),
+        ({"pusher_host": "::1"}, "ws: wss:"),
+    ],
+)
+def test_the_policy_names_the_pusher_server(
+    settings_: dict[str, str], allowed: str, make_api: Any
+) -> None:
+    api = make_api(pusher_app_id="1", pusher_key="k", pusher_secret="s", **settings_)
+
+    policy = api.get("/").headers["content-security-policy"]
+
+    assert f"connect-src 'self' {allowed};" in policy
+
+
+def test_markup_is_refused_by_the_browser_itself(window: Windows) -> None:
+    visitor = window(expected="TrustedHTML|Trusted Types")
+    visitor.visits()
+
+    with pytest.raises(Exception, match="TrustedHTML"):
+        visitor.page.evaluate("document.body.innerHTML = '<b>x</b>'")
+
+
+def test_without_npm_the_page_does_not_ask_for_pusher_js(
+    api: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(page_module, "PUSHER_JS", tmp_path / "pusher.min.js")
+
+    assert b"pusher.js" not in api.get("/").body
+    answer = api.get("/vendor/pusher.js")
+    assert (answer.status, answer.json["code"]) == (404, "not_found")
+    assert "npm ci" in answer.json["message"]
