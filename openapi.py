@@ -29,7 +29,8 @@ channel; `presence-chitchat` tells who is online.
 """
 REF = "#/components/schemas/{model}"
 JSON = "application/json"
-FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+#: With a name for each, or generated clients would send all of them at once.
+FORMS = {"application/x-www-form-urlencoded": "Form", "multipart/form-data": "MultipartForm"}
 EVERY_ENDPOINT: tuple[answers.ErrorCode, ...] = ("rate_limited", "internal", "unavailable")
 WITH_TOKEN: tuple[answers.ErrorCode, ...] = ("unauthorized", "token_expired")
 WITH_BODY: tuple[answers.ErrorCode, ...] = ("invalid", "too_large", "unsupported_media_type")
@@ -150,11 +151,15 @@ def operation(
     if parameters:
         made["parameters"] = parameters
     if endpoint.body:
-        kinds = (JSON, *FORMS) if endpoint.form else (JSON,)
-        content = {"schema": shapes[endpoint.body], "example": endpoint.sent}
+        kinds = {JSON: shapes[endpoint.body]}
+        for kind, title in FORMS.items() if endpoint.form else ():
+            kinds[kind] = endpoint.body.model_json_schema(schema_generator=Schemas)
+            kinds[kind]["title"] = f"{endpoint.body.__name__}{title}"
         made["requestBody"] = {
             "required": not endpoint.may_lack_body,
-            "content": dict.fromkeys(kinds, content),
+            "content": {
+                kind: {"schema": schema, "example": endpoint.sent} for kind, schema in kinds.items()
+            },
         }
     responses = successes(endpoint, shapes)
     for status, codes in refusals(endpoint).items():
