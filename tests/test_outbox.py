@@ -15,6 +15,7 @@ from servers import eventually
 from sqlalchemy import text
 from stub_pusher import StubPusher
 
+import outbox
 from config import Settings
 from database import db
 from models import Event
@@ -214,13 +215,17 @@ def test_batches_for_different_channels_are_in_flight_together(
     assert stub.requests == len(events) / BATCH, "full batches"
 
 
-def test_a_long_queue_of_one_channel_leaves_no_other_behind(app: Flask, stub: StubPusher) -> None:
+def test_a_long_queue_of_one_channel_leaves_no_other_behind(
+    app: Flask, stub: StubPusher, monkeypatch: pytest.MonkeyPatch
+) -> None:
     record(app, *(("long", number) for number in range(2 * THREADS * BATCH)), ("short", 1))
     stub.mode = "hang"
+    monkeypatch.setattr(outbox, "LOOK_SECONDS", 60)
 
     with delivering(app, stub):
         assert eventually(lambda: stub.max_in_flight == 2)
         assert set(stub.max_in_flight_by_channel) == {"long", "short"}
+        monkeypatch.undo()
         stub.mode = "ok"
         stub.wait_for(lambda events: len(heard(events, "long")) == 2 * THREADS * BATCH)
 
@@ -241,6 +246,8 @@ def test_a_batch_has_at_most_ten_and_all_that_goes_of_a_channel() -> None:
             assert ids == [row.id for row in rows if row.channel == channel][: len(ids)]
     assert batches([], 4) == []
     assert len(batches(rows[:2], 4)) == 1, "not a call for each channel"
+    rows = [SimpleNamespace(id=n, channel=f"channel-{n % 20}") for n in range(80)]
+    assert len(batches(rows, 8)) == 8, "not one event of each channel"
 
 
 @POSTGRESQL

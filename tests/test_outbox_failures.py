@@ -249,6 +249,21 @@ def test_a_bad_event_is_tried_a_few_times(
     assert len(refused) == TRIES + 1, "once in a batch, then by itself"
 
 
+def test_an_event_that_is_refused_for_a_while_keeps_its_place(
+    stub: StubPusher, dispatcher: Dispatcher, api: Api, ada: Person, chat: dict[str, Any]
+) -> None:
+    refusals = iter(range(2))
+    stub.refuse(lambda event: is_bad(event) and next(refusals, None) is not None)
+    stub.pause()
+    for text in ("one", "bad", "two"):
+        ada.said(chat, text)
+
+    stub.resume()
+
+    wait_for_texts(stub, chat, ["one", "bad", "two"])
+    assert events(api)["set_aside"] == 0
+
+
 def test_only_the_bad_one_of_a_batch_has_to_wait(stub: StubPusher, app: Flask) -> None:
     stub.refuse(lambda event: event["data"] == 5)
     record(app, *((f"channel-{number}", number) for number in range(10)))
