@@ -249,14 +249,16 @@ def events(settings: Settings) -> list[dict[str, Any]]:
     return [event | {"data": json_codec.loads(event["data"])} for event in found]
 
 
-def fill(settings: Settings, person: Person, chat: dict[str, Any], count: int) -> None:
+def fill(
+    settings: Settings, person: Person, chat: dict[str, Any], count: int, padding: str = ""
+) -> None:
     """Have so many messages in the chat: "number 0", "number 1", ...
 
     All but the last one are written past the API, which would take its time over each.
     """
     row = {"channel_id": chat["channel_id"], "sender_id": person.id, "created_at": utcnow()}
     with looking_into(settings) as connection:
-        rows = [row | {"text": f"number {number}"} for number in range(count - 1)]
+        rows = [row | {"text": f"number {number}{padding}"} for number in range(count - 1)]
         connection.execute(insert(Message), rows)
         connection.commit()
     person.said(chat, f"number {count - 1}")

@@ -5,8 +5,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from chat import Answer, InProcess, Person, looking_into, refused
+from chat import CHEAP_HASH, PASSWORD, Answer, InProcess, Person, looking_into, refused
 from sqlalchemy import insert
+from werkzeug.security import generate_password_hash
 
 from config import Settings
 from database import utcnow
@@ -89,23 +90,22 @@ def test_presence_data_is_built_here(ada: Person) -> None:
         assert answer.json["auth"] == signed(f"123.456:presence-chitchat:{data}")
 
 
-def test_user_1_is_not_user_12(api: InProcess, settings: Settings) -> None:
+def test_user_1_is_not_user_12(ada: Person, bob: Person, chat: Chat, settings: Settings) -> None:
+    number = int(f"{ada.id}2")
     with looking_into(settings) as connection:
-        for number in (1, 12):
-            key, now = f"user{number}", utcnow()
-            values = {"id": number, "username": key, "username_key": key, "created_at": now}
-            connection.execute(insert(User).values(**values, password_hash="none"))
+        values = {"id": number, "username": "carol", "username_key": "carol"}
+        hashed = generate_password_hash(PASSWORD, CHEAP_HASH)
+        connection.execute(insert(User).values(**values, password_hash=hashed, created_at=utcnow()))
         connection.commit()
-    ada, bob = (api.sign_up(name) for name in ("ada", "bob"))
-    twelve = [ada.post("/api/request_chat", {"to_user": number}).json for number in (1, 12)]
-    assert twelve[1]["channel_name"].startswith("private-chat_12_")
+    carol = ada.api.sign_in("carol")
+    with_ada = carol.asks(ada).json["channel_name"]
 
-    for number in (1, 12):
-        name = f"private-notification_user_{number}"
-        refused(ada.signs(name), 403, "forbidden")
-        refused(bob.signs(f"private-chat_{number}_{ada.id}"), 403, "forbidden")
-    refused(ada.signs(f"private-notification_user_{ada.id}0"), 403, "forbidden")
-    refused(ada.signs(f"private-notification_user_{str(ada.id)[:-1]}"), 403, "forbidden")
+    assert carol.signs(with_ada).status == ada.signs(with_ada).status == 200
+    refused(carol.signs(f"private-notification_user_{ada.id}"), 403, "forbidden")
+    refused(ada.signs(f"private-notification_user_{carol.id}"), 403, "forbidden")
+    refused(carol.signs(chat["channel_name"]), 403, "forbidden")
+    refused(bob.signs(with_ada), 403, "forbidden")
+    refused(carol.signs(f"{chat['channel_name']}2"), 403, "forbidden")
 
 
 @pytest.mark.parametrize(
