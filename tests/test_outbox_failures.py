@@ -81,6 +81,7 @@ def test_what_is_said_during_an_outage_arrives_after_it(
     api: Api,
     ada: Person,
     chat: dict[str, Any],
+    lines: Callable[[str], list[str]],
 ) -> None:
     stub.wait_for(lambda events: len(events) == 1)
     stub.mode = fault
@@ -96,6 +97,7 @@ def test_what_is_said_during_an_outage_arrives_after_it(
 
     assert eventually(lambda: not stored(settings, "events")["events"])
     assert set(stub.max_in_flight_by_channel.values()) == {1}
+    assert not lines("A delivery failed"), "foreseen"
 
 
 def test_what_waits_for_a_stopped_server_is_delivered_when_it_starts(
