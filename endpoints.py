@@ -91,7 +91,7 @@ A_CHANNEL = {"channel": "$response.body#/channel_name"}
 ITS_CHANNEL = {"channel": "$response.body#/channel"}
 ITS_ID = {"message_id": "$response.body#/id"}
 
-START = "Getting in"
+START = "Start"
 CHATTING = "Chatting"
 CONVERSATIONS = "Conversations"
 ACCOUNT = "Account"

@@ -21,7 +21,6 @@ const ui = SwaggerUIBundle({
   responseInterceptor: follow,
   persistAuthorization: true,
   tryItOutEnabled: true,
-  deepLinking: true,
   defaultModelsExpandDepth: 0,
   validatorUrl: null,
 });

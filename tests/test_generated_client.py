@@ -76,17 +76,17 @@ def test_a_generated_client_registers_chats_and_leaves(
     with generated("client").Client(base_url=address) as nobody:
         registered = {
             name: ask(
-                "getting_in.register",
+                "start.register",
                 nobody,
                 body=models.Registration(username=name, password=PASSWORD),
             )
             for name in ("ada", "bob")
         }
         login = ask(
-            "getting_in.login", nobody, body=models.Login(username="ada", password=PASSWORD)
+            "start.login", nobody, body=models.Login(username="ada", password=PASSWORD)
         )
         refused = ask(
-            "getting_in.login", nobody, body=models.Login(username="ada", password="wrong")
+            "start.login", nobody, body=models.Login(username="ada", password="wrong")
         )
     assert isinstance(refused, models.Error)
     assert refused.code == models.ErrorCode.UNAUTHORIZED
