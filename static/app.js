@@ -2,11 +2,11 @@
 
 import { actAs, api, LoggedOut, whenLoggedOut } from "./api.js";
 import { open } from "./conversation.js";
-import { look, start, watch } from "./live.js";
-import { end, forget, load, save } from "./session.js";
+import { start, watch } from "./live.js";
+import { pendingFor } from "./outbox.js";
+import { end, forget, load } from "./session.js";
 import { changed, onChange, state, unreadInAll } from "./store.js";
 import { ask, attempt } from "./views/ask.js";
-import { pendingFor } from "./outbox.js";
 import { drawComposer } from "./views/composer.js";
 import { logIn } from "./views/login.js";
 import { drawMessages } from "./views/messages.js";
@@ -17,9 +17,18 @@ const RETRY_MS = 3_000;
 const NOTICE = "chat/notice";
 const byId = (id) => document.getElementById(id);
 
-/** Leaving is a reload: nothing of one person stays in memory for the next. */
-function leave(notice = "") {
+let leaving = false;
+
+/** The token is taken no more. What was typed stays, and the address: they will be back. */
+function endSession(notice) {
+  if (leaving) return;
   sessionStorage.setItem(NOTICE, JSON.stringify({ notice, username: load()?.username }));
+  leave();
+}
+
+/** Leaving is a reload: nothing of one person stays in memory for the next. */
+function leave() {
+  leaving = true;
   end();
   location.reload();
 }
@@ -27,11 +36,13 @@ function leave(notice = "") {
 async function logOut() {
   const waiting = [...state.chats.keys()].flatMap(pendingFor).length;
   const warning = waiting
-    ? `${waiting === 1 ? "A message has" : `${waiting} messages have`} not been sent and will be lost.`
+    ? `Messages that have not been sent will be lost: ${waiting}.`
     : "What you have typed and not sent is forgotten on this device.";
   if (!(await ask("Log out?", warning, "Log out"))) return;
+  leaving = true;
   await api.logout().catch(() => {}); // without a connection the token ends by its age
   forget(state.me.id);
+  history.replaceState(null, "", "/");
   leave();
 }
 
@@ -99,11 +110,13 @@ async function begin(session) {
   attempt(loadPeople());
 }
 
-whenLoggedOut(leave);
+whenLoggedOut(endSession);
 let session = load();
 if (!session) {
   const last = JSON.parse(sessionStorage.getItem(NOTICE)) ?? {};
   session = await logIn(last);
   sessionStorage.removeItem(NOTICE);
+  // The chat that somebody else had open here is not this one's to begin.
+  if (last.username && last.username !== session.username) history.replaceState(null, "", "/");
 }
 await begin(session);

@@ -123,7 +123,7 @@ export async function markRead() {
   chat.readId = Math.max(chat.readId, last.id);
   chat.unread = 0;
   changed();
-  await api.markRead(chat.channel, last.id).catch(() => {}); // the next catching up shows it unread again
+  await api.markRead(chat.channel, last.id).catch(() => {}); // catching up shows it unread again
   marking = false;
   changed();
 }

@@ -185,8 +185,9 @@ async function hear(message) {
 
 /** pusher-js gives a refused subscription up, and a server that was away it asks again late. */
 function revive() {
-  if (!pusher || isLive()) return void (lostAt = 0);
+  if (!pusher) return;
   if (pusher.connection.state === "connected") {
+    lostAt = 0;
     for (const channel of pusher.allChannels()) {
       if (!channel.subscribed && !channel.subscriptionPending) pusher.subscribe(channel.name);
     }

@@ -54,7 +54,8 @@ function measure() {
 text.addEventListener("input", () => {
   measure();
   if (state.open.editing) return;
-  drafts().set(state.open.peer, text.value);
+  if (text.value) drafts().set(state.open.peer, text.value);
+  else drafts().remove(state.open.peer);
   if (text.value) sayTyping();
 });
 

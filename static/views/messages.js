@@ -1,14 +1,12 @@
 // The messages of the open chat, from "more above" to those still on their way.
 
-import { api } from "../api.js";
 import { markRead, more, toEnd, trim } from "../conversation.js";
-import { announce, h, icon, keyed } from "../dom.js";
-import { day, isEmoji, linked, moment, shownName, time } from "../format.js";
-import { sendWaiting } from "../live.js";
-import { discard, pendingFor, resend } from "../outbox.js";
-import { changed, learnMessage, nameOf, state } from "../store.js";
-import { tellOthers } from "../windows.js";
-import { ask, attempt } from "./ask.js";
+import { announce, h, keyed } from "../dom.js";
+import { day, shownName } from "../format.js";
+import { pendingFor } from "../outbox.js";
+import { changed, nameOf, state } from "../store.js";
+import { attempt } from "./ask.js";
+import { row } from "./message.js";
 
 const list = document.getElementById("messages");
 const blank = document.getElementById("blank");
@@ -52,20 +50,22 @@ function rows(open) {
   const waiting = pending.filter(({ id }) => !sent.has(id)); // the event may beat the answer
   const all = [...open.messages, ...waiting.map(asMessage)];
   const { peerReadId } = state.chats.get(open.peer) ?? {};
+  const firstNew =
+    open.unreadAfter !== null &&
+    all.find(({ id, from_user }) => id > open.unreadAfter && from_user === open.peer);
   all.forEach((message, at) => {
-    const before = all[at - 1];
-    const after = all[at + 1];
-    const today = day(message.created_at);
-    const isNewDay = !before || day(before.created_at) !== today;
-    if (isNewDay) found.push(rule(`day ${message.created_at.slice(0, 10)}`, today, "day"));
-    const isNew = open.unreadAfter !== null && message.id > open.unreadAfter;
-    const isFirstNew = isNew && message.from_user === open.peer && !found.some(({ key }) => key === "new");
-    if (isFirstNew && (!before || before.id <= open.unreadAfter || before.from_user !== open.peer)) {
-      found.push(rule("new", "New", "new"));
-    }
-    const first = isNewDay || isFirstNew || !together(before, message);
-    const last = !after || day(after.created_at) !== today || !together(message, after);
-    found.push(row(message, { first, last, read: message.id <= peerReadId, open }));
+    const [before, after] = [all[at - 1], all[at + 1]];
+    const isNewDay = !sameDay(before, message);
+    if (isNewDay) found.push(dayRule(message.created_at));
+    if (message === firstNew) found.push(rule("new", "New", "new"));
+    found.push(
+      row(message, {
+        first: isNewDay || message === firstNew || !together(before, message),
+        last: !sameDay(message, after) || !together(message, after),
+        read: message.id <= peerReadId,
+        open,
+      }),
+    );
   });
   return found;
 }
@@ -79,101 +79,20 @@ const asMessage = ({ id, text, at, error }) => ({
   error,
 });
 
+const sameDay = (before, after) =>
+  before && after && day(before.created_at) === day(after.created_at);
+
 const together = (before, after) =>
   before.from_user === after.from_user &&
   new Date(after.created_at) - new Date(before.created_at) < TOGETHER_MS;
+
+const dayRule = (iso) => rule(`day ${day(iso)}`, day(iso), "day");
 
 const rule = (key, text, kind) => ({
   key,
   version: text,
   make: () => h(`li.rule.${kind}`, {}, h("span", {}, text)),
 });
-
-function row(message, { first, last, read, open }) {
-  const { id, edited_at, deleted_at, truncated, pending, error } = message;
-  const found = open.around === id;
-  const editing = open.editing?.id === id;
-  const version = [first, last, read, edited_at, deleted_at, truncated, error, found, editing];
-  return {
-    key: `message ${message.from_user} ${message.client_message_id ?? id}`,
-    version: JSON.stringify([!pending, ...version]),
-    make: () => draw(message, { first, last, read, found, editing }),
-  };
-}
-
-function draw(message, { first, last, read, found, editing }) {
-  const mine = message.from_user === state.me.id;
-  const flags = { mine, first, last, found, editing, failed: message.error };
-  const classes = Object.keys(flags).filter((flag) => flags[flag]);
-  const open = message.deleted_at || message.pending;
-  return h(
-    ["li", "message", ...classes].join("."),
-    { tabindex: -1, "data-id": message.id },
-    h(
-      "div.bubble",
-      {},
-      h("span.unseen", {}, mine ? "You: " : `${shownName(nameOf(message.from_user))}: `),
-      body(message),
-      meta(message, mine, read),
-    ),
-    message.error && failure(message),
-    mine && !open && actions(message),
-  );
-}
-
-function body({ message, deleted_at, truncated }) {
-  if (deleted_at) return h("p.deleted", {}, "This message was deleted.");
-  const kind = isEmoji(message) ? "p.emoji" : "p";
-  return h(kind, { dir: "auto" }, linked(message), truncated && "…");
-}
-
-function meta({ created_at, edited_at, deleted_at, pending }, mine, read) {
-  const state = pending ? "Waiting" : read ? "Read" : "Sent";
-  return h(
-    "span.meta",
-    {},
-    edited_at && !deleted_at && "edited ",
-    h("time", { datetime: created_at, title: moment(created_at) }, time(created_at)),
-    mine && !deleted_at && h(`span.mark.${state.toLowerCase()}`, { title: state }, icon(state.toLowerCase()), h("span.unseen", {}, state)),
-  );
-}
-
-function actions(message) {
-  const act = (name, label, onclick) =>
-    h("button.quiet", { "aria-label": label, title: label, onclick }, icon(name));
-  return h(
-    "div.actions",
-    {},
-    act("edit", "Edit", () => edit(message)),
-    act("delete", "Delete", () => remove(message)),
-  );
-}
-
-function failure({ id, error }) {
-  const again = () => {
-    resend(id);
-    sendWaiting();
-  };
-  return h(
-    "p.failure",
-    {},
-    icon("fault"),
-    h("span", {}, `Not sent: ${error}`),
-    h("button", { onclick: again }, "Try again"),
-    h("button", { onclick: () => discard(id) }, "Discard"),
-  );
-}
-
-export function edit(message) {
-  state.open.editing = message;
-  changed();
-}
-
-async function remove({ id }) {
-  const meaning = "Its text is erased for both of you. This cannot be undone.";
-  if (!(await ask("Delete this message?", meaning, "Delete"))) return;
-  if (await attempt(api.remove(id).then(learnMessage))) tellOthers();
-}
 
 // Around the list --------------------------------------------------------------------------------
 
@@ -230,8 +149,7 @@ function stay(anchor, offset) {
  * the end. False while there is nothing to scroll. */
 function place(open) {
   if (open.loading) return false;
-  const target =
-    list.querySelector(".message.found") ?? list.querySelector(".rule.new");
+  const target = list.querySelector(".message.found") ?? list.querySelector(".rule.new");
   if (target) target.scrollIntoView({ block: target.matches(".found") ? "center" : "start" });
   else list.scrollTop = list.scrollHeight;
   open.atEnd = isAtEnd();
@@ -267,8 +185,10 @@ document.addEventListener("visibilitychange", markRead);
 
 // The keyboard: one message takes part in the tab order, the arrows go from one to the next.
 
-function setTabStop(stop = list.querySelector(".message:focus") ?? [...list.querySelectorAll(".message")].at(-1)) {
-  for (const message of list.querySelectorAll(".message[tabindex='0']")) message.tabIndex = -1;
+function setTabStop(stop = list.querySelector(".message:focus")) {
+  const all = [...list.querySelectorAll(".message")];
+  for (const message of all) message.tabIndex = -1;
+  stop ??= all.at(-1);
   if (stop) stop.tabIndex = 0;
 }
 
@@ -276,7 +196,8 @@ list.addEventListener("keydown", (event) => {
   const message = event.target.closest(".message");
   const all = [...list.querySelectorAll(".message")];
   const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
-  const next = step ? all[all.indexOf(message) + step] : { Home: all[0], End: all.at(-1) }[event.key];
+  const ends = { Home: all[0], End: all.at(-1) };
+  const next = step ? all[all.indexOf(message) + step] : ends[event.key];
   if (!next) return;
   event.preventDefault();
   setTabStop(next);

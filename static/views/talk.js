@@ -15,6 +15,7 @@ export function drawTalk() {
   const open = state.open;
   byId("talk").hidden = !open;
   byId("nobody").hidden = open !== null;
+  byId("alone").hidden = state.chats.size > 0 || state.people.length > 1;
   if (!open) return void (opened = drawn = null);
   const name = nameOf(open.peer);
   const online = state.online.has(open.peer);
