@@ -1,0 +1,52 @@
+"""The running server held to its OpenAPI document with data that nobody thought of."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from chat import ROOT, ChatServer
+
+SETTINGS = """
+[generation]
+database = "none"
+max-examples = {examples}
+
+[phases.stateful]
+max-steps = 10
+
+[phases.stateful.generation]
+max-examples = {conversations}
+"""
+
+
+CI = bool(os.environ.get("CI"))
+DATABASES = ["sqlite", "postgresql"] if CI else ["sqlite"]
+
+
+@pytest.mark.parametrize("backend", DATABASES, indirect=True, scope="session")
+def test_schemathesis_finds_nothing(start: Callable[..., ChatServer], tmp_path: Path) -> None:
+    """Examples, data good and bad, and conversations that follow the links."""
+    examples, conversations = (50, 100) if CI else (3, 10)
+    settings = tmp_path / "schemathesis.toml"
+    settings.write_text(SETTINGS.format(examples=examples, conversations=conversations))
+    server = start("gunicorn", RATELIMIT_ENABLED="false")
+
+    run = subprocess.run(
+        [
+            *(sys.executable, "-m", "schemathesis.cli", "--config-file", settings),
+            *("--no-color", "run", "--continue-on-failure"),
+            f"http://127.0.0.1:{server.port}/api/openapi.json",
+        ],
+        cwd=tmp_path,
+        env=os.environ
+        | {"SCHEMATHESIS_HOOKS": "schemathesis_hooks", "PYTHONPATH": str(ROOT / "tests")},
+        capture_output=True,
+        text=True,
+    )
+
+    assert run.returncode == 0, run.stdout + run.stderr
+    for phase in ("Examples", "Coverage", "Fuzzing", "Stateful"):
+        assert f"✅ {phase}" in run.stdout, run.stdout
