@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from itertools import chain
 from typing import Any, cast
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import click
 from flask import Blueprint, Flask, Response, abort, current_app, g, request
@@ -152,8 +152,8 @@ def get_message(user: User, channel: str) -> ResponseReturnValue:
     )
     return json_answer(
         messages,
-        prev=older and {"before": older},
-        next=newer and {"after": newer},
+        prev=None if older is None else {"before": older},
+        next=None if newer is None else {"after": newer},
     )
 
 
@@ -314,7 +314,7 @@ def export(user: User) -> ResponseReturnValue:
 @api.get("/config")
 def front_end_config() -> ResponseReturnValue:
     key = current_app.extensions["pusher_server"].key
-    return realtime.front_end(settings(), key, request.root_url)
+    return realtime.front_end(settings(), key, schemas.address())
 
 
 root = Blueprint("root", __name__)
@@ -397,8 +397,9 @@ def json_answer(items: list[Any], **links: dict[str, Any] | str | int | None) ->
     """A list with a Link header (RFC 8288): each relation by the parameters that differ."""
     response = current_app.make_response(items)
     kept = {name: value for name, value in request.args.items() if name in ("q", "limit")}
+    here = schemas.address() + quote(request.root_path + request.path)
     shown = [
-        f'<{request.base_url}?{urlencode({**kept, **parameters})}>; rel="{relation}"'
+        f'<{here}?{urlencode({**kept, **parameters})}>; rel="{relation}"'
         for relation, parameters in links.items()
         if isinstance(parameters, dict)
     ]

@@ -4,6 +4,7 @@ A token is a JWT whose `jti` names a session row; it holds only while its sessio
 """
 
 import hashlib
+import re
 import secrets
 import threading
 from collections.abc import Callable
@@ -23,6 +24,10 @@ from models import Session, Taken, User
 from ratelimits import RateLimits
 
 ALGORITHM = "HS256"
+
+# Base64 as it is made. Its readers pass over what is none of it and over the two bits that 43
+# characters have beyond 32 bytes, so that one signature would be valid in many spellings.
+TOKEN = re.compile(r"[\w-]+\.[\w-]+\.[\w-]{42}[AEIMQUYcgkosw048]", re.ASCII)
 
 # One hash at a time in each process: each keeps a core and 32 MiB busy for a third of a second,
 # and several at once would starve the requests that are quick. The others wait their turn
@@ -114,11 +119,14 @@ def login_required(view: Callable[..., ResponseReturnValue]) -> Callable[..., Re
 
 def _caller() -> User:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
+    token = token.strip(" ")
+    if scheme.lower() != "bearer" or not token:
         raise Unauthorized("Send a token: Authorization: Bearer <token>.")
     try:
+        if not TOKEN.fullmatch(token):
+            raise jwt.DecodeError
         claims = jwt.decode(
-            token.strip(),
+            token,
             settings().jwt_key,
             algorithms=[ALGORITHM],
             options={"require": ["exp", "sub", "jti"]},

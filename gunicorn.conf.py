@@ -3,6 +3,7 @@
 Its command line wins over what stands here.
 """
 
+from contextlib import suppress
 from typing import Any
 
 # For this machine only: others come through a reverse proxy (see TRUSTED_PROXIES).
@@ -23,3 +24,17 @@ def post_worker_init(worker: Any) -> None:
     """Ask the application for something, as its first client: then events that an earlier
     process left are delivered without waiting for a request."""
     worker.wsgi.test_client().get("/health")
+
+
+def post_request(_worker: Any, request: Any, environ: dict[str, Any], _response: Any) -> None:
+    """Take what nobody wanted of a body, once it is answered: a client that is still sending
+    would not get to see the answer (413, 401) if the connection was closed on it."""
+    left = 32 * 1024 * 1024
+    if connection := environ.get("gunicorn.socket"):
+        before = connection.gettimeout()
+        with suppress(Exception):  # it has left, or sends broken chunks: either is its own affair
+            connection.settimeout(2)
+            while left > 0 and (block := request.body.read(64 * 1024)):
+                left -= len(block)
+        with suppress(OSError):
+            connection.settimeout(before)

@@ -5,10 +5,11 @@ It is a front end like any other: it knows nothing but the public API.
 
 import re
 
-from flask import Blueprint, Response, abort, render_template, request
+from flask import Blueprint, Response, abort, render_template
 from flask import send_from_directory as send
 
 import realtime
+import schemas
 from config import ROOT, settings
 
 PUSHER_JS = ROOT / "node_modules/pusher-js/dist/web/pusher.min.js"
@@ -60,7 +61,7 @@ def take_by_its_word(response: Response) -> Response:
 
 def _pusher_hosts() -> str:
     """Where pusher-js connects to with what /api/config says, as sources of a policy."""
-    server = realtime.front_end(settings(), "", request.root_url)
+    server = realtime.front_end(settings(), "", schemas.address())
     host, port = server["wsHost"], server["wsPort"]
     if host is None:
         return f"wss://ws-{server['cluster']}.pusher.com"

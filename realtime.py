@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from pusher import Pusher
 from pusher.http import process_response
@@ -126,15 +125,17 @@ def server(settings: Settings) -> Server:
     )
 
 
-def front_end(settings: Settings, key: str, root_url: str) -> answers.FrontEnd:
-    """What `new Pusher(key, options)` needs; the embedded server is where the request went."""
+def front_end(settings: Settings, key: str, address: str) -> answers.FrontEnd:
+    """What `new Pusher(key, options)` needs; the embedded server is at the request's address."""
     host: str | None
     port: int | None
     if settings.embedded:
-        asked = urlsplit(root_url)
-        host = asked.netloc.removesuffix(f":{asked.port}") if asked.port else asked.netloc
-        ssl = asked.scheme == "https"
-        port = asked.port or _usual_port(ssl)
+        scheme, _, asked = address.partition("://")
+        host, colon, digits = asked.rpartition(":")
+        if not colon or not digits.isdecimal():  # [::1] has colons, but no port
+            host, digits = asked, ""
+        ssl = scheme == "https"
+        port = int(digits or _usual_port(ssl))
     elif settings.pusher_host:
         host = settings.pusher_public_host or settings.pusher_host
         public_ssl = settings.pusher_public_ssl

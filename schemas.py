@@ -22,6 +22,7 @@ from pydantic import (
 from pydantic import model_validator as check
 from pydantic_core import PydanticCustomError, from_json
 from werkzeug.exceptions import BadRequest, ClientDisconnected, HTTPException, UnsupportedMediaType
+from werkzeug.sansio.utils import get_host, host_is_trusted
 
 MAX_ID = 2**63 - 1
 DIGITS = re.compile(r"[0-9]{1,19}")
@@ -331,6 +332,19 @@ def socket_id() -> str | None:
     one is ignored."""
     given = request.headers.get("X-Socket-ID", "")
     return given if SOCKET_ID.fullmatch(given) else None
+
+
+def address() -> str:
+    """Where the client found this server, such as http://localhost:5000; without a host where
+    even the server does not know one.
+
+    Not request.root_url, which decodes international names (a header is ASCII) and fails on what
+    only looks like one, and has no host where a name has an underscore, as containers' have.
+    """
+    given = request.headers.get("Host", "")
+    if not host_is_trusted(given.replace("_", "-")):
+        given = get_host(request.scheme, None, request.server)
+    return f"{request.scheme}://{request.host or given}"
 
 
 def _received(read: Any) -> Any:

@@ -247,7 +247,7 @@ class Channel(Base):
         id to ask for messages `before`, and one for those `after`."""
         values = {"channel": self.id, "limit": limit}
         if after is not None:
-            lowest, highest = after + 1, after
+            lowest, highest = min(after + 1, MAX_ID), after
             found = execute(_AFTER, {**values, "id": after}).all()
         elif around is not None:
             lowest, highest = around, around - 1
@@ -260,7 +260,7 @@ class Channel(Base):
         if found:
             lowest, highest = found[0].id, found[-1].id
         older = lowest if self.first_id and self.first_id < lowest else None
-        newer = highest if self.last_message_id > highest else None
+        newer = max(highest, 0) if self.last_message_id > highest else None
         low, high = self.low_id, self.high_id
         return [Message.to_dict(row, low, high) for row in found], older, newer
 

@@ -1,0 +1,109 @@
+"""What clients came upon that nobody had thought of, from outside and over HTTP."""
+
+import json
+import string
+from collections.abc import Callable
+from contextlib import closing
+from http.client import HTTPConnection
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from chat import JSON, ROOT, Api, ChatServer, Person, refused
+from servers import HOST
+
+Chat = dict[str, Any]
+MAX_ID = 2**63 - 1
+
+
+# Links ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("query", ["before=0", "before=1", f"after={MAX_ID}", "around=0&limit=1"])
+def test_each_link_leads_somewhere(ada: Person, chat: Chat, query: str) -> None:
+    texts = [ada.said(chat, f"number {number}")["message"] for number in range(3)]
+
+    links = ada.get(f"/api/get_message/{chat['channel_id']}?{query}").links
+
+    assert links, "there is more that way"
+    for target in links.values():
+        url = urlsplit(target)
+        answer = ada.get(f"{url.path}?{url.query}")
+        assert set(texts) & {message["message"] for message in answer.json}, answer
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("chat.example", "http://chat.example"),
+        ("chat.example:8000", "http://chat.example:8000"),
+        ("[::1]:5000", "http://[::1]:5000"),
+        ("chat_api:5000", "http://chat_api:5000"),  # as containers are named
+        ("xn--fiqs8s", "http://xn--fiqs8s"),
+        ("a>; rel=x", "http://localhost"),  # the server's own
+        ("localhost:99999", "http://localhost"),
+    ],
+)
+def test_links_and_sockets_are_where_the_request_went(
+    ada: Person, bob: Person, host: str, address: str
+) -> None:
+    people = ada.get("/api/users?limit=1", headers={"Host": host})
+    config = ada.get("/api/config", headers={"Host": host})
+
+    assert people.links == {"next": f"{address}/api/users?limit=1&after={ada.id}"}
+    port = f":{config.json['wsPort']}".removesuffix(":80")
+    assert f"http://{config.json['wsHost']}{port}" == address
+
+
+@pytest.mark.parametrize("host", ["xn--a", "XN--", "[:.]"])
+def test_what_only_looks_like_a_host_is_no_fault_of_ours(
+    start: Callable[..., ChatServer], host: str
+) -> None:
+    answer = start().api.get("/api/config", headers={"Host": host})  # Flask's client knows none
+
+    assert (answer.status, answer.json["wsHost"]) == (200, host)
+
+
+# Tokens --------------------------------------------------------------------------------------
+
+
+def test_no_other_spelling_of_a_signature_is_valid(api: Api, ada: Person) -> None:
+    letters = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
+    others = [ada.token[:-1] + letter for letter in letters if letter != ada.token[-1]]
+    padded = [f"{ada.token}=", f"{ada.token}!", f"{ada.token[:-9]}!{ada.token[-9:]}"]
+
+    for token in [*others, *padded, f"\xa0{ada.token}"]:
+        headers = {"Authorization": f"Bearer {token}"}
+        refused(api.get("/api/me", headers=headers), 401, "unauthorized")
+
+
+# Bodies that nobody wants ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("program", ["flask", "gunicorn"])
+@pytest.mark.parametrize(("token", "status"), [(True, 413), (False, 401)])
+def test_who_sends_20_mb_gets_to_see_the_answer(
+    start: Callable[..., ChatServer], program: str, token: bool, status: int
+) -> None:
+    server = start(program, GUNICORN_CMD_ARGS=f"--config {ROOT / 'gunicorn.conf.py'}")
+    ada = server.api.sign_up("ada")
+    headers = JSON | ({"Authorization": f"Bearer {ada.token}"} if token else {})
+
+    with closing(HTTPConnection(HOST, server.port, timeout=60)) as connection:
+        for _ in range(3):  # on the same connection, where the server keeps it
+            connection.request("POST", "/api/request_chat", b" " * 20_000_000, headers)
+            answer = connection.getresponse()
+            assert (answer.status, "code" in json.load(answer)) == (status, True)
+
+
+def test_an_announced_body_is_not_waited_for(start: Callable[..., ChatServer]) -> None:
+    server = start("gunicorn", GUNICORN_CMD_ARGS=f"--config {ROOT / 'gunicorn.conf.py'}")
+
+    with closing(HTTPConnection(HOST, server.port, timeout=60)) as connection:
+        connection.putrequest("POST", "/api/login")
+        connection.putheader("Content-Type", "application/json")
+        connection.putheader("Content-Length", "20000000")
+        connection.endheaders(b"{")
+
+        with connection.getresponse() as answer:
+            assert answer.status == 413
