@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV = .venv
 BIN = $(VENV)/bin
 
-.PHONY: run test setup setup-dev pusher-js node lock clean
+.PHONY: run test screenshot setup setup-dev pusher-js node lock clean
 
 run: setup pusher-js
 	@echo "==> Making the database, or bringing it up to date"
@@ -22,6 +22,10 @@ test: setup-dev node
 	@INSTANCE_PATH="$$(mktemp -d)" sh -c 'FLASK_SKIP_DOTENV=1 $(BIN)/python -c "from database import init_db; init_db()" && FLASK_SKIP_DOTENV=1 $(BIN)/flask db check; status=$$?; rm -rf "$$INSTANCE_PATH"; exit $$status'
 	@echo "==> Tests"
 	@FLASK_SKIP_DOTENV=1 $(BIN)/python -m pytest
+
+# docs/screenshot.png anew. Needs Chromium, fonts-noto-core and fonts-noto-color-emoji.
+screenshot: setup-dev node
+	@$(BIN)/python docs/screenshot.py
 
 setup: $(VENV)/.installed
 setup-dev: $(VENV)/.installed-dev
