@@ -100,7 +100,7 @@ class Client:
     def hear(self, timeout: float = 5) -> dict[str, Any]:
         """The next message, with data decoded if it is JSON in a string."""
         message: dict[str, Any] = json.loads(self.socket.recv(timeout))
-        with contextlib.suppress(TypeError, ValueError):
+        with contextlib.suppress(KeyError, TypeError, ValueError):
             message["data"] = json.loads(message["data"])
         return message
 
