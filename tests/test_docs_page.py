@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from browser import CHROMIUM, OPTIONS, Chromium
-from chat import PASSWORD, ChatServer
+from chat import PASSWORD, Api, ChatServer, refused
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 from servers import require
 
@@ -120,3 +120,24 @@ def test_no_script_runs_but_files_of_ours(server: ChatServer) -> None:
     assert "script-src" not in policy["/api/docs"]
     assert policy["/api/users"] == "default-src 'none'; frame-ancestors 'none'"
     assert "<script>" not in server.api.get("/api/docs").body.decode()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/api/docs/assets/nothing.js", 404, "not_found"),
+        ("GET", "/api/docs/assets/../../app.py", 404, "not_found"),
+        ("GET", "/api/docs/assets/", 404, "not_found"),
+        ("GET", "/api/docs/nothing", 404, "not_found"),
+        ("POST", "/api/docs", 405, "method_not_allowed"),
+        ("POST", "/api/openapi.json", 405, "method_not_allowed"),
+    ],
+)
+def test_errors_around_the_page_have_the_one_shape(
+    method: str, path: str, status: int, code: str, api: Api
+) -> None:
+    refused(api.request(method, path), status, code)
+
+
+def test_the_page_is_there_with_a_slash_too(api: Api) -> None:
+    assert api.get("/api/docs/").status == 200
