@@ -9,7 +9,9 @@ Without a Pusher server configured ("none") the embedded one delivers in the sam
 
 import argparse
 import shutil
+import signal
 import sqlite3
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -347,6 +349,7 @@ def main() -> None:
     given = parser.parse_args()
     if unknown := set(given.names) - set(MEASURES):
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and so end the servers, too
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         bench = Bench(Path(folder), given.seconds, given.rounds)
         row("what", "base", "ours", "ratio", "goal")
