@@ -10,7 +10,7 @@ from threading import Event as Signal
 from typing import Any
 
 import pytest
-from chat import Api, Person, refused
+from chat import PASSWORD, Api, Person, refused
 from conversations import (
     OFTEN,
     Chat,
@@ -208,6 +208,25 @@ def test_a_long_absence_costs_what_a_short_one_does(
     )
     assert "SCAN messages" not in plan
     assert "Seq Scan" not in plan
+
+
+def test_what_changed_in_one_transaction_is_not_cut_off_by_a_page(
+    api: Api, ada: Person, bob: Person, chat: Chat
+) -> None:
+    for number in range(5):
+        ada.said(chat, f"number {number}")
+    cursor = now(bob)
+    leave = {"password": PASSWORD, "erase": True}
+    assert ada.request("DELETE", "/api/me", leave).status == 204
+
+    found: list[Message] = []
+    more = True
+    while more:
+        page = changes(bob, cursor, limit=2)
+        found, cursor, more = found + page["messages"], page["cursor"], page["more"]
+
+    assert found == bob.reads(chat).json
+    assert [message["message"] for message in found] == [""] * 5
 
 
 # Writers that are not done ------------------------------------------------------------------------
