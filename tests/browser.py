@@ -17,6 +17,8 @@ PUSHER_JS = NODE_MODULES / "pusher-js/dist/web/pusher.min.js"
 # What the browser itself says of a request that failed, whatever the page makes of it.
 CUT_OFF = "Failed to load resource|WebSocket connection to"
 
+expect.set_options(timeout=20_000)  # a reconnection takes some seconds
+
 
 class Chromium:
     @classmethod
@@ -129,10 +131,10 @@ class Window:
 
     def offends(self) -> list[str]:
         """What axe-core finds wrong."""
-        # Past the policy of the page, which lets no script in that is not its own.
-        evaluate = self.page.context.new_cdp_session(self.page).send
-        for expression in (AXE.read_text(), ""):
-            evaluate("Runtime.evaluate", {"expression": expression})
+        if self.page.evaluate("typeof axe") == "undefined":
+            # Past the policy of the page, which lets no script in that is not its own.
+            session = self.page.context.new_cdp_session(self.page)
+            session.send("Runtime.evaluate", {"expression": AXE.read_text()})
         found: list[dict[str, Any]] = self.page.evaluate("async () => (await axe.run()).violations")
         return [f"{each['id']}: {[node['html'] for node in each['nodes']]}" for each in found]
 

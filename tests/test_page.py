@@ -9,7 +9,7 @@ from typing import Any
 import jwt
 import pytest
 from browser import CHROMIUM, CUT_OFF, OPTIONS, Chromium, PagePackages, Windows
-from chat import Answer, ChatServer, InProcess, Person, looking_into, refused
+from chat import Api, ChatServer, InProcess, Person, looking_into, refused
 from conftest import application
 from playwright.sync_api import Browser, expect, sync_playwright
 from servers import Soketi, require
@@ -591,19 +591,19 @@ def test_axe_finds_nothing(
 
 
 @pytest.fixture
-def document(tmp_path: Path) -> Iterator[Callable[..., Answer]]:
-    """What is served at a path with these settings, without a server or a browser."""
+def serve(tmp_path: Path) -> Iterator[Callable[..., Api]]:
+    """The application with these settings, without a server or a browser."""
     with ExitStack() as stack:
 
-        def document(path: str = "/", **given: Any) -> Answer:
+        def serve(**given: Any) -> Api:
             settings = Settings(instance_path=str(tmp_path), **given)
-            return InProcess(stack.enter_context(application(settings))).get(path)
+            return InProcess(stack.enter_context(application(settings)))
 
-        yield document
+        yield serve
 
 
-def test_the_policy_lets_in_nothing_of_others(document: Callable[..., Answer]) -> None:
-    headers = document().headers
+def test_the_policy_lets_in_nothing_of_others(serve: Callable[..., Api]) -> None:
+    headers = serve().get("/").headers
 
     policy = dict(each.split(" ", 1) for each in headers["content-security-policy"].split("; "))
     assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
@@ -622,11 +622,11 @@ def test_the_policy_lets_in_nothing_of_others(document: Callable[..., Answer]) -
     ],
 )
 def test_the_policy_names_the_pusher_server(
-    where: dict[str, str], allowed: str, document: Callable[..., Answer]
+    where: dict[str, str], allowed: str, serve: Callable[..., Api]
 ) -> None:
     keys = {"pusher_app_id": "1", "pusher_key": "key", "pusher_secret": "secret"}
 
-    policy = document(**keys, **where).headers["content-security-policy"]
+    policy = serve(**keys, **where).get("/").headers["content-security-policy"]
 
     assert f"connect-src 'self' {allowed};" in policy
 
@@ -640,9 +640,10 @@ def test_markup_is_refused_by_the_browser_itself(window: Windows) -> None:
 
 
 def test_without_npm_the_page_does_not_ask_for_pusher_js(
-    document: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    serve: Callable[..., Api], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(page_module, "PUSHER_JS", tmp_path / "pusher.min.js")
 
-    assert b"pusher.js" not in document("/").body
-    assert "npm ci" in refused(document("/vendor/pusher.js"), 404, "not_found")
+    api = serve()
+    assert b"pusher.js" not in api.get("/").body
+    assert "npm ci" in refused(api.get("/vendor/pusher.js"), 404, "not_found")
