@@ -116,7 +116,7 @@ class Event(Base):
             select(func.count()).select_from(cls).where(~waits).scalar_subquery().label("aside"),
             select(cls.created_at)
             .where(waits)
-            .order_by(cls.transaction_id, cls.id)
+            .order_by(cls.set_aside, cls.transaction_id, cls.id)
             .limit(1)
             .scalar_subquery()
             .label("oldest"),
@@ -189,7 +189,8 @@ _WAITING = (
         Event.transaction_id < horizon(),
         Event.channel.not_in(bindparam("busy", expanding=True)),
     )
-    .order_by(Event.transaction_id, Event.id)
+    # By all columns of the index, or PostgreSQL would sort everything that waits each time.
+    .order_by(Event.set_aside, Event.transaction_id, Event.id)
     .limit(bindparam("limit"))
 )
 _REMOVE = delete(Event).where(
