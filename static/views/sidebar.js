@@ -48,13 +48,13 @@ function sections() {
   const people = [...online, ...offline].filter((user) => !known(user));
   const moreChats = state.moreChats && { label: "Show older chats", load: loadChats };
   const morePeople = state.morePeople && { label: "Show more people", load: loadPeople };
-  return [
-    (chats.length || null) && section("Chats", chats.map(chatRow), { more: moreChats }),
-    section("People", people.map(personRow), {
-      more: morePeople,
-      empty: chats.length ? null : "Nobody else is here yet.",
-    }),
-  ].filter((each) => each && (each.rows.length || !chats.length));
+  const shown = [];
+  if (chats.length) shown.push(section("Chats", chats.map(chatRow), { more: moreChats }));
+  if (people.length || morePeople || !chats.length) {
+    const empty = chats.length ? null : "Nobody else is here yet.";
+    shown.push(section("People", people.map(personRow), { more: morePeople, empty }));
+  }
+  return shown;
 }
 
 function foundSections() {
