@@ -328,6 +328,14 @@ def test_answers_of_every_shape_are_as_described(api: Judged, settings: Settings
     assert "link" in answers[0].headers
 
 
+def test_a_number_may_be_written_with_a_point_as_json_schema_has_it(api: Judged) -> None:
+    gil, hal = api.sign_up("gil"), api.sign_up("hal")
+
+    answer = gil.post("/api/request_chat", {"to_user": float(hal.id)})
+
+    assert (answer.status, answer.json["to_user"]) == (201, hal.id)
+
+
 def test_events_that_are_cut_are_as_described(
     api: Judged, contract: Contract, settings: Settings
 ) -> None:

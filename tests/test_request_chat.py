@@ -124,7 +124,7 @@ def test_nobody_chats_with_nobody(ada: Person, settings: Settings, to_user: Any)
 @pytest.mark.parametrize(
     "value",
     [
-        *(True, False, 1.5, 1.0, -1, 2**63, 10**400, [1], {"id": 1}),
+        *(True, False, 1.5, -1, 2**63, 10**400, [1], {"id": 1}),
         *("", "abc", "1.5", "-1", "+1", " 1", "1 ", "1_0", "１", "٣", "1e3", "0x1", "\0"),
         *("9223372036854775808", "9" * 5_000),
     ],
