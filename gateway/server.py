@@ -82,7 +82,7 @@ class Gateway:
                 self._loop.start()
                 atexit.register(self.stop)
 
-    def stop(self, timeout: float = 1.5) -> None:
+    def stop(self, timeout: float = 1.0) -> None:
         """Close every connection with 4200, which makes clients reconnect, and end the thread.
 
         Returns within about `timeout` seconds however many there are. Until the next open(),
