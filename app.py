@@ -265,7 +265,7 @@ def logout(user: User) -> ResponseReturnValue:
 @login_required
 def refresh(user: User) -> ResponseReturnValue:
     with writing():
-        token, jti = auth.open_session(User.with_id(user.id))
+        token, jti = auth.open_session(user)
         Session.end(user.jti)
         db.session.commit()
     current_app.extensions["signed_sockets"].move(user.jti, jti)

@@ -281,7 +281,7 @@ class Session(Base):
         row = execute(_USER_OF_SESSION, {"jti": jti, "now": utcnow()}).one_or_none()
         if row is None:
             return None
-        user = User(id=row.id, username=row.username)
+        user = User(id=row.id, username=row.username, password_hash=row.password_hash)
         vars(user)["jti"] = jti
         return user
 
@@ -311,10 +311,8 @@ _EVERYONE = (
     .order_by(User.id)
     .limit(bindparam("size"))
 )
-_USER_OF_SESSION = (
-    select(User.id, User.username)
-    .join(Session, Session.user_id == User.id)
-    .where(Session.jti == bindparam("jti"), Session.expires_at > bindparam("now"))
+_USER_OF_SESSION = _USER.join(Session, Session.user_id == User.id).where(
+    Session.jti == bindparam("jti"), Session.expires_at > bindparam("now")
 )
 _BLOCKED_BY = (
     select(User.id, User.username)

@@ -466,6 +466,24 @@ def test_of_two_who_delete_the_account_at_once_one_does(ada: Person) -> None:
     assert not lives(ada)
 
 
+def test_a_token_that_is_refreshed_meanwhile_does_not_outlive_the_account(api: Api) -> None:
+    for number in range(2 * OFTEN):
+        ada = api.sign_up(f"ada{number}")
+
+        def act(one: int, ada: Person = ada) -> Answer:
+            return leave(ada) if one == 0 else ada.post("/api/refresh")
+
+        left, refreshed = at_once(2, act)
+
+        if left.status == 204:
+            assert refreshed.status in (200, 401)
+        else:
+            refused(left, 401, "unauthorized")  # its token had ended
+            continue
+        if refreshed.status == 200:
+            assert not lives(Person(api, **refreshed.json["data"]))
+
+
 def test_what_is_sent_meanwhile_is_erased_or_refused(
     api: Api, bob: Person, settings: Settings
 ) -> None:
