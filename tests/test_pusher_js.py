@@ -65,6 +65,7 @@ def said_to(browser: PusherJs, last: dict[str, Any]) -> list[int]:
     return [event.data["id"] for event in browser.events if event.name == "new_message"]
 
 
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True, scope="session")
 def test_a_chat_goes_on_when_its_pusher_server_was_killed(
     start: Callable[..., ChatServer],
 ) -> None:
