@@ -80,14 +80,17 @@ def utcnow() -> datetime:
 
 
 def engine_options(settings: config.Settings) -> dict[str, Any]:
-    """Arguments of create_engine(): enough connections that no thread waits for one."""
+    """Arguments of create_engine(): enough connections that no thread waits for one, and errors
+    that do not quote messages and password hashes into the log."""
     if settings.url.drivername == "sqlite":
         return {
+            "hide_parameters": True,
             "pool_size": 32,
             "max_overflow": -1,
             "connect_args": {"timeout": BUSY_SECONDS, "isolation_level": None},
         }
     return {
+        "hide_parameters": True,
         "pool_size": settings.database_pool_size,
         "max_overflow": settings.database_pool_size,
         "pool_timeout": BUSY_SECONDS,
@@ -97,11 +100,19 @@ def engine_options(settings: config.Settings) -> dict[str, Any]:
 
 
 def prepare(engine: Engine) -> Engine:
-    """Durable commits, enforced foreign keys and honest transactions on SQLite."""
+    """Durable commits, enforced foreign keys and honest transactions on SQLite; on both, nobody
+    waits for ever for what another has locked."""
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_pragmas)
         event.listen(engine, "begin", _begin)
+    else:
+        event.listen(engine, "connect", _set_lock_timeout)
     return engine
+
+
+def _set_lock_timeout(connection: Any, _record: object) -> None:
+    connection.execute(f"SET lock_timeout = '{BUSY_SECONDS}s'")
+    connection.commit()  # it would be rolled back with the transaction
 
 
 def _set_pragmas(connection: Any, _record: object) -> None:
@@ -244,6 +255,7 @@ def init_db(settings: config.Settings | None = None) -> None:
             connection.rollback()
             connection.execution_options(writes=True)
             if engine.dialect.name == "postgresql":
+                connection.execute(text("SET LOCAL lock_timeout = 0"))  # for as long as it takes
                 connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": INIT_LOCK})
             settings_for_alembic = Config()
             settings_for_alembic.set_main_option("script_location", str(MIGRATIONS))

@@ -74,7 +74,7 @@ def _number(value: Any) -> int:
 
 
 def _name_or_id(value: Any) -> str | int:
-    if isinstance(value, str) and not DIGITS.fullmatch(value):
+    if isinstance(value, str) and not (value.isascii() and value.isdigit()):
         return _plain_text(value)
     return _number(value)
 

@@ -36,8 +36,8 @@ def iso(moment: datetime | None) -> str | None:
 def starts_with(column: Any, prefix: str) -> ColumnElement[bool]:
     """A range rather than LIKE: both databases find it in the index."""
     head, last = prefix[:-1], ord(prefix[-1])
-    if last == 0x10FFFF:
-        return and_(column >= prefix)
+    if last == 0x10FFFF:  # nothing comes after it but what has another head
+        return and_(column >= prefix, starts_with(column, head)) if head else column >= prefix
     after = 0xE000 if last == 0xD7FF else last + 1  # surrogates are no characters
     return and_(column >= prefix, column < head + chr(after))
 

@@ -9,8 +9,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from chat import JSON, ROOT, Api, ChatServer, Person, refused
+from chat import JSON, ROOT, Api, ChatServer, InProcess, Person, looking_into, refused
+from flask.ctx import AppContext
 from servers import HOST
+from sqlalchemy import text, update
+from sqlalchemy.exc import DBAPIError
+
+from config import Settings
+from database import db, utcnow
+from models import Channel, User
 
 Chat = dict[str, Any]
 MAX_ID = 2**63 - 1
@@ -75,6 +82,49 @@ def test_no_other_spelling_of_a_signature_is_valid(api: Api, ada: Person) -> Non
     for token in [*others, *padded, f"\xa0{ada.token}"]:
         headers = {"Authorization": f"Bearer {token}"}
         refused(api.get("/api/me", headers=headers), 401, "unauthorized")
+
+
+# The database ----------------------------------------------------------------------------------
+
+
+def test_what_the_database_refuses_is_not_quoted(context: AppContext) -> None:
+    with pytest.raises(DBAPIError) as refused:
+        db.session.execute(text("INSERT INTO nowhere VALUES (:word)"), {"word": "s3cr3t"})
+
+    assert "nowhere" in str(refused.value)
+    assert "s3cr3t" not in str(refused.value)
+
+
+def test_a_lock_that_others_keep_is_a_503(
+    make_api: Callable[..., InProcess],
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Settings,
+    ada: Person,
+    chat: Chat,
+) -> None:
+    monkeypatch.setattr("database.BUSY_SECONDS", 1)
+    monkeypatch.setattr(ada, "api", make_api())
+
+    with looking_into(settings) as connection, connection.execution_options(writes=True).begin():
+        connection.execute(update(User).values(created_at=utcnow()))  # as a long migration would
+        connection.execute(update(Channel).values(created_at=utcnow()))
+        answer = ada.says(chat, "Are you there?")
+
+    refused(answer, 503, "unavailable")
+    assert ada.reads(chat).json == []
+    ada.said(chat, "Now you are.")
+
+
+# Queries ---------------------------------------------------------------------------------------
+
+
+def test_a_prefix_may_end_with_the_last_character_there_is(api: Api, ada: Person) -> None:
+    api.sign_up("ada\U0010ffff")
+    api.sign_up("bob")
+
+    found = ada.get("/api/users", q="ada\U0010ffff").json
+
+    assert [each["username"] for each in found] == ["ada\U0010ffff"]
 
 
 # Bodies that nobody wants ----------------------------------------------------------------------
