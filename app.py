@@ -61,8 +61,7 @@ def register() -> ResponseReturnValue:
     limits: RateLimits = current_app.extensions["rate_limits"]
     limits.refuse_over("register", request.remote_addr or "")
     body = schemas.body(schemas.Registration)
-    password_hash = auth.hash_password(body.password, for_new_name=body.username)
-    with writing():
+    with auth.hash_for_new_name(body.username, body.password) as password_hash, writing():
         user = User.register(body.username, password_hash)
         db.session.commit()
     limits.add("register", request.remote_addr or "")

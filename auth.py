@@ -7,7 +7,8 @@ import hashlib
 import re
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import wraps
 from typing import Any
@@ -42,14 +43,21 @@ class TokenExpired(Unauthorized):
 # Passwords -----------------------------------------------------------------------------------
 
 
-def hash_password(password: str, for_new_name: str | None = None) -> str:
-    """The salted hash to store. Raises Taken if the new name was taken while this waited."""
+def hash_password(password: str) -> str:
+    """The salted hash to store."""
     with _turn_to_hash:
-        if for_new_name is not None:
-            with reading():
-                if User.named(for_new_name):
-                    raise Taken("This username is in use. Choose another one.")
         return generate_password_hash(password, settings().password_hash)
+
+
+@contextmanager
+def hash_for_new_name(username: str, password: str) -> Iterator[str]:
+    """The salted hash to register a name with, inside the block: whoever waits for the same name
+    finds it there afterwards, and need not hash. Raises Taken if it went while this one waited."""
+    with _turn_to_hash:
+        with reading():
+            if User.named(username):
+                raise Taken("This username is in use. Choose another one.")
+        yield generate_password_hash(password, settings().password_hash)
 
 
 def authenticate(username: str, password: str) -> User:
