@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chat import CHEAP_HASH, Api, ChatServer, InProcess, Person
+from chat import CHEAP_HASH, Answer, Api, ChatServer, InProcess, Person
+from contract import Contract
 from flask import Flask
 from flask.ctx import AppContext
 from servers import Postgres
@@ -25,8 +26,31 @@ for each in fields(Settings):
 from app import create_app  # noqa: E402  (it reads the environment)
 from app import start as start_app  # noqa: E402
 from database import Base, db, init_db  # noqa: E402
+from openapi import contract  # noqa: E402
 from outbox import Dispatcher  # noqa: E402
 from ratelimits import RateLimits  # noqa: E402
+
+
+@pytest.fixture(scope="session", autouse=True)
+def held_to_the_document() -> Iterator[None]:
+    """Whatever the API answers to a test in this process is as its OpenAPI document says."""
+    send = InProcess.send
+    judges: list[Contract] = []  # one does for every application: they all have the same routes
+
+    def judged(
+        api: InProcess, method: str, path: str, body: bytes | None, headers: dict[str, str]
+    ) -> Answer:
+        answer = send(api, method, path, body, headers)
+        if path.startswith(("/api/", "/health")) and method not in ("HEAD", "OPTIONS"):
+            if not judges:
+                with api.app.app_context():
+                    judges.append(Contract(api.app, contract()))
+            judges[0].judge(method, path, answer)
+        return answer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(InProcess, "send", judged)
+        yield
 
 
 @pytest.fixture(scope="session")
