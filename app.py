@@ -303,7 +303,7 @@ def delete_account(user: User) -> ResponseReturnValue:
 @api.get("/me/export")
 @login_required
 def export(user: User) -> ResponseReturnValue:
-    lines = ("".join(f"{encode(each)}\n" for each in page) for page in inbox.export(user))
+    lines = ("".join(map(json_line, page)) for page in inbox.export(user))
     return Response(lines, mimetype="application/x-ndjson")
 
 
@@ -405,6 +405,14 @@ def json_answer(items: list[Any], **links: dict[str, Any] | str | int | None) ->
     if shown:
         response.headers["Link"] = ", ".join(shown)
     return response
+
+
+def json_line(item: Mapping[str, Any]) -> str:
+    """On one line also for readers who know more ends of lines than JSON has to escape."""
+    line = encode(item)
+    for end in "\x85\u2028\u2029":
+        line = line.replace(end, f"\\u{ord(end):04x}")
+    return f"{line}\n"
 
 
 def streamed(pages: Iterator[Sequence[Mapping[str, Any]]]) -> Response:

@@ -47,7 +47,9 @@ def chats(
     chat, not those that were read.
     """
     everything = (MAX_ID, MAX_ID)
-    micros, channel_id = everything if cursor is None else Cursor.decode("chats", cursor)
+    micros, channel_id = (
+        everything if cursor is None else Cursor.decode("chats", cursor, member="cursor")
+    )
     # Beyond what a datetime can hold there is nothing that could be newer.
     before = EPOCH + MICROSECOND * min(micros, 253_000_000_000_000_000)
     values = {"user": user_id, "before": before, "channel": channel_id, "limit": limit + 1}
@@ -133,7 +135,7 @@ def changes(user_id: int, since: str | None, limit: int) -> answers.Changes:
     if since is None:
         now = Cursor.encode("sync", execute(_NOW).scalar(), MAX_ID)
         return {"messages": [], "cursor": now, "more": False}
-    number, message_id = Cursor.decode("sync", since)
+    number, message_id = Cursor.decode("sync", since, member="since")
     values = {"user": user_id, "number": number, "id": message_id, "limit": limit + 1}
     rows = execute(_CHANGES[db.engine.dialect.name], values).all()
     if not rows and number > execute(_NOW).scalar():

@@ -122,22 +122,23 @@ _ADD_WORDS = insert(Word.__table__)  # type: ignore[arg-type]
 
 
 class Cursor:
-    """A place in a list, opaque to clients: the list's name and two numbers."""
+    """A place in a list, opaque to clients: the list's name, two numbers, and an end, lest what
+    was cut short be another place."""
 
     @staticmethod
     def encode(name: str, first: int, second: int) -> str:
-        return base64.urlsafe_b64encode(f"{name}.{first}.{second}".encode()).decode().rstrip("=")
+        return base64.urlsafe_b64encode(f"{name}.{first}.{second}.".encode()).decode().rstrip("=")
 
     @staticmethod
-    def decode(name: str, cursor: str) -> tuple[int, int]:
-        """Raises BadRequest for what encode() has not made for this list."""
+    def decode(name: str, cursor: str, *, member: str) -> tuple[int, int]:
+        """Raises BadRequest, naming the member, for what encode() has not made for this list."""
         try:
             padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-            _, first, second = base64.urlsafe_b64decode(padded).split(b".")
+            _, first, second, _ = base64.urlsafe_b64decode(padded).split(b".")
             numbers = int(first), int(second)
         except ValueError:
             numbers = -1, -1
         ours = min(numbers) >= 0 and max(numbers) <= MAX_ID
         if not ours or cursor != Cursor.encode(name, *numbers):
-            raise BadRequest("The cursor is not one of ours.")
+            raise BadRequest(f"{member} is not a cursor that came from here.")
         return numbers

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import closing
 from http.client import HTTPConnection
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from chat import JSON, ROOT, Api, ChatServer, InProcess, Person, looking_into, refused
@@ -125,6 +125,29 @@ def test_a_prefix_may_end_with_the_last_character_there_is(api: Api, ada: Person
     found = ada.get("/api/users", q="ada\U0010ffff").json
 
     assert [each["username"] for each in found] == ["ada\U0010ffff"]
+
+
+@pytest.mark.parametrize("path", ["/api/sync?since=", "/api/chats?limit=1&cursor="])
+def test_a_cursor_that_was_cut_short_is_none(
+    ada: Person, chat: Chat, eve: Person, path: str
+) -> None:
+    ada.asks(eve)
+    following = parse_qs(urlsplit(ada.get("/api/chats?limit=1").links["next"]).query)["cursor"][0]
+    cursor = ada.get("/api/sync").json["cursor"] if "sync" in path else following
+    assert ada.get(path + cursor).status == 200
+
+    for length in range(len(cursor)):
+        message = refused(ada.get(path + cursor[:length]), 400, "invalid")
+        assert path[:-1].rpartition("?")[2].rpartition("&")[2] in message
+
+
+def test_each_line_of_the_export_is_one_to_any_reader(ada: Person, chat: Chat) -> None:
+    text = "all\rends\nof\x0blines\x0cthere\x1care\x1din\x1eUnicode\x85are\u2028in\u2029here"
+    message = ada.said(chat, text)
+
+    lines = ada.get("/api/me/export").body.decode().splitlines()
+
+    assert json.loads(lines[-1]) == {"type": "message", **message}
 
 
 # Bodies that nobody wants ----------------------------------------------------------------------
