@@ -121,9 +121,10 @@ def test_logout_everywhere_ends_all_of_mine_and_of_no_other(
     assert lives(again(devices[0]))
 
 
-@pytest.mark.parametrize("value", ["true", 1, 0, "", []])
-def test_all_is_true_or_false(devices: list[Person], value: Any) -> None:
-    assert "all" in refused(devices[0].post("/api/logout", {"all": value}), 400, "invalid")
+def test_all_is_true_or_false(devices: list[Person]) -> None:
+    values: list[Any] = ["true", 1, 0, "", []]
+    for value in values:
+        assert "all" in refused(devices[0].post("/api/logout", {"all": value}), 400, "invalid")
     assert all(lives(each) for each in devices)
 
 
@@ -207,24 +208,22 @@ def test_a_new_password_ends_all_tokens_and_answers_with_a_new_one(
     assert api.login("ada", NEW).status == 200
 
 
-@pytest.mark.parametrize(
-    ("body", "member"),
-    [
-        ({"current_password": PASSWORD}, "new_password"),
-        ({"new_password": NEW}, "current_password"),
-        ({"current_password": PASSWORD, "new_password": "short"}, "new_password"),
-        ({"current_password": PASSWORD, "new_password": "x" * 129}, "new_password"),
-        ({"current_password": PASSWORD, "new_password": "with \0 in it"}, "new_password"),
-        ({"current_password": PASSWORD, "new_password": 12345678}, "new_password"),
-        ({"current_password": None, "new_password": NEW}, "current_password"),
-    ],
-)
-def test_a_password_that_cannot_be_is_refused(
-    ada: Person, settings: Settings, body: Any, member: str
-) -> None:
+IMPOSSIBLE = [
+    ({"current_password": PASSWORD}, "new_password"),
+    ({"new_password": NEW}, "current_password"),
+    ({"current_password": PASSWORD, "new_password": "short"}, "new_password"),
+    ({"current_password": PASSWORD, "new_password": "x" * 129}, "new_password"),
+    ({"current_password": PASSWORD, "new_password": "with \0 in it"}, "new_password"),
+    ({"current_password": PASSWORD, "new_password": 12345678}, "new_password"),
+    ({"current_password": None, "new_password": NEW}, "current_password"),
+]
+
+
+def test_a_password_that_cannot_be_is_refused(ada: Person, settings: Settings) -> None:
     before = stored(settings)
 
-    assert member in refused(ada.request("PUT", "/api/me/password", body), 400, "invalid")
+    for body, member in IMPOSSIBLE:
+        assert member in refused(ada.request("PUT", "/api/me/password", body), 400, "invalid")
 
     assert stored(settings) == before
 
@@ -286,34 +285,70 @@ def test_a_login_with_the_old_password_does_not_outlive_it(ada: Person) -> None:
         assert lives(ada)
 
 
-@postgresql_only
-@pytest.mark.parametrize("ending", ["change", "logout"])
-@pytest.mark.parametrize("opening", ["login", "refresh"])
-def test_a_session_that_is_just_opening_is_ended_with_the_others(
-    ada: Person, settings: Settings, opening: str, ending: str
-) -> None:
-    other = again(ada)
-    with looking_into(settings) as connection:
-        expired = {"jti": "expired", "user": ada.id}
-        connection.execute(text("INSERT INTO sessions VALUES (:jti, :user, '2020-01-01')"), expired)
-        connection.commit()
-    verbs: dict[str, Callable[[], Answer]] = {
-        "login": lambda: ada.api.login("ada"),
-        "refresh": lambda: other.post("/api/refresh"),
-        "change": lambda: change(ada),
-        "logout": lambda: ada.post("/api/logout", {"all": True}),
-    }
+@pytest.fixture
+def other(ada: Person) -> Person:
+    """Ada on another device."""
+    return again(ada)
 
-    # With its new session written, the one waits to remove the expired one.
-    lock = "SELECT jti FROM sessions WHERE jti = 'expired' FOR UPDATE"
-    with holding(settings, lock) as let_go, meanwhile(verbs[opening]) as opened:
+
+@pytest.fixture
+def expired(settings: Settings, ada: Person, other: Person) -> str:
+    """Locks an expired session of ada's, which both who open and who end sessions remove."""
+    with looking_into(settings) as connection:
+        session = {"jti": "expired", "user": ada.id}
+        connection.execute(text("INSERT INTO sessions VALUES (:jti, :user, '2020-01-01')"), session)
+        connection.commit()
+    return "SELECT jti FROM sessions WHERE jti = 'expired' FOR UPDATE"
+
+
+OPENINGS: dict[str, Callable[[Person], Answer]] = {
+    "login": lambda ada: ada.api.login("ada"),
+    "refresh": lambda ada: ada.post("/api/refresh"),
+}
+ENDINGS: dict[str, Callable[[Person], Answer]] = {
+    "change": lambda ada: change(ada),
+    "logout": lambda ada: ada.post("/api/logout", {"all": True}),
+}
+
+
+@postgresql_only
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("opening", OPENINGS)
+def test_a_session_that_is_just_opening_is_ended_with_the_others(
+    ada: Person, other: Person, settings: Settings, expired: str, opening: str, ending: str
+) -> None:
+    with (
+        holding(settings, expired) as let_go,
+        meanwhile(lambda: OPENINGS[opening](other)) as opened,
+    ):
         wait_for_waiting(settings)
-        with meanwhile(verbs[ending]) as ended:
+        with meanwhile(lambda: ENDINGS[ending](ada)) as ended:
             wait_for_waiting(settings, 2)
             let_go()
             assert ended.result().status in (200, 204)
 
         assert not lives(Person(ada.api, **ok(opened.result())["data"]))
+    assert len(stored(settings, "sessions")["sessions"]) == (1 if ending == "change" else 0)
+
+
+@postgresql_only
+@pytest.mark.parametrize(
+    ("opening", "ending"), [("login", "change"), ("refresh", "change"), ("refresh", "logout")]
+)
+def test_no_session_opens_while_all_are_just_ending(
+    ada: Person, other: Person, settings: Settings, expired: str, opening: str, ending: str
+) -> None:
+    with (
+        holding(settings, expired) as let_go,
+        meanwhile(lambda: ENDINGS[ending](ada)) as ended,
+    ):
+        wait_for_waiting(settings)
+        with meanwhile(lambda: OPENINGS[opening](other)) as opened:
+            wait_for_waiting(settings, 2)
+            let_go()
+            refused(opened.result(), 401, "unauthorized")
+
+        assert ended.result().status in (200, 204)
     assert len(stored(settings, "sessions")["sessions"]) == (1 if ending == "change" else 0)
 
 
@@ -431,15 +466,16 @@ def test_many_messages_are_erased_in_full(
     assert len(bob.reads(chat).json) == 120
 
 
-@pytest.mark.parametrize("body", [{}, {"password": None}, {"password": 7}, {"password": "a\0"}])
-def test_a_password_is_needed_to_leave(ada: Person, body: Any) -> None:
-    assert "password" in refused(ada.request("DELETE", "/api/me", body), 400, "invalid")
+def test_a_password_is_needed_to_leave(ada: Person) -> None:
+    for body in ({}, {"password": None}, {"password": 7}, {"password": "a\0"}):
+        assert "password" in refused(ada.request("DELETE", "/api/me", body), 400, "invalid")
     assert lives(ada)
 
 
-@pytest.mark.parametrize("erase", ["true", 1, "yes", []])
-def test_erase_is_true_or_false(ada: Person, erase: Any) -> None:
-    assert "erase" in refused(leave(ada, erase=erase), 400, "invalid")
+def test_erase_is_true_or_false(ada: Person) -> None:
+    values: list[Any] = ["true", 1, "yes", []]
+    for erase in values:
+        assert "erase" in refused(leave(ada, erase=erase), 400, "invalid")
     assert lives(ada)
 
 
@@ -604,10 +640,10 @@ def test_an_export_takes_no_more_memory_and_no_connection_for_a_long_history(
     fill(settings, ada, chat, 1_000)
     peak()  # what is made once is not counted
     short, short_size = peak()
-    fill(settings, bob, chat, 8_000)
+    fill(settings, bob, chat, 6_000)
     long, long_size = peak()
 
-    assert long_size > 1_500_000
+    assert long_size > 1_000_000
     assert long - short < (long_size - short_size) / 4
 
 

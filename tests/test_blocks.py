@@ -74,10 +74,10 @@ def test_blocking_and_unblocking_again_change_nothing(
     assert blocked(ada) == []
 
 
-@pytest.mark.parametrize("verb", ["PUT", "DELETE"])
-@pytest.mark.parametrize("user_id", ["0", "1000000", "x", "-1", "9" * 19, "1.0", "%00", "９"])
-def test_nobody_can_block_who_does_not_exist(ada: Person, verb: str, user_id: str) -> None:
-    refused(ada.request(verb, f"/api/blocks/{user_id}"), 404, "not_found")
+def test_nobody_can_block_who_does_not_exist(ada: Person) -> None:
+    for user_id in ("0", "1000000", "x", "-1", "9" * 19, "1.0", "%00", "９"):
+        for verb in ("PUT", "DELETE"):
+            refused(ada.request(verb, f"/api/blocks/{user_id}"), 404, "not_found")
 
 
 def test_nobody_can_block_themselves(ada: Person, settings: Settings) -> None:

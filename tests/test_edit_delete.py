@@ -301,11 +301,9 @@ def test_for_others_it_does_not_exist(
 
 
 @CHANGES
-@pytest.mark.parametrize("message_id", ["x", "-1", "1.0", "9" * 19, "９", "%00", "", "1/x"])
-def test_what_cannot_be_a_message_is_no_path(
-    ada: Person, message: Message, change: Change, message_id: str
-) -> None:
-    refused(change(ada, {"id": message_id}), 404, "not_found")
+def test_what_cannot_be_a_message_is_no_path(ada: Person, message: Message, change: Change) -> None:
+    for message_id in ("x", "-1", "1.0", "9" * 19, "９", "%00", "", "1/x"):
+        refused(change(ada, {"id": message_id}), 404, "not_found")
 
 
 @CHANGES

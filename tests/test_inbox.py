@@ -208,10 +208,10 @@ def test_a_chat_that_moves_while_pages_are_turned_is_seen_once(
     assert names(inbox(ada)) == ["user1", "user4", "user5", "user3", "user2", "user0"]
 
 
-@pytest.mark.parametrize("member", ["limit", "cursor"])
-@pytest.mark.parametrize("value", ["", "x", "0", "-1", "201", "%00", "MQ", "=", "９", "A" * 5_000])
-def test_a_page_that_cannot_be_is_refused(ada: Person, member: str, value: str) -> None:
-    refused(ada.get(f"/api/chats?{member}={value}"), 400, "invalid")
+def test_a_page_that_cannot_be_is_refused(ada: Person) -> None:
+    for value in ("", "x", "0", "-1", "201", "%00", "MQ", "=", "９", "A" * 5_000):
+        for member in ("limit", "cursor"):
+            refused(ada.get(f"/api/chats?{member}={value}"), 400, "invalid")
 
 
 def test_the_cursor_of_another_list_is_refused(ada: Person, bob: Person, chat: Chat) -> None:

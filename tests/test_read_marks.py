@@ -168,11 +168,13 @@ def test_a_message_of_another_channel_cannot_be_marked(
     assert stored(settings) == before
 
 
-@pytest.mark.parametrize("value", [True, 1.5, -1, "x", [], {}, 2**63])
-def test_what_cannot_be_a_message_is_refused(bob: Person, chat: Chat, value: Any) -> None:
+def test_what_cannot_be_a_message_is_refused(bob: Person, chat: Chat) -> None:
     path = f"/api/chats/{chat['channel_name']}/read"
 
-    assert "message_id" in refused(bob.request("PUT", path, {"message_id": value}), 400, "invalid")
+    values: list[Any] = [True, 1.5, -1, "x", [], {}, 2**63]
+    for value in values:
+        answer = bob.request("PUT", path, {"message_id": value})
+        assert "message_id" in refused(answer, 400, "invalid")
 
 
 def test_for_others_the_chat_does_not_exist(
@@ -288,7 +290,7 @@ ACTS = st.tuples(
 def test_the_inbox_is_exact_whatever_is_done_in_whatever_order(api: Api) -> None:
     numbers = count()
 
-    @hypothesis_settings(max_examples=3 * OFTEN, deadline=None)
+    @hypothesis_settings(max_examples=2 * OFTEN, deadline=None)
     @given(st.lists(ACTS, min_size=30, max_size=40))
     def holds(acts: list[tuple[str, int, int, int]]) -> None:
         conversations = Conversations(api, next(numbers))

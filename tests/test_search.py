@@ -269,17 +269,17 @@ def test_the_index_holds_the_words_of_the_texts_and_no_others(
     assert sorted(stored(settings, "words")["words"]) == sorted(standing)
 
 
-@pytest.mark.parametrize(
-    ("query", "member"),
-    [
-        *(("q=%00", "q"), ("q=a%00b", "q"), ("", "q"), ("q=" + "x" * 201, "q")),
-        *((f"q=x&limit={limit}", "limit") for limit in ("0", "201", "x", "")),
-        *((f"q=x&before={before}", "before") for before in ("-1", "x", "", "9223372036854775808")),
-        ("q=x&channel=%00", "channel"),
-    ],
-)
-def test_a_search_that_cannot_be_is_refused(ada: Person, query: str, member: str) -> None:
-    assert member in refused(ada.get(f"/api/search?{query}"), 400, "invalid")
+IMPOSSIBLE = [
+    *(("q=%00", "q"), ("q=a%00b", "q"), ("", "q"), ("q=" + "x" * 201, "q")),
+    *((f"q=x&limit={limit}", "limit") for limit in ("0", "201", "x", "")),
+    *((f"q=x&before={before}", "before") for before in ("-1", "x", "", "9223372036854775808")),
+    ("q=x&channel=%00", "channel"),
+]
+
+
+def test_a_search_that_cannot_be_is_refused(ada: Person) -> None:
+    for query, member in IMPOSSIBLE:
+        assert member in refused(ada.get(f"/api/search?{query}"), 400, "invalid")
 
 
 def test_words_are_looked_up_not_looked_for(

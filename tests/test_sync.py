@@ -29,6 +29,7 @@ from flask import Flask
 
 from database import db, writing
 from models import User
+from models.messages import Cursor
 
 
 @pytest.fixture
@@ -153,10 +154,16 @@ def encoded(text: str) -> str:
 
 NOT_OURS = [
     *("", "x", "0", "=", "é", "９", "\0", "A" * 5_000, "../..", "null", "MQ", "MQ=="),
-    *map(encoded, ("sync", "sync.1", "sync.1.1.1", "sync.-1.1", "sync.1.-1", "sync.a.b")),
-    *map(encoded, ("sync.1.1 ", "sync. 1.1", "sync.01.1", "sync.+1.1", "sync.1_0.1", "1.1")),
-    *map(encoded, (f"sync.{2**63}.1", f"sync.1.{2**63}", "sync.1." + "9" * 5_000, "sync.１.1")),
-    *map(encoded, ("SYNC.1.1", "chats.1.1", "sync.1.1\n", "sync.-1.-1")),
+    *(
+        encoded(text + end)
+        for end in ("", ".")
+        for text in (
+            *("sync", "sync.1", "sync.1.1.1", "sync.-1.1", "sync.1.-1", "sync.-1.-1", "sync.a.b"),
+            *("sync.1.1 ", "sync. 1.1", "sync.01.1", "sync.+1.1", "sync.1_0.1", "1.1", "sync.１.1"),
+            *(f"sync.{2**63}.1", f"sync.1.{2**63}", "sync.1." + "9" * 5_000, "SYNC.1.1"),
+            *("chats.1.1", "sync.1.1\n", "sync..1"),
+        )
+    ),
 ]
 
 
@@ -173,7 +180,7 @@ def test_a_cursor_padded_or_split_is_refused(ada: Person, since: str) -> None:
 def test_a_cursor_of_the_future_is_refused(ada: Person, chat: Chat, since: str) -> None:
     """It is of another database, perhaps of this one before a backup was restored."""
     for number in (10**12, 2**63 - 1):
-        answer = ada.get("/api/sync", since=encoded(f"sync.{number}.1"))
+        answer = ada.get("/api/sync", since=Cursor.encode("sync", number, 1))
         assert "since" in refused(answer, 400, "invalid")
 
 
