@@ -84,7 +84,7 @@ MARK: answers.Mark = {
     "user_id": 1,
     "last_read_message_id": 1,
 }
-CURSOR = "c3luYy4wLjkyMjMzNzIwMzY4NTQ3NzU4MDc"
+CURSOR = "c3luYy4wLjkyMjMzNzIwMzY4NTQ3NzU4MDcu"
 THIS_CHANNEL = {"channel": CHANNEL}
 THIS_MESSAGE = {"message_id": 1}
 A_CHANNEL = {"channel": "$response.body#/channel_name"}
@@ -311,7 +311,7 @@ ENDPOINTS = {
         success={200: "Messages in the order of their changes, and the next cursor."},
         shape=answers.Changes,
         given={"since": CURSOR, "limit": 50},
-        got={"messages": [DELETED], "cursor": "c3luYy4zLjE", "more": False},
+        got={"messages": [DELETED], "cursor": "c3luYy4zLjEu", "more": False},
     ),
     "block": Endpoint(
         tag=CONVERSATIONS,
