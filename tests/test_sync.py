@@ -384,12 +384,12 @@ def test_whoever_writes_and_whenever_it_is_killed_a_client_has_what_the_server_h
     slow = slow if backend == "postgresql" else []
 
     def write(writer: Writer) -> None:
-        for number in range(15):
+        for number in range(12):
             writer.act(number)
 
     def write_slowly(pair: tuple[Person, Person]) -> None:
         (chat,) = (chat for one, other, chat in chats if {one.id, other.id} == {*ids(pair)})
-        for number in range(6):
+        for number in range(4):
             with half_said(app, pair[1], chat, f"slow {number}"):
                 changes(pair[1])
 
