@@ -82,12 +82,8 @@ def test_a_generated_client_registers_chats_and_leaves(
             )
             for name in ("ada", "bob")
         }
-        login = ask(
-            "start.login", nobody, body=models.Login(username="ada", password=PASSWORD)
-        )
-        refused = ask(
-            "start.login", nobody, body=models.Login(username="ada", password="wrong")
-        )
+        login = ask("start.login", nobody, body=models.Login(username="ada", password=PASSWORD))
+        refused = ask("start.login", nobody, body=models.Login(username="ada", password="wrong"))
     assert isinstance(refused, models.Error)
     assert refused.code == models.ErrorCode.UNAUTHORIZED
     bob = registered["bob"].data
