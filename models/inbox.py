@@ -155,7 +155,7 @@ _one = aliased(Message)
 # The index leads to the oldest changes of each chat, so that a long absence costs no more than a
 # page of each; among those the page is chosen.
 _first_of_each = (
-    select(_one.id)
+    select(_one.id, _one.transaction_id)
     .where(
         _one.channel_id == Channel.id,
         tuple_(_one.transaction_id, _one.id) > tuple_(bindparam("number"), bindparam("id")),
@@ -166,20 +166,23 @@ _first_of_each = (
     .correlate(Channel)
 )
 _each = _first_of_each.lateral()
-_changed = select(*SHOWN, Message.transaction_id, Channel.low_id, Channel.high_id)
-_in_order = (Message.transaction_id, Message.id)
+_chosen = (
+    select(_each.c.id, _each.c.transaction_id, Channel.low_id, Channel.high_id)
+    .join(_each, true())
+    .where(_mine)
+    .order_by(_each.c.transaction_id, _each.c.id)
+    .limit(bindparam("limit"))
+    .subquery()
+)
 _CHANGES = {
     # PostgreSQL would try the subquery for every message there is; SQLite has no LATERAL.
-    "postgresql": _changed.select_from(Channel)
-    .join(_each, true())
-    .join(Message, Message.id == _each.c.id)
+    "postgresql": select(*SHOWN, Message.transaction_id, _chosen.c.low_id, _chosen.c.high_id)
+    .join(_chosen, Message.id == _chosen.c.id)
+    .order_by(_chosen.c.transaction_id, _chosen.c.id),
+    "sqlite": select(*SHOWN, Message.transaction_id, Channel.low_id, Channel.high_id)
+    .join(Channel, Message.id.in_(_first_of_each.with_only_columns(_one.id)))
     .where(_mine)
-    .order_by(*_in_order)
-    .limit(bindparam("limit")),
-    "sqlite": _changed.select_from(Channel)
-    .join(Message, Message.id.in_(_first_of_each))
-    .where(_mine)
-    .order_by(*_in_order)
+    .order_by(Message.transaction_id, Message.id)
     .limit(bindparam("limit")),
 }
 _latest = func.coalesce(select(func.max(Message.transaction_id)).scalar_subquery(), 0)
