@@ -153,13 +153,15 @@ class Loop:
 
     def _turn(self) -> None:
         ready = self._selector.select(self._pause())
+        if any(key.data is None for key, _ in ready):
+            # Before the work is done: a wake-up sent during it is for what comes next, and who
+            # took it away would sleep through all work to come.
+            self._drain_wake_up()
         self._do_tasks()
         self._settle_touched()
         now = time.monotonic()
         for key, mask in ready:
-            if key.data is None:
-                self._drain_wake_up()
-            else:
+            if key.data is not None:
                 self._serve(key.data, mask, now)
         self._look_at_clock(now)
         self._settle_touched()

@@ -363,6 +363,18 @@ def test_a_loop_that_was_told_to_stop_takes_no_more_work() -> None:
         loop.ask(lambda: None)
 
 
+def test_work_that_adds_work_does_not_make_the_loop_deaf_to_what_comes_later() -> None:
+    limits = Limits()
+    loop = Loop(Hub(Credentials("1", KEY, "the-secret"), limits), limits, logging.getLogger())
+    loop.post(lambda: loop.post(lambda: None))  # the second is done in the same turn
+    loop._turn()  # by hand, so that it is known to be over
+
+    loop.post(lambda: None)
+
+    assert loop._selector.select(0), "a sleeping loop would be woken"
+    loop._end()
+
+
 def test_publishing_while_the_gateway_opens_and_stops_is_answered_every_time() -> None:
     gateway = make_gateway()
     statuses: set[int] = set()
