@@ -90,7 +90,7 @@ def application(settings: Settings) -> Iterator[Flask]:
     app = create_app(settings)
     with pytest.MonkeyPatch.context() as patch:
         # Events stay where they were recorded; their delivery has tests of its own.
-        patch.setattr(Dispatcher, "start", lambda self: None)
+        patch.setattr(Dispatcher, "start", lambda self: self.asked.set())
         start_app(app)
     yield app
     with app.app_context():

@@ -448,7 +448,6 @@ def served(api: InProcess) -> Iterator[Sockets]:
     thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     gateway.open()
-    api.app.extensions["outbox"].asked.set()
     sockets = Sockets(http.server_port, gateway)
     try:
         with sockets.people:
