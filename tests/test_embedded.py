@@ -42,6 +42,7 @@ MESSAGES = 50 if IN_CI else 15
 KEYS = {"EMBEDDED_APP_ID": APP_ID, "EMBEDDED_KEY": KEY, "EMBEDDED_SECRET": SECRET}
 PRESENCE = "presence-chitchat"
 numbers = count(1)
+long_test = pytest.mark.skipif(not IN_CI, reason="a long one, for CI")
 
 
 # From registration to catching up, whatever the Pusher server --------------------------------
@@ -172,6 +173,7 @@ def one_is_cut_off_and_catches_up(ada: Tab, bob: Tab, chat: dict[str, Any]) -> N
     assert len(bob.heard(chat)) == 1, "the missed ones come by HTTP only"
 
 
+@long_test
 def test_a_page_returns_by_itself_when_the_reloader_restarts_the_server(tmp_path: Path) -> None:
     watched = tmp_path / "watched.py"
     watched.touch()
@@ -303,7 +305,12 @@ def test_pysher_hears_what_is_said(
     established, subscribed = threading.Event(), threading.Event()
     heard: queue.SimpleQueue[str] = queue.SimpleQueue()
     client = pysher.Pusher(
-        KEY, custom_host=HOST, port=server.port, secure=False, log_level=logging.CRITICAL
+        KEY,
+        custom_host=HOST,
+        port=server.port,
+        secure=False,
+        log_level=logging.CRITICAL,
+        reconnect_interval=0,  # it sits that out when it is told to disconnect
     )
     client.connection.bind("pusher:connection_established", lambda _: established.set())
     client.connect()

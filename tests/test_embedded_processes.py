@@ -16,7 +16,7 @@ from gateway_client import KEY, UPGRADE, Client, make_gateway, read_to_end
 from gateway_client import Server as Sockets
 from pusher.errors import PusherBadStatus
 from servers import Postgres, eventually
-from test_embedded import IN_CI, KEYS, Tab, join, numbers
+from test_embedded import IN_CI, KEYS, Tab, join, long_test, numbers
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from config import load
@@ -180,6 +180,7 @@ def test_pusher_js_comes_back_by_itself_when_the_worker_is_killed() -> None:
         ada.wait_for("new_chat")
 
 
+@long_test
 def test_of_two_workers_one_lets_clients_in_and_the_other_takes_over() -> None:
     with ChatServer("gunicorn --workers 2", **KEYS) as server:
         ada, bob = (server.api.sign_up(name) for name in ("ada", "bob"))
@@ -248,7 +249,7 @@ def test_an_owner_that_loses_the_database_sends_its_clients_away(postgres: Postg
             sockets.join().expect_silence()
 
 
-@pytest.mark.parametrize("program", ["flask", "gunicorn"])
+@pytest.mark.parametrize("program", ["flask", pytest.param("gunicorn", marks=long_test)])
 def test_a_stop_tells_all_clients_and_loses_no_event(program: str) -> None:
     with ChatServer(program, **KEYS) as server:
         sockets = sockets_of(server)
