@@ -138,10 +138,13 @@ def raw(settings: Settings) -> dict[str, list[dict[str, Any]]]:
     """All rows of all tables that there are, whatever their columns."""
     with looking_into(settings) as connection:
         return {
-            table: [
-                dict(row)
-                for row in connection.execute(text(f"SELECT * FROM {table} ORDER BY 1")).mappings()
-            ]
+            table: sorted(
+                (
+                    dict(row)
+                    for row in connection.execute(text(f"SELECT * FROM {table}")).mappings()
+                ),
+                key=lambda row: [str(value).zfill(20) for value in row.values()],
+            )
             for table in inspect(connection).get_table_names()
             if table != "alembic_version"
         }
