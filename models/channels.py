@@ -26,11 +26,12 @@ from sqlalchemy.orm import Mapped, mapped_column
 from werkzeug.exceptions import Conflict, NotFound
 
 import answers
-from database import AnyRow, Base, insert_once, pages, utcnow
+from database import AnyRow, Base, connection, insert_once, pages, utcnow
 from models.blocks import Block, Blocked
 from models.columns import MAX_ID, BigId, execute, iso, next_change
 from models.events import Event, encode, fitted
 from models.messages import SHOWN, Message, Word
+from statements import Prepared
 
 
 def notification_channel(user_id: int) -> str:
@@ -135,11 +136,9 @@ class Channel(Base):
             return self.message(row), False
         # Only now: a retry of what was stored before is still answered. And in this statement: an
         # earlier one, made to wait for the row, would not have seen a block of the meantime.
-        open_ = execute(
-            _LOW_POSTED if sender_id == self.low_id else _HIGH_POSTED,
-            {"channel": self.id, "message": row.id, "now": row.created_at},
-        ).rowcount
-        if not open_:
+        move = _LOW_POSTED if sender_id == self.low_id else _HIGH_POSTED
+        values = {"channel": self.id, "message": row.id, "now": row.created_at}
+        if not move.count(connection(), values):
             if execute(_IS_BLOCKED, {"channel": self.id}).scalar():
                 raise Blocked
             raise NotFound("No such user: the account was deleted.")
@@ -248,15 +247,15 @@ class Channel(Base):
         values = {"channel": self.id, "limit": limit}
         if after is not None:
             lowest, highest = min(after + 1, MAX_ID), after
-            found = execute(_AFTER, {**values, "id": after}).all()
+            found = _AFTER.rows(connection(), {**values, "id": after})
         elif around is not None:
             lowest, highest = around, around - 1
             half = {"half": limit // 2, "rest": limit - limit // 2}
-            found = execute(_AROUND, {"channel": self.id, "id": around, **half}).all()
+            found = _AROUND.rows(connection(), {"channel": self.id, "id": around, **half})
         else:
             lowest = MAX_ID if before is None else before
             highest = lowest - 1
-            found = execute(_BEFORE, {**values, "id": lowest}).all()[::-1]
+            found = _BEFORE.rows(connection(), {**values, "id": lowest})[::-1]
         if found:
             lowest, highest = found[0].id, found[-1].id
         older = lowest if self.first_id and self.first_id < lowest else None
@@ -279,8 +278,9 @@ _gone = exists().where(
 )
 _OPEN = and_(_THIS, not_(Block.between(Channel.low_id, Channel.high_id)), not_(_gone))
 _POSTED: dict[str, Any] = {"last_message_id": bindparam("message"), "active_at": bindparam("now")}
-_LOW_POSTED = update(Channel).where(_OPEN).values(low_read_id=bindparam("message"), **_POSTED)
-_HIGH_POSTED = update(Channel).where(_OPEN).values(high_read_id=bindparam("message"), **_POSTED)
+_move = update(Channel).where(_OPEN)
+_LOW_POSTED = Prepared(_move.values(low_read_id=bindparam("message"), **_POSTED))
+_HIGH_POSTED = Prepared(_move.values(high_read_id=bindparam("message"), **_POSTED))
 _LOW_READ = (
     update(Channel)
     .where(_THIS, Channel.low_read_id < bindparam("message"))
@@ -299,19 +299,23 @@ _UNREAD = select(func.count(Message.id)).where(
     Message.deleted_at.is_(None),
 )
 
-_BEFORE = (
+_BEFORE = Prepared(
     _MESSAGE.where(Message.id < bindparam("id"))
     .order_by(Message.id.desc())
     .limit(bindparam("limit"))
 )
-_AFTER = _MESSAGE.where(Message.id > bindparam("id")).order_by(Message.id).limit(bindparam("limit"))
+_AFTER = Prepared(
+    _MESSAGE.where(Message.id > bindparam("id")).order_by(Message.id).limit(bindparam("limit"))
+)
 _half = _MESSAGE.where(Message.id < bindparam("id")).order_by(Message.id.desc())
 _rest = _MESSAGE.where(Message.id >= bindparam("id")).order_by(Message.id)
-_AROUND = union_all(
-    select(_half.limit(bindparam("half")).subquery()),
-    select(_rest.limit(bindparam("rest")).subquery()),
-).order_by("id")
-_HISTORY = (
+_AROUND = Prepared(
+    union_all(
+        select(_half.limit(bindparam("half")).subquery()),
+        select(_rest.limit(bindparam("rest")).subquery()),
+    ).order_by("id")
+)
+_HISTORY = Prepared(
     _MESSAGE.where(Message.id > bindparam("after"), Message.id <= bindparam("last"))
     .order_by(Message.id)
     .limit(bindparam("size"))

@@ -7,7 +7,7 @@ from sqlalchemy import BigInteger, ColumnElement, Integer, String, and_
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from database import db
+from database import connection
 
 MAX_ID = 2**63 - 1
 
@@ -17,7 +17,7 @@ Key = String().with_variant(String(collation="C"), "postgresql")  # compared by 
 
 def execute(statement: Any, values: Any = None) -> Any:
     """Run a statement on columns in this request's transaction."""
-    return db.session.connection().execute(statement, values)
+    return connection().execute(statement, values)
 
 
 @overload
@@ -60,6 +60,13 @@ class next_change(FunctionElement[int]):
     type = BigInteger()
 
 
+class json_strings(FunctionElement[str]):
+    """The strings of a JSON array as rows, for table_valued("value")."""
+
+    inherit_cache = True
+    type = String()
+
+
 class horizon(FunctionElement[int]):
     """The number of the oldest transaction that still runs (on SQLite none is in the way).
 
@@ -90,6 +97,16 @@ def _number(_element: object, _compiler: object, **_: Any) -> str:
         "GREATEST(CAST(CAST(pg_current_xact_id() AS TEXT) AS BIGINT),"
         " CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS TEXT) AS BIGINT) - 1)"
     )
+
+
+@compiles(json_strings)
+def _json_each(element: Any, compiler: Any, **how: Any) -> str:
+    return f"json_each({compiler.process(element.clauses, **how)})"
+
+
+@compiles(json_strings, "postgresql")
+def _json_array_elements(element: Any, compiler: Any, **how: Any) -> str:
+    return f"json_array_elements_text(CAST({compiler.process(element.clauses, **how)} AS JSON))"
 
 
 @compiles(horizon)

@@ -16,14 +16,14 @@ from sqlalchemy import (
     func,
     insert,
     select,
-    text,
     update,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
 import answers
-from database import AnyRow, Base, db, utcnow
+from database import AnyRow, Base, connection, db, utcnow
 from models.columns import BigId, current_transaction, execute, horizon
+from statements import Prepared
 
 EVENT_BYTES = 10_240  # the most that Pusher takes, as UTF-8
 
@@ -68,7 +68,7 @@ class Event(Base):
             {"channel": channel, "name": name, "data": data, **same}
             for channel, name, data in events
         ]
-        execute(_RECORD, rows)
+        _RECORD.each(connection(), rows)
         _notify()
         db.session.info["events_recorded"] = True
 
@@ -154,7 +154,7 @@ class Event(Base):
 def _notify() -> None:
     """Tell the dispatcher in another process; on SQLite it sees for itself."""
     if db.engine.dialect.name == "postgresql":
-        execute(_NOTIFY)
+        _NOTIFY.row(connection(), {})
 
 
 def encode(data: Mapping[str, Any]) -> str:
@@ -201,5 +201,7 @@ _REMOVE = delete(Event).where(
         .with_for_update()
     )
 )
-_RECORD = insert(Event.__table__)  # type: ignore[arg-type]
-_NOTIFY = text("SELECT pg_notify('events', '')")
+_RECORD = Prepared(
+    insert(Event), "channel", "name", "data", "socket_id", "message_id", "created_at"
+)
+_NOTIFY = Prepared(select(func.pg_notify("events", "")))

@@ -27,6 +27,7 @@ from models.channels import Channel
 from models.columns import MAX_ID, execute, horizon, iso, starts_with
 from models.messages import SHOWN, Cursor, Message, Word
 from models.users import User
+from statements import Prepared
 from words import sought
 
 EPOCH = datetime(1970, 1, 1)
@@ -245,7 +246,7 @@ def export(user: User) -> Iterator[list[answers.ExportLine]]:
     return everything()
 
 
-_MY_CHANNELS = (
+_MY_CHANNELS = Prepared(
     select(Channel.id, Channel.low_id, Channel.high_id, Channel.created_at, Channel.last_message_id)
     .where(_mine, Channel.id > bindparam("after"))
     .order_by(Channel.id)

@@ -1,6 +1,7 @@
 """Messages: what was said, its words for the search, and the order of its changes."""
 
 import base64
+import json
 from datetime import datetime
 from typing import Any
 
@@ -10,16 +11,19 @@ from sqlalchemy import (
     Index,
     String,
     UniqueConstraint,
+    bindparam,
     delete,
     insert,
+    select,
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 from werkzeug.exceptions import BadRequest
 
 import answers
-from database import Base
-from models.columns import MAX_ID, BigId, Key, execute, iso, next_change
+from database import Base, connection
+from models.columns import MAX_ID, BigId, Key, execute, iso, json_strings, next_change
+from statements import Prepared
 from words import words
 
 
@@ -114,11 +118,26 @@ class Word(Base):
                 )
             )
         if come := after - before:
-            same = {"channel_id": channel_id, "message_id": message_id}
-            execute(_ADD_WORDS, [{"word": word, **same} for word in sorted(come)])
+            values = {
+                "channel": channel_id,
+                "message": message_id,
+                "words": json.dumps(sorted(come)),
+            }
+            _ADD_WORDS.count(connection(), values)
 
 
-_ADD_WORDS = insert(Word.__table__)  # type: ignore[arg-type]
+_words = json_strings(bindparam("words", type_=String())).table_valued("value")
+# One statement, however many words: between two, another thread may take the interpreter.
+_ADD_WORDS = Prepared(
+    insert(Word).from_select(
+        ["channel_id", "word", "message_id"],
+        select(
+            bindparam("channel", type_=BigInteger()),
+            _words.c.value,
+            bindparam("message", type_=BigInteger()),
+        ),
+    )
+)
 
 
 class Cursor:

@@ -24,11 +24,12 @@ from sqlalchemy.orm import Mapped, mapped_column
 from werkzeug.exceptions import Conflict, Forbidden, NotFound, Unauthorized
 
 import answers
-from database import AnyRow, AnySelect, Base, insert_once, pages, utcnow
+from database import AnyRow, AnySelect, Base, connection, db, insert_once, pages, utcnow
 from models.blocks import Block, Blocked
 from models.channels import Channel, notification_channel
 from models.columns import MAX_ID, BigId, Key, execute, starts_with
 from models.messages import SHOWN, Message
+from statements import Prepared
 
 PRESENCE_CHANNEL = "presence-chitchat"
 CHAT_CHANNEL = re.compile(r"private-chat_([1-9][0-9]{0,18})_([1-9][0-9]{0,18})")
@@ -129,16 +130,16 @@ class User(Base):
         visible in the order of their ids. (SQLite has one writer anyway.)"""
         return self._found(_WRITE, name_or_id)
 
-    def _found(self, ways: dict[str, AnySelect], name_or_id: str | int) -> Channel:
+    def _found(self, ways: dict[str, Prepared], name_or_id: str | int) -> Channel:
         if isinstance(name_or_id, int):
             values = {"id": name_or_id, "user": self.id}
-            return Channel.found(execute(ways["id"], values).one_or_none())
+            return Channel.found(ways["id"].row(connection(), values))
         match = CHAT_CHANNEL.fullmatch(name_or_id)
         low, high = (int(each) for each in match.groups()) if match else (0, 0)
         if max(low, high) > MAX_ID:
             low = high = 0
         values = {"low": low, "high": high, "user": self.id}
-        return Channel.found(execute(ways["pair"], values).one_or_none())
+        return Channel.found(ways["pair"].row(connection(), values))
 
     def own_message(self, message_id: int) -> tuple[Channel, AnyRow]:
         """A message by this user, to be changed, and its channel, as channel_to_write().
@@ -147,7 +148,7 @@ class User(Base):
         pair wrote it.
         """
         values = {"message": message_id, "user": self.id}
-        found = execute(_WRITE["message"], values).one_or_none()
+        found = _WRITE["message"].row(connection(), values)
         if found is None:
             raise NotFound("No such message.")
         row = execute(_MESSAGE, {"message": message_id}).one()
@@ -278,7 +279,8 @@ class Session(Base):
     @staticmethod
     def user(jti: str) -> User | None:
         """The user of a living session; one statement, the only one of authentication."""
-        row = execute(_USER_OF_SESSION, {"jti": jti, "now": utcnow()}).one_or_none()
+        with db.engine.connect() as connection:
+            row = _USER_OF_SESSION.row(connection, {"jti": jti, "now": utcnow()})
         if row is None:
             return None
         user = User(id=row.id, username=row.username, password_hash=row.password_hash)
@@ -305,16 +307,18 @@ class Session(Base):
 _USER = select(User.id, User.username, User.password_hash)
 _USER_NAMED = _USER.where(User.username_key == bindparam("key"), User.deleted_at.is_(None))
 _USER_WITH_ID = _USER.where(User.id == bindparam("id"), User.deleted_at.is_(None))
-_EVERYONE = (
+_EVERYONE = Prepared(
     select(User.id, User.username)
     .where(User.id > bindparam("after"), User.id <= bindparam("last"), User.deleted_at.is_(None))
     .order_by(User.id)
     .limit(bindparam("size"))
 )
-_USER_OF_SESSION = _USER.join(Session, Session.user_id == User.id).where(
-    Session.jti == bindparam("jti"), Session.expires_at > bindparam("now")
+_USER_OF_SESSION = Prepared(
+    _USER.join(Session, Session.user_id == User.id).where(
+        Session.jti == bindparam("jti"), Session.expires_at > bindparam("now")
+    )
 )
-_BLOCKED_BY = (
+_BLOCKED_BY = Prepared(
     select(User.id, User.username)
     .join(Block, Block.blocked_id == User.id)
     .where(Block.blocker_id == bindparam("blocker"), User.id > bindparam("after"))
@@ -369,7 +373,5 @@ _TO_READ = _CHANNEL.add_columns(
     _first_id.label("first_id"),
     Block.between(Channel.low_id, Channel.high_id).label("blocked"),
 )
-_READ: dict[str, AnySelect] = {way: _TO_READ.where(which) for way, which in _WAYS.items()}
-_WRITE: dict[str, AnySelect] = {
-    way: _CHANNEL.where(which).with_for_update() for way, which in _WAYS.items()
-}
+_READ = {way: Prepared(_TO_READ.where(which)) for way, which in _WAYS.items()}
+_WRITE = {way: Prepared(_CHANNEL.where(which).with_for_update()) for way, which in _WAYS.items()}

@@ -15,6 +15,7 @@ from sqlalchemy import event, text
 
 from config import Settings
 from database import db
+from statements import Prepared
 
 Chat = dict[str, Any]
 Message = dict[str, Any]
@@ -113,44 +114,55 @@ def to_both(chat: Chat, name: str, data: Any) -> list[tuple[str, str, Any]]:
 
 
 @contextmanager
-def statements(app: Flask) -> Iterator[list[str]]:
-    """The statements that the application makes meanwhile."""
-    made: list[str] = []
+def asked(app: Flask) -> Iterator[list[tuple[str, Any]]]:
+    """What the application asks of its database meanwhile: statements and their parameters."""
+    made: list[tuple[str, Any]] = []
+    run = Prepared._run
 
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        made.append(statement)
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        made.append((statement, parameters))
+
+    def noted(statement: Prepared, connection: Any, cursor: Any, *many: Any) -> Any:
+        compiled = run(statement, connection, cursor, *many)
+        made.append((compiled.sql, compiled.parameters(many[0])))
+        return compiled
 
     with app.app_context():
         engine = db.engine
     event.listen(engine, "before_cursor_execute", note)
-    try:
-        yield made
-    finally:
-        event.remove(engine, "before_cursor_execute", note)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Prepared, "_run", noted)
+        try:
+            yield made
+        finally:
+            event.remove(engine, "before_cursor_execute", note)
+
+
+@contextmanager
+def statements(app: Flask) -> Iterator[list[str]]:
+    """The statements that the application makes meanwhile."""
+    found: list[str] = []
+    with asked(app) as made:
+        yield found
+    found += [statement for statement, _ in made]
 
 
 def plans(app: Flask, act: Callable[[], Any]) -> str:
     """How the database goes about what an act reads, were its tables large."""
-    asked: list[tuple[str, Any]] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if statement.startswith("SELECT"):
-            asked.append((statement, parameters))
-
+    with asked(app) as made:
+        act()
     with app.app_context():
         engine = db.engine
-    event.listen(engine, "before_cursor_execute", note)
-    try:
-        act()
-    finally:
-        event.remove(engine, "before_cursor_execute", note)
     lines = []
     with engine.connect() as connection:
         explain = "EXPLAIN QUERY PLAN "
         if engine.dialect.name == "postgresql":
             explain = "EXPLAIN "
             connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
-        for statement, parameters in asked:
+        for statement, parameters in made:
+            if not statement.startswith("SELECT"):
+                continue
+            parameters = tuple(parameters) if isinstance(parameters, list) else parameters
             rows = connection.exec_driver_sql(explain + statement, parameters).all()
             lines += [str(row[-1]) for row in rows]
     assert lines

@@ -2,8 +2,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,11 @@ from chat import (
     refused,
     stored,
 )
+from conversations import statements
 from flask import Flask
 from flask.ctx import AppContext
 from servers import Postgres, require
-from sqlalchemy import event, inspect, text
-from sqlalchemy.engine import Engine
+from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError
 
 from config import Settings
@@ -268,22 +268,6 @@ def test_every_acknowledged_message_was_synced_to_the_disk(backend: str, tmp_pat
 # Work ------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def statements() -> Iterator[list[str]]:
-    """What is asked of the database meanwhile, without BEGIN and COMMIT."""
-    asked: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if not statement.upper().startswith(("BEGIN", "COMMIT", "ROLLBACK")):
-            asked.append(statement)
-
-    event.listen(Engine, "before_cursor_execute", note)
-    try:
-        yield asked
-    finally:
-        event.remove(Engine, "before_cursor_execute", note)
-
-
 PAGES: dict[str, Callable[[Person, Chat, int], Answer]] = {
     "the newest": lambda ada, chat, middle: ada.reads(chat, limit=50),
     "before": lambda ada, chat, middle: ada.reads(chat, before=middle),
@@ -294,28 +278,30 @@ PAGES: dict[str, Callable[[Person, Chat, int], Answer]] = {
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_of_history_takes_at_most_3_statements(
-    settings: Settings, ada: Person, chat: Chat, page: str
+    app: Flask, settings: Settings, ada: Person, chat: Chat, page: str
 ) -> None:
     fill(settings, ada, chat, 200)
     middle = ada.reads(chat, limit=100).json[0]["id"]
 
-    with statements() as asked:
+    with statements(app) as asked:
         answer = PAGES[page](ada, chat, middle)
 
     assert len(answer.json) == 50
     assert 1 <= len(asked) <= 3, asked
 
 
-def test_a_message_takes_at_most_7_statements(ada: Person, bob: Person, chat: Chat) -> None:
+def test_a_message_takes_at_most_7_statements(
+    app: Flask, ada: Person, bob: Person, chat: Chat
+) -> None:
     for members in ({}, {"client_message_id": "c1"}, {"to_user": bob.id, "from_user": ada.id}):
-        with statements() as asked:
+        with statements(app) as asked:
             answer = ada.says(chat, "Hello", **members)
         assert answer.status == 201
         assert 1 <= len(asked) <= 7, asked
 
 
-def test_the_caller_is_found_in_1_statement(ada: Person) -> None:
-    with statements() as asked:
+def test_the_caller_is_found_in_1_statement(app: Flask, ada: Person) -> None:
+    with statements(app) as asked:
         ada.get("/api/me")
 
     assert len(asked) == 1, asked

@@ -17,12 +17,12 @@ MAY_IMPORT = {
     "endpoints": {"answers", "schemas"},
     "outbox": {"models", "database", "lease"},
     "auth": {"models", "database", "ratelimits", "config"},
-    "models": {"models", "database", "answers", "words"},
-    "database": {"config"},
+    "models": {"models", "database", "answers", "statements", "words"},
+    "database": {"config", "statements"},
     "realtime": {"config", "answers"},
     "ratelimits": {"config"},
     "gateway": {"gateway"},
-    **{name: set() for name in ("answers", "config", "lease", "schemas", "words")},
+    **{name: set() for name in ("answers", "config", "lease", "schemas", "statements", "words")},
 }
 
 

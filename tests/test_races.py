@@ -1,13 +1,16 @@
 """Many at once, over real HTTP, each server process on its own database."""
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from statistics import median
 from typing import Any
 
 import pytest
-from chat import Api, ChatServer, Person, at_once, stored
+from chat import Api, ChatServer, Person, at_once, looking_into, stored
+from conversations import meanwhile
 from stub_pusher import StubPusher
 
 from config import Settings, load
@@ -148,3 +151,32 @@ def test_writers_of_different_chats_do_not_starve_each_other(
     answers = at_once(16, lambda n: [ada.says(chats[n % 8], f"{n}").status for _ in range(5)])
 
     assert answers == [[201] * 5] * 16
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_a_writer_gets_its_turn_beside_a_busy_other_process(
+    ada: Person, chat: Chat, settings: Settings
+) -> None:
+    turns = 0
+    done = threading.Event()
+
+    def write_again_and_again() -> None:
+        nonlocal turns
+        with looking_into(settings) as connection:
+            while not done.is_set():
+                with connection.execution_options(writes=True).begin():
+                    turns += 1
+                    time.sleep(0.05)
+                time.sleep(0.002)
+
+    waited = []
+    with meanwhile(write_again_and_again):
+        try:
+            for number in range(9):
+                before = turns
+                ada.said(chat, f"number {number}")
+                waited.append(turns - before)
+        finally:
+            done.set()
+
+    assert median(waited) <= 5, waited

@@ -1,0 +1,119 @@
+"""Statements of the hot paths: compiled once for each database, then run by its driver.
+
+SQLAlchemy takes some 50 us to run a statement that SQLite answers in 4. In a request of a
+millisecond or two with half a dozen of them, that is what most of the time would go to
+(bench/README.md).
+"""
+
+from collections import namedtuple
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from typing import Any
+
+from sqlalchemy import Connection, Dialect
+from sqlalchemy.exc import DBAPIError
+
+Values = Mapping[str, Any]
+
+
+class Prepared:
+    """A statement of SQLAlchemy's whose values are all given by name.
+
+    It knows columns with a constant or an SQL expression for a default; it knows no in_() and
+    tells no event listeners. Rows are named tuples. Raises SQLAlchemy's DBAPIErrors.
+    """
+
+    def __init__(self, statement: Any, *columns: str) -> None:
+        """`columns` are those that an INSERT is given, as its parameters."""
+        self._statement = statement
+        self._columns = columns
+        self._compiled: dict[str, _Compiled] = {}
+
+    def row(self, connection: Connection, values: Values) -> Any:
+        """The only row, or None if there is none."""
+        with closing(connection.connection.cursor()) as cursor:
+            compiled = self._run(connection, cursor, values)
+            row = cursor.fetchone()
+            return None if row is None else compiled.rows([row])[0]
+
+    def rows(self, connection: Connection, values: Values) -> list[Any]:
+        with closing(connection.connection.cursor()) as cursor:
+            return self._run(connection, cursor, values).rows(cursor.fetchall())
+
+    def count(self, connection: Connection, values: Values) -> int:
+        """How many rows it has changed."""
+        with closing(connection.connection.cursor()) as cursor:
+            self._run(connection, cursor, values)
+            count: int = cursor.rowcount
+            return count
+
+    def each(self, connection: Connection, many: Sequence[Values]) -> None:
+        """Run it once for each."""
+        with closing(connection.connection.cursor()) as cursor:
+            self._run(connection, cursor, *many)
+
+    def _run(self, connection: Connection, cursor: Any, *many: Values) -> "_Compiled":
+        dialect = connection.dialect
+        compiled = self._compiled.get(dialect.name)
+        if compiled is None:
+            compiled = _Compiled(self._statement, self._columns, dialect)
+            self._compiled[dialect.name] = compiled
+        try:
+            if len(many) == 1:
+                cursor.execute(compiled.sql, compiled.parameters(many[0]))
+            else:
+                cursor.executemany(compiled.sql, [compiled.parameters(each) for each in many])
+        except compiled.errors as error:
+            raise DBAPIError.instance(
+                compiled.sql, None, error, compiled.errors, hide_parameters=True, dialect=dialect
+            ) from error
+        return compiled
+
+
+class _Compiled:
+    """What one database's driver needs to know of a statement."""
+
+    def __init__(self, statement: Any, columns: Sequence[str], dialect: Dialect) -> None:
+        compiled = statement.compile(dialect=dialect, column_keys=list(columns) or None)
+        self.sql = str(compiled)
+        self.errors: Any = dialect.loaded_dbapi.Error
+        binds = {name: bind for bind, name in compiled.bind_names.items()}
+        self._by_place: Sequence[str] | None = compiled.positiontup  # None: by name
+        self._names = list(binds)
+        self._given = {name: bind.value for name, bind in binds.items() if not bind.required}
+        for column in compiled.insert_prefetch:
+            self._given[column.key] = column.default.arg
+        types = {name: bind.type for name, bind in binds.items()}
+        self._to_driver = _converters(types, "bind_processor", dialect)
+        shown = list(statement.exported_columns)
+        row: Any = namedtuple("Row", [column.key for column in shown], rename=True)  # type: ignore[misc]
+        self._row = row._make
+        types = {place: column.type for place, column in enumerate(shown)}
+        self._from_driver = _converters(types, "result_processor", dialect, None)
+
+    def parameters(self, values: Values) -> Any:
+        given = {**self._given, **values}
+        for name, convert in self._to_driver:
+            given[name] = convert(given[name])
+        if self._by_place is None:
+            return {name: given[name] for name in self._names}
+        return [given[name] for name in self._by_place]
+
+    def rows(self, found: Sequence[Sequence[Any]]) -> list[Any]:
+        if self._from_driver and found:
+            columns: list[Any] = list(zip(*found, strict=True))
+            for place, convert in self._from_driver:
+                columns[place] = map(convert, columns[place])
+            found = list(zip(*columns, strict=True))
+        return list(map(self._row, found))
+
+
+def _converters(
+    types: Mapping[Any, Any], way: str, dialect: Dialect, *more: Any
+) -> list[tuple[Any, Callable[[Any], Any]]]:
+    """Between Python's values and the driver's, where these differ (times, on SQLite)."""
+    found = {
+        key: getattr(type_.dialect_impl(dialect), way)(dialect, *more)
+        for key, type_ in types.items()
+    }
+    return [(key, convert) for key, convert in found.items() if convert]

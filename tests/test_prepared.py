@@ -1,0 +1,65 @@
+"""Statements that go to the driver: the same rows and errors as those that SQLAlchemy runs."""
+
+from typing import Any
+
+import pytest
+from chat import Person
+from flask.ctx import AppContext
+from sqlalchemy import bindparam, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from database import db, utcnow
+from models import Event, Message
+from statements import Prepared
+
+MESSAGES = select(Message.__table__).order_by(Message.id)
+BY_ID = select(Message.id, Message.created_at).where(Message.id == bindparam("id"))
+
+
+@pytest.fixture
+def said(context: AppContext, ada: Person, chat: dict[str, Any]) -> list[dict[str, Any]]:
+    return [ada.said(chat, "Hello"), ada.said(chat, "Bob", client_message_id="c1")]
+
+
+def test_rows_are_those_of_sqlalchemy(said: list[dict[str, Any]]) -> None:
+    rows = db.session.execute(MESSAGES).all()
+    assert len(rows) == len(said)
+
+    found = Prepared(MESSAGES).rows(db.session.connection(), {})
+
+    assert [each._asdict() for each in found] == [each._asdict() for each in rows]
+
+
+def test_a_row_that_is_not_there_is_none(said: list[dict[str, Any]]) -> None:
+    by_id = Prepared(BY_ID)
+
+    assert by_id.row(db.session.connection(), {"id": said[0]["id"]}).id == said[0]["id"]
+    assert by_id.row(db.session.connection(), {"id": said[1]["id"] + 1}) is None
+
+
+def test_a_value_that_was_forgotten_is_an_error(said: list[dict[str, Any]]) -> None:
+    with pytest.raises(KeyError, match="id"):
+        Prepared(BY_ID).row(db.session.connection(), {"ID": 1})
+
+
+def test_columns_that_are_not_given_have_their_defaults(context: AppContext) -> None:
+    event = {"channel": "c", "name": "n", "data": "{}", "created_at": utcnow()}
+    statement = Prepared(insert(Event).returning(Event.refusals, Event.set_aside), *event)
+
+    row = statement.row(db.session.connection(), event)
+    db.session.rollback()
+
+    assert tuple(row) == (0, None)
+
+
+def test_errors_are_those_of_sqlalchemy_and_quote_no_values(
+    context: AppContext, ada: Person, chat: dict[str, Any]
+) -> None:
+    secret = {"channel_id": chat["channel_id"], "sender_id": 2**40, "created_at": utcnow()}
+    statement = Prepared(insert(Message), *secret, "text")
+
+    with pytest.raises(IntegrityError) as refused:
+        statement.count(db.session.connection(), {**secret, "text": "between us"})
+    db.session.rollback()
+
+    assert "between us" not in str(refused.value)
