@@ -226,8 +226,11 @@ def block(user: User, user_id: int) -> ResponseReturnValue:
     if user_id == user.id:
         abort(400, "You cannot block yourself.")
     with writing():
-        user.block(user_id)
+        channel = user.block(user_id)
         db.session.commit()
+    gateway: Gateway | None = current_app.extensions["gateway"]
+    if gateway:
+        gateway.close_subscribers(channel)
     return "", 204
 
 

@@ -268,6 +268,11 @@ class Hub:
             if connection := self.connections.get(socket_id):
                 connection.close(code, reason)
 
+    def close_subscribers(self, name: str, code: int, reason: str) -> None:
+        if channel := self.channels.get(name):
+            for connection in list(channel.subscribers):
+                connection.close(code, reason)
+
     def terminate(self, user_id: str) -> None:
         """Close every connection of a user: those signed in as them, and those that a signature
         made them a member of some presence channel."""

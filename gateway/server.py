@@ -15,7 +15,7 @@ from gateway.connections import Connection
 from gateway.handshake import Answer, check, offered_socket, refusal, take
 from gateway.hub import Delivery, Hub
 from gateway.limits import Limits
-from gateway.loop import Ended, Loop
+from gateway.loop import RESTART, Ended, Loop
 from gateway.signatures import Credentials
 
 if TYPE_CHECKING:
@@ -140,6 +140,14 @@ class Gateway:
         if loop := self._current():
             with contextlib.suppress(Ended):  # stopped in between, so they are closed
                 loop.post(lambda: loop.hub.close(ids, code, reason))
+
+    def close_subscribers(self, channel: str) -> None:
+        """Have whoever is subscribed to a channel come back and ask for it anew: the protocol has
+        no other way for a server to end a subscription. Closes with 4200."""
+        if loop := self._current():
+            with contextlib.suppress(Ended):
+                reason = "A subscription has lost its right"
+                loop.post(lambda: loop.hub.close_subscribers(channel, RESTART, reason))
 
     # The application
 

@@ -176,12 +176,14 @@ class User(Base):
             return False
         return not channel.blocked
 
-    def block(self, peer_id: int) -> None:
-        """Raises NotFound."""
+    def block(self, peer_id: int) -> str:
+        """The name of their chat's channel, which neither may subscribe to now. Raises NotFound."""
         # A message needs its sender's row: those on their way are committed before this, and
         # those that come later see the block.
         _hold(_STAND_STILL, self.id, peer_id)
         Block.put(self.id, peer_id)
+        low, high = sorted((self.id, peer_id))
+        return Channel(low_id=low, high_id=high).name
 
     def unblock(self, peer_id: int) -> None:
         """Raises NotFound."""

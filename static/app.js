@@ -2,7 +2,7 @@
 
 import { actAs, api, LoggedOut, whenLoggedOut } from "./api.js";
 import { open } from "./conversation.js";
-import { start, watch } from "./live.js";
+import { start, stop, watch } from "./live.js";
 import { pendingFor } from "./outbox.js";
 import { end, forget, load } from "./session.js";
 import { changed, onChange, state, unreadInAll } from "./store.js";
@@ -40,6 +40,7 @@ async function logOut() {
     : "What you have typed and not sent is forgotten on this device.";
   if (!(await ask("Log out?", warning, "Log out"))) return;
   leaving = true;
+  stop();
   await api.logout().catch(() => {}); // without a connection the token ends by its age
   forget(state.me.id);
   history.replaceState(null, "", "/");
@@ -63,7 +64,8 @@ function draw() {
   const unread = unreadInAll();
   const peer = open && state.names.get(open.peer);
   document.title = `${unread ? `(${unread}) ` : ""}${peer ? `${peer} · ` : ""}Chitchat`;
-  watch(state.chats.get(open?.peer)?.channel ?? null);
+  const blocked = state.blocked.has(open?.peer);
+  watch((!blocked && state.chats.get(open?.peer)?.channel) || null);
   drawConnection();
   drawSidebar();
   drawTalk();

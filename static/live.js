@@ -16,7 +16,9 @@ const PATIENCE_MS = 4_000; // pusher-js may wait 15 seconds before it tries agai
 
 let cursor;
 let pusher, notifications, watched;
+let refused; // the channel of a chat whose other one has blocked us
 let lostAt = 0;
+let stopped = false;
 
 /** Hear of everything that concerns this user, from now on. */
 export async function start() {
@@ -35,6 +37,13 @@ export async function start() {
   keepUp();
 }
 
+/** Hear of nothing any more: whoever leaves need not ask why the server hung up. */
+export function stop() {
+  stopped = true;
+  pusher?.disconnect();
+  rise();
+}
+
 // Catching up ----------------------------------------------------------------------------------
 
 let wanted = false;
@@ -50,7 +59,7 @@ export function look() {
 export const sendWaiting = () => flush().catch(look);
 
 async function keepUp() {
-  for (let failures = 0; ; ) {
+  for (let failures = 0; !stopped; ) {
     wanted = false;
     try {
       await catchUp();
@@ -174,6 +183,7 @@ async function hear(message) {
   try {
     if (message.truncated) message = (await api.message(message.channel, message.id)) ?? message;
     const chat = state.chats.get(peerOf(message));
+    if (message.channel === refused) refused = null;
     // How many are unread changes with what was deleted, and with a chat that is new here.
     const recount = !chat || (message.deleted_at && message.id > chat.readId);
     learnMessage(message);
@@ -206,12 +216,18 @@ let saidAt = 0;
 
 /** Hear and be heard on this chat's channel, and on no other. */
 export function watch(channel) {
-  if (!pusher || watched?.name === channel) return;
+  if (channel !== refused) refused = null;
+  if (!pusher || channel === (watched?.name ?? null) || (channel && channel === refused)) return;
   if (watched) pusher.unsubscribe(watched.name);
   watched = channel ? pusher.subscribe(channel) : null;
   if (!watched) return;
   // The sender's other windows hear of a new message only here.
   watched.bind("new_message", hear);
+  watched.bind("pusher:subscription_error", ({ status }) => {
+    if (status !== 403) return; // revive() asks again
+    watch(null);
+    refused = channel;
+  });
   let timer;
   watched.bind("client-typing", () => {
     const chat = state.open;

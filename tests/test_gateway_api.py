@@ -390,6 +390,18 @@ def test_connections_can_be_closed_by_their_socket_ids(server: Server) -> None:
         server.gateway.close_connections([], 1000)
 
 
+def test_a_channel_s_subscribers_can_be_made_to_ask_anew(server: Server) -> None:
+    ada, bob, eve = (server.join() for _ in range(3))
+    for client, channel in ((ada, "room"), (bob, "room"), (eve, "rooms")):
+        client.subscribe(channel)
+
+    server.gateway.close_subscribers("room")
+    server.gateway.close_subscribers("nobody-there")
+
+    assert [ada.expect_close(), bob.expect_close()] == [4200, 4200]
+    eve.expect_silence()
+
+
 def test_nothing_is_taken_while_the_gateway_is_closed() -> None:
     closed = make_gateway()
     pusher = Pusher(APP_ID, KEY, SECRET, backend=InProcess, gateway=closed)
@@ -402,4 +414,5 @@ def test_nothing_is_taken_while_the_gateway_is_closed() -> None:
         with pytest.raises(PusherBadStatus, match="503"):
             publish()
     closed.close_connections(["1.2"])
+    closed.close_subscribers("news")
     assert closed.stats() == {"connections": 0, "channels": 0, "subscriptions": 0}

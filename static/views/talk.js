@@ -48,7 +48,9 @@ block.addEventListener("click", async () => {
   } else {
     const meaning = "Neither of you can write to the other until you unblock them.";
     if (!(await ask(`Block ${name}?`, meaning, "Block"))) return;
-    if (await attempt(api.block(peer))) state.blocked.add(peer);
+    state.blocked.add(peer);
+    changed(); // lets go of the chat's channel, which is not ours any more in a moment
+    if (!(await attempt(api.block(peer)))) state.blocked.delete(peer);
   }
   changed();
 });
