@@ -21,7 +21,7 @@ test: setup-dev node
 	@echo "==> Migrations match the models"
 	@INSTANCE_PATH="$$(mktemp -d)" sh -c 'FLASK_SKIP_DOTENV=1 $(BIN)/python -c "from database import init_db; init_db()" && FLASK_SKIP_DOTENV=1 $(BIN)/flask db check; status=$$?; rm -rf "$$INSTANCE_PATH"; exit $$status'
 	@echo "==> Tests"
-	@FLASK_SKIP_DOTENV=1 $(BIN)/python -m pytest -n 3 --dist loadfile
+	@FLASK_SKIP_DOTENV=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # docs/screenshot.png anew. Needs Chromium, fonts-noto-core and fonts-noto-color-emoji.
 screenshot: setup-dev node

@@ -30,6 +30,23 @@ from openapi import contract  # noqa: E402
 from outbox import Dispatcher  # noqa: E402
 from ratelimits import RateLimits  # noqa: E402
 
+#: Fixtures behind which processes are started.
+PROCESSES = {"chat_server", "chromium", "server", "servers", "start"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take long come first, lest one process be left with them at the end. Without
+    CI, what starts processes does so for one of the two databases only."""
+    slow = [item for item in items if PROCESSES & set(getattr(item, "fixturenames", ()))]
+    files = {item.path for item in slow}
+    items.sort(key=lambda item: item.path not in files)
+    if not os.environ.get("CI"):
+        names = {item.nodeid for item in items}
+        for item in slow:
+            twin = item.nodeid.replace("postgresql", "sqlite")
+            if twin != item.nodeid and twin in names:
+                item.add_marker(pytest.mark.skip(reason="with CI set; here on SQLite only"))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def held_to_the_document() -> Iterator[None]:
