@@ -3,6 +3,8 @@
 Its command line wins over what stands here.
 """
 
+import signal
+import threading
 from contextlib import suppress
 from typing import Any
 
@@ -16,6 +18,9 @@ workers = 1
 worker_class = "gthread"
 threads = 24
 
+# Seconds: what a client may be silent on a connection, and so what a stop waits for it at most.
+keepalive = 1
+
 # Nothing here uses its management interface, and two servers would claim the same path for it.
 control_socket_disable = True
 
@@ -24,6 +29,17 @@ def post_worker_init(worker: Any) -> None:
     """Ask the application for something, as its first client: then events that an earlier
     process left are delivered without waiting for a request."""
     worker.wsgi.test_client().get("/health")
+
+    # WebSocket clients are told of a stop at once, not when the last request is answered.
+    finish_requests: Any = signal.getsignal(signal.SIGTERM)
+
+    def stop(*given: Any) -> None:
+        outbox = worker.wsgi.extensions.get("outbox")
+        if outbox:
+            threading.Thread(target=outbox.stop).start()
+        finish_requests(*given)
+
+    signal.signal(signal.SIGTERM, stop)
 
 
 def post_request(_worker: Any, request: Any, environ: dict[str, Any], _response: Any) -> None:

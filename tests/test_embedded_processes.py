@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from chat import ChatServer, Person, events, refused
 from gateway_client import KEY, UPGRADE, Client, make_gateway, read_to_end
 from gateway_client import Server as Sockets
 from pusher.errors import PusherBadStatus
-from servers import Postgres, eventually
+from servers import HOST, Postgres, eventually
 from test_embedded import IN_CI, KEYS, Tab, join, long_test, numbers
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -276,6 +276,24 @@ def test_a_stop_tells_all_clients_and_loses_no_event(program: str) -> None:
         settings = load(server.environment())
         kept = {event["data"]["id"] for event in events(settings) if event["name"] == "new_message"}
         assert set(said) <= set(heard) | kept
+
+
+def test_clients_are_told_of_a_stop_before_idle_connections_have_gone() -> None:
+    with ChatServer("gunicorn", **KEYS) as server:
+        sockets = sockets_of(server)
+        with sockets.people:
+            listener = sockets.join()
+            with contextlib.closing(HTTPConnection(HOST, server.port, timeout=20)) as idle:
+                idle.request("GET", "/health")
+                idle.getresponse().read()
+
+                assert server.process
+                server.process.terminate()
+
+                assert listener.expect_close() == 4200
+                idle.sock.setblocking(False)
+                with pytest.raises(BlockingIOError):  # it is still there
+                    idle.sock.recv(1)
 
 
 def ids_until_closed(client: Client) -> list[int]:
