@@ -361,6 +361,27 @@ def http_beside_sockets(bench: Bench) -> None:
         compare(f"send, 0 -> 1,000 sockets open: {value}", base, ours, "ms", "<= 1.1")
 
 
+def stop(bench: Bench) -> None:
+    """SIGTERM with 1,000 sockets open: until the last client is told, and until the end."""
+    told, ended = [], []
+    for _ in range(bench.rounds):
+        with (
+            copy(bench.small) as folder,
+            Server("app:app", folder, processes=1, threads=THREADS, env=EMBEDDED) as server,
+        ):
+            sockets = [connect(server.port, KEY)[0] for _ in range(1_000)]
+            started = time.perf_counter()
+            server.terminate()
+            for sock in sockets:
+                read_until(sock, (4200).to_bytes(2, "big"))
+                sock.close()
+            told.append(time.perf_counter() - started)
+            server.wait()
+            ended.append(time.perf_counter() - started)
+    row("stop, 1,000 sockets open: all told", "", f"{median(told):.2f} s", "", "< 2 s")
+    row("stop, 1,000 sockets open: ended", "", f"{median(ended):.2f} s", "", "< 2 s")
+
+
 MEASURES = {
     each.__name__: each
     for each in (
@@ -370,6 +391,7 @@ MEASURES = {
         send_to_event,
         other_process,
         http_beside_sockets,
+        stop,
     )
 }
 
