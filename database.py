@@ -127,10 +127,13 @@ def _begin(connection: Connection) -> None:
     # The driver's own BEGIN is off (isolation_level=None): it would come too late for a writer.
     # Each request begins, so it goes to the driver directly: a tenth of the time.
     driver: Any = connection.connection.driver_connection
-    if connection.get_execution_options().get("writes"):
-        _begin_immediate(driver)
-    else:
-        driver.execute("BEGIN")
+    try:
+        if connection.get_execution_options().get("writes"):
+            _begin_immediate(driver)
+        else:
+            driver.execute("BEGIN")
+    except sqlite3.OperationalError as error:
+        raise OperationalError("BEGIN", None, error) from error
 
 
 def _begin_immediate(driver: sqlite3.Connection) -> None:
@@ -144,8 +147,9 @@ def _begin_immediate(driver: sqlite3.Connection) -> None:
                 driver.execute("BEGIN IMMEDIATE")
                 return
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
-                    raise OperationalError("BEGIN IMMEDIATE", None, error) from error
+                busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY  # of whatever kind
+                if not busy or time.monotonic() > until:
+                    raise
             time.sleep(TRY_SECONDS)
     finally:
         driver.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")

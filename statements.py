@@ -64,8 +64,17 @@ class Prepared:
             else:
                 cursor.executemany(compiled.sql, [compiled.parameters(each) for each in many])
         except compiled.errors as error:
+            lost = dialect.is_disconnect(error, connection.connection.driver_connection, cursor)
+            if lost:
+                connection.invalidate(error)  # it must not go back to the pool
             raise DBAPIError.instance(
-                compiled.sql, None, error, compiled.errors, hide_parameters=True, dialect=dialect
+                compiled.sql,
+                None,
+                error,
+                compiled.errors,
+                hide_parameters=True,
+                connection_invalidated=lost,
+                dialect=dialect,
             ) from error
         return compiled
 

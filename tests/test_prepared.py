@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 from chat import Person
+from conversations import postgresql_only
 from flask.ctx import AppContext
-from sqlalchemy import bindparam, insert, select
-from sqlalchemy.exc import IntegrityError
+from servers import eventually
+from sqlalchemy import bindparam, insert, select, text
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from database import db, utcnow
 from models import Event, Message
@@ -63,3 +65,21 @@ def test_errors_are_those_of_sqlalchemy_and_quote_no_values(
     db.session.rollback()
 
     assert "between us" not in str(refused.value)
+
+
+@postgresql_only
+def test_a_lost_connection_is_given_up(context: AppContext) -> None:
+    connection = db.session.connection()
+    number = {"pid": connection.execute(text("SELECT pg_backend_pid()")).scalar()}
+    end = text("SELECT pg_terminate_backend(:pid)")
+    look = text("SELECT count(*) FROM pg_stat_activity WHERE pid = :pid")
+    with db.engine.connect() as other:
+        other.execute(end, number)
+        assert eventually(lambda: other.execute(look, number).scalar() == 0)
+
+    with pytest.raises(OperationalError) as lost:
+        Prepared(BY_ID).row(connection, {"id": 1})
+    db.session.rollback()
+
+    assert lost.value.connection_invalidated
+    assert Prepared(BY_ID).row(db.session.connection(), {"id": 1}) is None
