@@ -616,6 +616,8 @@ def begin_request() -> None:
 def name_request(response: Response) -> Response:
     response.headers["X-Request-ID"] = g.request_id
     response.headers.setdefault("Content-Security-Policy", NO_CONTENT)
+    if settings().cors_origins != "*":
+        response.vary.add("Origin")  # Flask-CORS says so to those only whom it lets in
     # To ask a stream for its length would be to gather all of it.
     if not response.is_streamed and response.calculate_content_length() == 0:
         response.headers.pop("Content-Type", None)  # Flask calls also nothing HTML

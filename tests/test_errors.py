@@ -8,7 +8,7 @@ from http.client import HTTPResponse, RemoteDisconnected
 from typing import Any
 
 import pytest
-from chat import JSON, Answer, Api, ChatServer, OverHttp, Person, refused, stored
+from chat import JSON, Answer, Api, ChatServer, InProcess, OverHttp, Person, refused, stored
 from servers import HOST
 
 from config import Settings, load
@@ -433,3 +433,18 @@ def test_browsers_are_told_beforehand_which_headers_they_may_send(api: Api, path
     assert {each.strip() for each in allowed} == {"authorization", "content-type", "x-socket-id"}
     assert "POST" in answer.headers["access-control-allow-methods"]
     assert "access-control-allow-credentials" not in answer.headers
+
+
+def test_origins_that_are_named_are_let_in_and_caches_keep_answers_apart(
+    make_api: Callable[..., InProcess],
+) -> None:
+    api = make_api(cors_origins="https://a.example, https://b.example")
+
+    def asked(origin: str) -> dict[str, str]:
+        return api.get("/api/config", headers={"Origin": origin}).headers
+
+    for origin in ("https://a.example", "https://b.example"):
+        assert asked(origin)["access-control-allow-origin"] == origin
+        assert asked(origin)["vary"] == "Origin"
+    assert "access-control-allow-origin" not in asked("https://evil.example")
+    assert asked("https://evil.example")["vary"] == "Origin"
