@@ -40,7 +40,8 @@ export async function start() {
 /** Hear of nothing any more: whoever leaves need not ask why the server hung up. */
 export function stop() {
   stopped = true;
-  pusher?.disconnect();
+  // A socket that is not there yet goes with the page; to close it now is a fault on the console.
+  if (pusher?.connection.state === "connected") pusher.disconnect();
   rise();
 }
 

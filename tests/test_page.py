@@ -181,6 +181,7 @@ def test_logging_out_leaves_nothing_behind(
 ) -> None:
     device = window()
     device.is_of(ada, f"#/{bob.id}")
+    device.is_live()
     device.composer.fill("A secret that was never sent")
     device.page.get_by_role("button", name="Log out").click()
     device.agrees("Log out")
