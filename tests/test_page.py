@@ -354,7 +354,8 @@ def test_a_second_window_of_the_same_person(
     expect(second.page.locator("#lists .count")).to_have_count(0)
     second.opens(bob)
     second.says("From the second")
-    first.sees("From the second")
+    for each in (first, second):  # as sent: what waits in one window is shown in both
+        expect(each.message("From the second").get_by_title("Sent")).to_be_visible()
 
     assert first.said() == second.said() == ["Hello", "Here I am", "Good", "From the second"]
 
