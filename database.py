@@ -125,7 +125,7 @@ def _set_pragmas(connection: Any, _record: object) -> None:
 
 def _begin(connection: Connection) -> None:
     # The driver's own BEGIN is off (isolation_level=None): it would come too late for a writer.
-    # Each request begins, so it goes to the driver directly: a tenth of the time.
+    # Most requests begin one, so it goes to the driver directly: a tenth of the time.
     driver: Any = connection.connection.driver_connection
     try:
         if connection.get_execution_options().get("writes"):

@@ -87,8 +87,8 @@ class _Compiled:
         self.sql = str(compiled)
         self.errors: Any = dialect.loaded_dbapi.Error
         binds = {name: bind for bind, name in compiled.bind_names.items()}
-        self._by_place: Sequence[str] | None = compiled.positiontup  # None: by name
-        self._names = list(binds)
+        self._by_place = compiled.positiontup is not None
+        self._names = compiled.positiontup or list(binds)
         self._given = {name: bind.value for name, bind in binds.items() if not bind.required}
         for column in compiled.insert_prefetch:
             self._given[column.key] = column.default.arg
@@ -104,9 +104,9 @@ class _Compiled:
         given = {**self._given, **values}
         for name, convert in self._to_driver:
             given[name] = convert(given[name])
-        if self._by_place is None:
-            return {name: given[name] for name in self._names}
-        return [given[name] for name in self._by_place]
+        if self._by_place:
+            return [given[name] for name in self._names]
+        return {name: given[name] for name in self._names}
 
     def rows(self, found: Sequence[Sequence[Any]]) -> list[Any]:
         if self._from_driver and found:

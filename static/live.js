@@ -218,7 +218,7 @@ let saidAt = 0;
 /** Hear and be heard on this chat's channel, and on no other. */
 export function watch(channel) {
   if (channel !== refused) refused = null;
-  if (!pusher || channel === (watched?.name ?? null) || (channel && channel === refused)) return;
+  if (!pusher || refused || channel === (watched?.name ?? null)) return;
   if (watched) pusher.unsubscribe(watched.name);
   watched = channel ? pusher.subscribe(channel) : null;
   if (!watched) return;

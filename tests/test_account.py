@@ -311,23 +311,30 @@ ENDINGS: dict[str, Callable[[Person], Answer]] = {
 }
 
 
+def one_behind_the_other(
+    settings: Settings, expired: str, first: Callable[[], Answer], second: Callable[[], Answer]
+) -> tuple[Answer, Answer]:
+    """Both wait for the expired session's row, in this order, and then go on."""
+    with holding(settings, expired) as let_go, meanwhile(first) as one:
+        wait_for_waiting(settings)
+        with meanwhile(second) as other:
+            wait_for_waiting(settings, 2)
+            let_go()
+            return one.result(), other.result()
+
+
 @postgresql_only
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("opening", OPENINGS)
 def test_a_session_that_is_just_opening_is_ended_with_the_others(
     ada: Person, other: Person, settings: Settings, expired: str, opening: str, ending: str
 ) -> None:
-    with (
-        holding(settings, expired) as let_go,
-        meanwhile(lambda: OPENINGS[opening](other)) as opened,
-    ):
-        wait_for_waiting(settings)
-        with meanwhile(lambda: ENDINGS[ending](ada)) as ended:
-            wait_for_waiting(settings, 2)
-            let_go()
-            assert ended.result().status in (200, 204)
+    opened, ended = one_behind_the_other(
+        settings, expired, lambda: OPENINGS[opening](other), lambda: ENDINGS[ending](ada)
+    )
 
-        assert not lives(Person(ada.api, **ok(opened.result())["data"]))
+    assert ended.status in (200, 204)
+    assert not lives(Person(ada.api, **ok(opened)["data"]))
     assert len(stored(settings, "sessions")["sessions"]) == (1 if ending == "change" else 0)
 
 
@@ -338,17 +345,12 @@ def test_a_session_that_is_just_opening_is_ended_with_the_others(
 def test_no_session_opens_while_all_are_just_ending(
     ada: Person, other: Person, settings: Settings, expired: str, opening: str, ending: str
 ) -> None:
-    with (
-        holding(settings, expired) as let_go,
-        meanwhile(lambda: ENDINGS[ending](ada)) as ended,
-    ):
-        wait_for_waiting(settings)
-        with meanwhile(lambda: OPENINGS[opening](other)) as opened:
-            wait_for_waiting(settings, 2)
-            let_go()
-            refused(opened.result(), 401, "unauthorized")
+    ended, opened = one_behind_the_other(
+        settings, expired, lambda: ENDINGS[ending](ada), lambda: OPENINGS[opening](other)
+    )
 
-        assert ended.result().status in (200, 204)
+    refused(opened, 401, "unauthorized")
+    assert ended.status in (200, 204)
     assert len(stored(settings, "sessions")["sessions"]) == (1 if ending == "change" else 0)
 
 
