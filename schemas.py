@@ -26,6 +26,7 @@ from werkzeug.sansio.utils import get_host, host_is_trusted
 
 MAX_ID = 2**63 - 1
 DIGITS = re.compile(r"[0-9]{1,19}")
+SURROGATES = re.compile("[\ud800-\udfff]")
 SOCKET_ID = re.compile(r"[0-9]{1,20}\.[0-9]{1,20}")
 PUSHER_CHANNEL = re.compile(r"[A-Za-z0-9_\-=@,.;]{1,164}")
 
@@ -41,7 +42,7 @@ def refuse(sentence: str) -> PydanticCustomError:
 
 def _plain_text(value: str) -> str:
     # PostgreSQL stores no NUL, and UTF-8 has no lone surrogates.
-    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+    if "\0" in value or SURROGATES.search(value):
         raise refuse("must be Unicode text without NUL or lone surrogates")
     return value
 

@@ -20,9 +20,13 @@ _UNSPACED = (
 )
 _RUN = re.compile(f"([{_UNSPACED}]+)|[^{_UNSPACED}]+")
 
+_ASCII = re.compile("[a-z0-9]+")
+
 
 def words(text: str) -> set[str]:
     """The words of a text as they are indexed."""
+    if text.isascii():  # the same as below, in a tenth of the time
+        return {run[:LONGEST] for run in _ASCII.findall(text.lower())}
     found = set()
     for run, unspaced in _runs(text):
         if unspaced:
@@ -51,14 +55,8 @@ _SHOWN_ONLY = re.compile(
 )
 
 
-_ASCII = re.compile("[a-z0-9]+")
-
-
 def _runs(text: str) -> Iterator[tuple[str, bool]]:
     """Runs of characters that belong together, and whether their script has no spaces."""
-    if text.isascii():  # the same as below, in a tenth of the time
-        yield from ((run, False) for run in _ASCII.findall(text.lower()))
-        return
     plain = _SHOWN_ONLY.sub("", text)
     normal = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", plain).casefold())
     spaced = "".join(character if _in_word(character) else " " for character in normal)
