@@ -39,7 +39,7 @@ import realtime
 import schemas
 from auth import login_required
 from config import settings
-from database import DatabaseError, db, engine_options, ensure_db, prepare, writing
+from database import DatabaseError, db, engine_options, ensure_db, prepare, session, writing
 from gateway import Gateway, Limits
 from models import PRESENCE_CHANNEL, Event, Session, User, encode, inbox
 from page import chat_page
@@ -63,7 +63,7 @@ def register() -> ResponseReturnValue:
     body = schemas.body(schemas.Registration)
     with auth.hash_for_new_name(body.username, body.password) as password_hash, writing():
         user = User.register(body.username, password_hash)
-        db.session.commit()
+        session.commit()
     limits.add("register", request.remote_addr or "")
     message = "Registered. Now log in."
     answer: answers.Registered = {"status": "success", "message": message, "data": user.to_dict()}
@@ -76,7 +76,7 @@ def login() -> ResponseReturnValue:
     user = auth.authenticate(body.username, body.password)
     with writing():
         token, _ = auth.open_session(user)
-        db.session.commit()
+        session.commit()
     return logged_in(user, token)
 
 
@@ -102,7 +102,7 @@ def request_chat(user: User) -> ResponseReturnValue:
     with writing():
         channel, new = user.chat_with(body.to_user)
         chat = channel.request(user.id, schemas.socket_id())
-        db.session.commit()
+        session.commit()
     return chat, 201 if new else 200
 
 
@@ -135,7 +135,7 @@ def send_message(user: User) -> ResponseReturnValue:
         message, new = channel.post(
             user.id, body.message, body.client_message_id, schemas.socket_id()
         )
-        db.session.commit()
+        session.commit()
     return message, 201 if new else 200
 
 
@@ -174,7 +174,7 @@ def mark_read(user: User, channel: str) -> ResponseReturnValue:
     with writing():
         found = user.channel_to_write(schemas.name_or_id(channel))
         mark = found.mark_read(user.id, body.message_id, schemas.socket_id())
-        db.session.commit()
+        session.commit()
     return mark
 
 
@@ -185,7 +185,7 @@ def edit_message(user: User, message_id: int) -> ResponseReturnValue:
     with writing():
         channel, row = user.own_message(message_id)
         message = channel.edit(row, body.message, schemas.socket_id())
-        db.session.commit()
+        session.commit()
     return message
 
 
@@ -195,7 +195,7 @@ def delete_message(user: User, message_id: int) -> ResponseReturnValue:
     with writing():
         channel, row = user.own_message(message_id)
         message = channel.erase(row, schemas.socket_id())
-        db.session.commit()
+        session.commit()
     return message
 
 
@@ -227,7 +227,7 @@ def block(user: User, user_id: int) -> ResponseReturnValue:
         abort(400, "You cannot block yourself.")
     with writing():
         channel = user.block(user_id)
-        db.session.commit()
+        session.commit()
     gateway: Gateway | None = current_app.extensions["gateway"]
     if gateway:
         gateway.close_subscribers(channel)
@@ -239,7 +239,7 @@ def block(user: User, user_id: int) -> ResponseReturnValue:
 def unblock(user: User, user_id: int) -> ResponseReturnValue:
     with writing():
         user.unblock(user_id)
-        db.session.commit()
+        session.commit()
     return "", 204
 
 
@@ -258,7 +258,7 @@ def logout(user: User) -> ResponseReturnValue:
     body = schemas.body(schemas.Logout, optional=True)
     with writing():
         ended = Session.end_all(user.id) if body.all else Session.end(user.jti)
-        db.session.commit()
+        session.commit()
     disconnect(ended)
     return "", 204
 
@@ -269,7 +269,7 @@ def refresh(user: User) -> ResponseReturnValue:
     with writing():
         token, jti = auth.open_session(user)
         Session.end(user.jti)
-        db.session.commit()
+        session.commit()
     current_app.extensions["signed_sockets"].move(user.jti, jti)
     return logged_in(user, token)
 
@@ -282,8 +282,8 @@ def change_password(user: User) -> ResponseReturnValue:
     password_hash = auth.hash_password(body.new_password)
     with writing():
         ended = confirmed.change_password(password_hash)
-        token, jti = auth.open_session(confirmed)
-        db.session.commit()
+        token, jti = auth.open_session(User.with_id(user.id))
+        session.commit()
     current_app.extensions["signed_sockets"].move(user.jti, jti)
     disconnect(ended)
     return logged_in(user, token)
@@ -298,7 +298,7 @@ def delete_account(user: User) -> ResponseReturnValue:
     while ended is None:
         with writing():
             ended = confirmed.delete(erase=body.erase)
-            db.session.commit()
+            session.commit()
     disconnect(ended)
     return "", 204
 
@@ -554,6 +554,7 @@ def create_app(given: config.Settings | None = None) -> Flask:
     app.register_error_handler(Exception, answer_our_fault)
     app.before_request(begin_request)
     app.after_request(name_request)
+    app.teardown_appcontext(session.close)
     if given.trusted_proxies:
         count = given.trusted_proxies
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]

@@ -20,7 +20,7 @@ from werkzeug.exceptions import Forbidden, Unauthorized
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from config import settings
-from database import reading
+from database import session
 from models import Session, Taken, User
 from ratelimits import RateLimits
 
@@ -31,9 +31,8 @@ ALGORITHM = "HS256"
 TOKEN = re.compile(r"[\w-]+\.[\w-]+\.[\w-]{42}[AEIMQUYcgkosw048]", re.ASCII)
 
 # One hash at a time in each process: each keeps a core and 32 MiB busy for a third of a second,
-# and several at once would starve the requests that are quick. The others wait their turn
-# without a connection; nobody is refused.
-_turn_to_hash = threading.Lock()
+# and several at once would starve the requests that are quick. Nobody is refused.
+_one_hash = threading.Lock()
 
 
 class TokenExpired(Unauthorized):
@@ -43,9 +42,17 @@ class TokenExpired(Unauthorized):
 # Passwords -----------------------------------------------------------------------------------
 
 
+@contextmanager
+def _turn_to_hash() -> Iterator[None]:
+    """Who waits for a turn, or hashes, has no connection to the database."""
+    session.close()
+    with _one_hash:
+        yield
+
+
 def hash_password(password: str) -> str:
     """The salted hash to store."""
-    with _turn_to_hash:
+    with _turn_to_hash():
         return generate_password_hash(password, settings().password_hash)
 
 
@@ -53,10 +60,10 @@ def hash_password(password: str) -> str:
 def hash_for_new_name(username: str, password: str) -> Iterator[str]:
     """The salted hash to register a name with, inside the block: whoever waits for the same name
     finds it there afterwards, and need not hash. Raises Taken if it went while this one waited."""
-    with _turn_to_hash:
-        with reading():
-            if User.named(username):
-                raise Taken("This username is in use. Choose another one.")
+    with _turn_to_hash():
+        if User.named(username):
+            raise Taken("This username is in use. Choose another one.")
+        session.close()
         yield generate_password_hash(password, settings().password_hash)
 
 
@@ -86,10 +93,10 @@ def _with_password(username: str, password: str) -> User | None:
     name = hashlib.sha256(User.key(username).encode()).hexdigest()
     failed = ("login", name, request.remote_addr or "")
     limits.refuse_over(*failed)
-    with _turn_to_hash:
+    with _turn_to_hash():
         limits.refuse_over(*failed)  # others may have failed while this one waited
-        with reading():
-            user = User.named(username)
+        user = User.named(username)
+        session.close()
         stored = user.password_hash if user else _hash_of_nobody()
         if check_password_hash(stored, password) and user:
             return user

@@ -22,11 +22,11 @@ import click
 import requests
 from flask.cli import AppGroup
 from pusher.errors import PusherBadRequest, PusherBadStatus, PusherError
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine
 
-from database import AnyRow, db, one_writer, writing
+from database import AnyRow, one_writer, session, writing
 from lease import Lease
-from models import Event
+from models import Event, recorded
 
 BATCH = 10  # events: the most that a Pusher server takes in one call
 THREADS = 8  # batches in flight: 1,000 events a second to a server that takes 80 ms
@@ -108,7 +108,7 @@ class Dispatcher:
             self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
             self._pid = os.getpid()
             self._thread.start()
-            event.listen(db.session, "after_commit", self._after_commit)
+            recorded.connect(self.wake)
             atexit.register(self.stop)
 
     def stop(self) -> None:
@@ -118,14 +118,10 @@ class Dispatcher:
             self.wake()
             self._thread.join(STOP_SECONDS)
 
-    def wake(self) -> None:
+    def wake(self, *_: object) -> None:
         # Whatever is in there wakes it; without the lease, nobody takes anything out.
         if self._pid == os.getpid() and self._inbox.empty():
             self._inbox.put(None)
-
-    def _after_commit(self, session: Any) -> None:
-        if session.info.pop("events_recorded", False):
-            self.wake()
 
     # The dispatching thread ------------------------------------------------------------------
 
@@ -368,7 +364,7 @@ def retry_events(event_id: int | None) -> None:
     """Deliver events that were set aside after all: one, or all without an ID."""
     with writing():
         count = Event.retry(event_id)
-        db.session.commit()
+        session.commit()
     if event_id is not None and not count:
         raise click.ClickException(f"There is no event {event_id}.")
     click.echo(f"{count} to be tried again.")
@@ -380,7 +376,7 @@ def drop_event(event_id: int) -> None:
     """Give up one event, set aside or waiting, for good."""
     with writing():
         count = Event.drop(event_id)
-        db.session.commit()
+        session.commit()
     if not count:
         raise click.ClickException(f"There is no event {event_id}.")
     click.echo("Dropped.")

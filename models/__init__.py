@@ -8,7 +8,7 @@ than the database does.
 from models import inbox
 from models.blocks import Block, Blocked
 from models.channels import Channel, notification_channel
-from models.events import Event, encode
+from models.events import Event, encode, recorded
 from models.messages import Message
 from models.users import PRESENCE_CHANNEL, Session, Taken, User
 
@@ -25,4 +25,5 @@ __all__ = [
     "encode",
     "inbox",
     "notification_channel",
+    "recorded",
 ]

@@ -6,8 +6,7 @@ from sqlalchemy import BigInteger, ColumnElement, ForeignKey, and_, delete, exis
 from sqlalchemy.orm import Mapped, mapped_column
 from werkzeug.exceptions import Forbidden
 
-from database import Base, insert_once
-from models.columns import execute
+from database import Base, insert_once, session
 
 
 class Blocked(Forbidden):
@@ -32,7 +31,9 @@ class Block(Base):
 
     @classmethod
     def lift(cls, blocker_id: int, blocked_id: int) -> None:
-        execute(delete(cls).where(cls.blocker_id == blocker_id, cls.blocked_id == blocked_id))
+        session.execute(
+            delete(cls).where(cls.blocker_id == blocker_id, cls.blocked_id == blocked_id)
+        )
 
     @classmethod
     def between(cls, one: Any, other: Any) -> ColumnElement[bool]:

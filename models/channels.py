@@ -26,9 +26,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 from werkzeug.exceptions import Conflict, NotFound
 
 import answers
-from database import AnyRow, Base, connection, insert_once, pages, utcnow
+from database import AnyRow, Base, insert_once, pages, session, utcnow
 from models.blocks import Block, Blocked
-from models.columns import MAX_ID, BigId, execute, iso, next_change
+from models.columns import MAX_ID, BigId, iso, next_change
 from models.events import Event, encode, fitted
 from models.messages import SHOWN, Message, Word
 from statements import Prepared
@@ -70,11 +70,7 @@ class Channel(Base):
         """Raises NotFound where there is none."""
         if row is None:
             raise NotFound("No such channel.")
-        values = row._asdict()
-        beside = {name: values.pop(name, None) for name in ("first_id", "blocked")}
-        channel = cls(**values)
-        vars(channel).update(beside)
-        return channel
+        return cls.from_row(row)
 
     @property
     def name(self) -> str:
@@ -138,8 +134,8 @@ class Channel(Base):
         # earlier one, made to wait for the row, would not have seen a block of the meantime.
         move = _LOW_POSTED if sender_id == self.low_id else _HIGH_POSTED
         values = {"channel": self.id, "message": row.id, "now": row.created_at}
-        if not move.count(connection(), values):
-            if execute(_IS_BLOCKED, {"channel": self.id}).scalar():
+        if not move.count(session.connection(), values):
+            if session.execute(_IS_BLOCKED, {"channel": self.id}).scalar():
                 raise Blocked
             raise NotFound("No such user: the account was deleted.")
         Word.replace(self.id, row.id, "", text)
@@ -161,7 +157,7 @@ class Channel(Base):
 
     def edit(self, row: AnyRow, text: str, socket_id: str | None) -> answers.Message:
         """Give a message another text. Raises Conflict if it was deleted, and Blocked."""
-        if execute(_IS_BLOCKED, {"channel": self.id}).scalar():
+        if session.execute(_IS_BLOCKED, {"channel": self.id}).scalar():
             raise Blocked
         if row.deleted_at:
             raise Conflict("A deleted message cannot be edited.")
@@ -179,7 +175,7 @@ class Channel(Base):
     def _change(
         self, row: AnyRow, event: str, socket_id: str | None, **values: Any
     ) -> answers.Message:
-        changed = execute(
+        changed = session.execute(
             update(Message)
             .where(Message.id == row.id)
             .values(transaction_id=next_change(), **values)
@@ -199,10 +195,14 @@ class Channel(Base):
         """
         if message_id is None:
             message_id = self.last_message_id
-        elif not execute(_IS_IN_CHANNEL, {"channel": self.id, "message": message_id}).scalar():
+        elif not session.execute(
+            _IS_IN_CHANNEL, {"channel": self.id, "message": message_id}
+        ).scalar():
             raise NotFound("No such message in this channel.")
         values = {"channel": self.id, "message": message_id}
-        moved = execute(_LOW_READ if user_id == self.low_id else _HIGH_READ, values).rowcount
+        moved = session.execute(
+            _LOW_READ if user_id == self.low_id else _HIGH_READ, values
+        ).rowcount
         read_id = max(message_id, self.read_id(user_id))
         mark: answers.Mark = {
             "channel_id": self.id,
@@ -213,7 +213,7 @@ class Channel(Base):
         if moved:
             self._tell_both("message_read", encode(mark), socket_id)
         values = {"channel": self.id, "peer": self.peer_id(user_id), "read": read_id}
-        return {**mark, "unread": execute(_UNREAD, values).scalar()}
+        return {**mark, "unread": session.execute(_UNREAD, values).scalar()}
 
     def read_id(self, user_id: int) -> int:
         return self.low_read_id if user_id == self.low_id else self.high_read_id
@@ -247,15 +247,15 @@ class Channel(Base):
         values = {"channel": self.id, "limit": limit}
         if after is not None:
             lowest, highest = min(after + 1, MAX_ID), after
-            found = _AFTER.rows(connection(), {**values, "id": after})
+            found = _AFTER.rows(session.connection(), {**values, "id": after})
         elif around is not None:
             lowest, highest = around, around - 1
             half = {"half": limit // 2, "rest": limit - limit // 2}
-            found = _AROUND.rows(connection(), {"channel": self.id, "id": around, **half})
+            found = _AROUND.rows(session.connection(), {"channel": self.id, "id": around, **half})
         else:
             lowest = MAX_ID if before is None else before
             highest = lowest - 1
-            found = _BEFORE.rows(connection(), {**values, "id": lowest})[::-1]
+            found = _BEFORE.rows(session.connection(), {**values, "id": lowest})[::-1]
         if found:
             lowest, highest = found[0].id, found[-1].id
         older = lowest if self.first_id and self.first_id < lowest else None

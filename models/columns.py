@@ -7,17 +7,10 @@ from sqlalchemy import BigInteger, ColumnElement, Integer, String, and_
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from database import connection
-
 MAX_ID = 2**63 - 1
 
 BigId = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER counts up by itself there
 Key = String().with_variant(String(collation="C"), "postgresql")  # compared by code point
-
-
-def execute(statement: Any, values: Any = None) -> Any:
-    """Run a statement on columns in this request's transaction."""
-    return connection().execute(statement, values)
 
 
 @overload

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from blinker import Signal
 from pydantic_core import to_json
 from sqlalchemy import (
     BigInteger,
@@ -21,11 +22,14 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 import answers
-from database import AnyRow, Base, connection, db, utcnow
-from models.columns import BigId, current_transaction, execute, horizon
+from database import AnyRow, Base, session, utcnow
+from models.columns import BigId, current_transaction, horizon
 from statements import Prepared
 
 EVENT_BYTES = 10_240  # the most that Pusher takes, as UTF-8
+
+#: Sent by the process that has committed events, once it has.
+recorded = Signal()
 
 
 class Event(Base):
@@ -68,19 +72,19 @@ class Event(Base):
             {"channel": channel, "name": name, "data": data, **same}
             for channel, name, data in events
         ]
-        _RECORD.each(connection(), rows)
+        _RECORD.each(session.connection(), rows)
         _notify()
-        db.session.info["events_recorded"] = True
+        session.on_commit(recorded.send)
 
     @classmethod
     def erase(cls, message_id: int) -> None:
         """Take a message's text out of the events that still wait."""
         waiting = select(cls.id, cls.data).where(cls.message_id == message_id)
         # Locked in the order in which the dispatcher removes them, lest both wait for ever.
-        for row in execute(waiting.order_by(cls.id).with_for_update()).all():
+        for row in session.execute(waiting.order_by(cls.id).with_for_update()).all():
             data = json.loads(row.data)
             (data["message"] if isinstance(data["message"], dict) else data)["message"] = ""
-            execute(update(cls).where(cls.id == row.id).values(data=encode(data)))
+            session.execute(update(cls).where(cls.id == row.id).values(data=encode(data)))
 
     # What the dispatcher asks, over a connection of its own.
 
@@ -121,7 +125,7 @@ class Event(Base):
             .scalar_subquery()
             .label("oldest"),
         )
-        row = execute(counts).one()
+        row = session.execute(counts).one()
         age = (utcnow() - row.oldest).total_seconds() if row.oldest else 0.0
         return {
             "waiting": row.waiting,
@@ -132,7 +136,7 @@ class Event(Base):
     @classmethod
     def aside(cls) -> Sequence[AnyRow]:
         columns = select(cls.id, cls.name, cls.channel, cls.created_at, cls.set_aside)
-        found: Sequence[AnyRow] = execute(
+        found: Sequence[AnyRow] = session.execute(
             columns.where(cls.set_aside.is_not(None)).order_by(cls.id)
         ).all()
         return found
@@ -141,20 +145,21 @@ class Event(Base):
     def retry(cls, event_id: int | None) -> int:
         chosen = cls.id == event_id if event_id is not None else cls.set_aside.is_not(None)
         again = update(cls).where(chosen).values(set_aside=None, refusals=0)
-        count: int = execute(again).rowcount
+        count: int = session.execute(again).rowcount
         _notify()
         return count
 
     @classmethod
     def drop(cls, event_id: int) -> int:
-        count: int = execute(delete(cls).where(cls.id == event_id)).rowcount
+        count: int = session.execute(delete(cls).where(cls.id == event_id)).rowcount
         return count
 
 
 def _notify() -> None:
     """Tell the dispatcher in another process; on SQLite it sees for itself."""
-    if db.engine.dialect.name == "postgresql":
-        _NOTIFY.row(connection(), {})
+    opened = session.connection()
+    if opened.dialect.name == "postgresql":
+        _NOTIFY.row(opened, {})
 
 
 def encode(data: Mapping[str, Any]) -> str:

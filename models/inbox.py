@@ -22,9 +22,9 @@ from sqlalchemy.orm import aliased
 from werkzeug.exceptions import BadRequest
 
 import answers
-from database import AnyRow, db, pages
+from database import AnyRow, db, pages, session
 from models.channels import Channel
-from models.columns import MAX_ID, execute, horizon, iso, starts_with
+from models.columns import MAX_ID, horizon, iso, starts_with
 from models.messages import SHOWN, Cursor, Message, Word
 from models.users import User
 from statements import Prepared
@@ -54,7 +54,7 @@ def chats(
     # Beyond what a datetime can hold there is nothing that could be newer.
     before = EPOCH + MICROSECOND * min(micros, 253_000_000_000_000_000)
     values = {"user": user_id, "before": before, "channel": channel_id, "limit": limit + 1}
-    rows = execute(_CHATS, values).all()
+    rows = session.execute(_CHATS, values).all()
     shown = rows[:limit]
     if len(rows) == len(shown):
         return [_chat(row) for row in shown], None
@@ -134,12 +134,12 @@ def changes(user_id: int, since: str | None, limit: int) -> answers.Changes:
     """Messages sent, edited or deleted since the cursor, in the order of their commits, each
     once and in its latest state; without a cursor, none and the cursor of now."""
     if since is None:
-        now = Cursor.encode("sync", execute(_NOW).scalar(), MAX_ID)
+        now = Cursor.encode("sync", session.execute(_NOW).scalar(), MAX_ID)
         return {"messages": [], "cursor": now, "more": False}
     number, message_id = Cursor.decode("sync", since, member="since")
     values = {"user": user_id, "number": number, "id": message_id, "limit": limit + 1}
-    rows = execute(_CHANGES[db.engine.dialect.name], values).all()
-    if not rows and number > execute(_NOW).scalar():
+    rows = session.execute(_CHANGES[session.bare().dialect.name], values).all()
+    if not rows and number > session.execute(_NOW).scalar():
         raise BadRequest("since is of a database that is no more. Load the chats anew.")
     shown = rows[:limit]
     if shown:
@@ -216,10 +216,10 @@ def search(
     found = (
         select(*SHOWN, Channel.low_id, Channel.high_id)
         .join(Channel, Channel.id == Message.channel_id)
-        .where(Message.id.in_(execute(ids, {"user": user_id}).scalars().all()))
+        .where(Message.id.in_(session.execute(ids, {"user": user_id}).scalars().all()))
         .order_by(Message.id.desc())
     )
-    return [Message.to_dict(row, row.low_id, row.high_id) for row in execute(found)]
+    return [Message.to_dict(row, row.low_id, row.high_id) for row in session.execute(found)]
 
 
 # Everything ----------------------------------------------------------------------------------
@@ -228,7 +228,7 @@ def search(
 def export(user: User) -> Iterator[list[answers.ExportLine]]:
     """The user, and every channel and message of theirs, in pages."""
     read = partial(pages, engine=db.engine)
-    row = execute(select(User.created_at).where(User.id == user.id)).one()
+    row = session.execute(select(User.created_at).where(User.id == user.id)).one()
     me: answers.UserLine = {
         "type": "user",
         **user.to_dict(),

@@ -21,8 +21,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 from werkzeug.exceptions import BadRequest
 
 import answers
-from database import Base, connection
-from models.columns import MAX_ID, BigId, Key, execute, iso, json_strings, next_change
+from database import Base, session
+from models.columns import MAX_ID, BigId, Key, iso, json_strings, next_change
 from statements import Prepared
 from words import words
 
@@ -112,7 +112,7 @@ class Word(Base):
         """Index a text in place of the old one; either may be empty."""
         before, after = words(old), words(new)
         if gone := before - after:
-            execute(
+            session.execute(
                 delete(cls).where(
                     cls.channel_id == channel_id, cls.word.in_(gone), cls.message_id == message_id
                 )
@@ -123,7 +123,7 @@ class Word(Base):
                 "message": message_id,
                 "words": json.dumps(sorted(come)),
             }
-            _ADD_WORDS.count(connection(), values)
+            _ADD_WORDS.count(session.connection(), values)
 
 
 _words = json_strings(bindparam("words", type_=String())).table_valued("value")

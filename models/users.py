@@ -24,10 +24,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 from werkzeug.exceptions import Conflict, Forbidden, NotFound, Unauthorized
 
 import answers
-from database import AnyRow, AnySelect, Base, connection, db, insert_once, pages, utcnow
+from database import AnyRow, AnySelect, Base, insert_once, pages, session, utcnow
 from models.blocks import Block, Blocked
 from models.channels import Channel, notification_channel
-from models.columns import MAX_ID, BigId, Key, execute, starts_with
+from models.columns import MAX_ID, BigId, Key, starts_with
 from models.messages import SHOWN, Message
 from statements import Prepared
 
@@ -73,28 +73,28 @@ class User(Base):
         )
         if not new:
             raise Taken("This username is in use. Choose another one.")
-        return cls(id=row.id, username=row.username)
+        return cls.from_row(row)
 
     @classmethod
     def named(cls, username: str) -> Self | None:
         """The user of that name in any spelling, with the password hash."""
-        row = execute(_USER_NAMED, {"key": cls.key(username)}).one_or_none()
-        return row and cls(id=row.id, username=row.username, password_hash=row.password_hash)
+        row = session.execute(_USER_NAMED, {"key": cls.key(username)}).one_or_none()
+        return row and cls.from_row(row)
 
     @classmethod
     def with_id(cls, user_id: int) -> Self:
         """Raises NotFound, also for a deleted account."""
-        row = execute(_USER_WITH_ID, {"id": user_id}).one_or_none()
+        row = session.execute(_USER_WITH_ID, {"id": user_id}).one_or_none()
         if row is None:
             raise NotFound("No such user.")
-        return cls(id=row.id, username=row.username, password_hash=row.password_hash)
+        return cls.from_row(row)
 
     # Seeing others ---------------------------------------------------------------------------
 
     @classmethod
     def everyone(cls) -> Iterator[list[answers.ListedUser]]:
         """All users in pages, which hold no connection between them."""
-        last = execute(select(func.max(cls.id))).scalar() or 0
+        last = session.execute(select(func.max(cls.id))).scalar() or 0
         return pages(_EVERYONE, {"last": last}, cls.public)
 
     @classmethod
@@ -107,7 +107,7 @@ class User(Base):
         )
         if prefix:
             statement = statement.where(starts_with(cls.username_key, cls.key(prefix)))
-        return [cls.public(row) for row in execute(statement)]
+        return [cls.public(row) for row in session.execute(statement)]
 
     def to_dict(self) -> answers.Person:
         return {"id": self.id, "username": self.username}
@@ -133,13 +133,13 @@ class User(Base):
     def _found(self, ways: dict[str, Prepared], name_or_id: str | int) -> Channel:
         if isinstance(name_or_id, int):
             values = {"id": name_or_id, "user": self.id}
-            return Channel.found(ways["id"].row(connection(), values))
+            return Channel.found(ways["id"].row(session.connection(), values))
         match = CHAT_CHANNEL.fullmatch(name_or_id)
         low, high = (int(each) for each in match.groups()) if match else (0, 0)
         if max(low, high) > MAX_ID:
             low = high = 0
         values = {"low": low, "high": high, "user": self.id}
-        return Channel.found(ways["pair"].row(connection(), values))
+        return Channel.found(ways["pair"].row(session.connection(), values))
 
     def own_message(self, message_id: int) -> tuple[Channel, AnyRow]:
         """A message by this user, to be changed, and its channel, as channel_to_write().
@@ -148,10 +148,10 @@ class User(Base):
         pair wrote it.
         """
         values = {"message": message_id, "user": self.id}
-        found = _WRITE["message"].row(connection(), values)
+        found = _WRITE["message"].row(session.connection(), values)
         if found is None:
             raise NotFound("No such message.")
-        row = execute(_MESSAGE, {"message": message_id}).one()
+        row = session.execute(_MESSAGE, {"message": message_id}).one()
         if row.sender_id != self.id:
             raise Forbidden("Only its author may change a message.")
         return Channel.found(found), row
@@ -160,7 +160,7 @@ class User(Base):
         """The one channel of this pair, and whether it is new. Raises NotFound and Blocked."""
         low, high = sorted((self.id, peer_id))
         _hold(_STAY, low, high)
-        if execute(_IS_BLOCKED, {"low": low, "high": high}).scalar():
+        if session.execute(_IS_BLOCKED, {"low": low, "high": high}).scalar():
             raise Blocked
         now = utcnow()
         pair = {"low_id": low, "high_id": high}
@@ -205,23 +205,22 @@ class User(Base):
         Raises Unauthorized if it is not the user's hash any more.
         """
         self._hold_with_password()
-        execute(update(User).where(User.id == self.id).values(password_hash=password_hash))
-        self.password_hash = password_hash
+        session.execute(update(User).where(User.id == self.id).values(password_hash=password_hash))
         return Session.end_all(self.id)
 
     def _hold_with_password(self) -> None:
         mine = select(User.id).where(User.id == self.id, User.password_hash == self.password_hash)
-        if execute(mine.with_for_update()).scalar() is None:
+        if session.execute(mine.with_for_update()).scalar() is None:
             raise Unauthorized("The password was changed meanwhile. Log in again.")
 
     def _erase_some(self) -> bool:
         """Delete some of the user's messages, of one chat; whether there were any."""
-        first = execute(_FIRST_OF_MINE, {"user": self.id}).scalar()
+        first = session.execute(_FIRST_OF_MINE, {"user": self.id}).scalar()
         if first is None:
             return False
         channel, row = self.own_message(first)
         values = {"channel": channel.id, "user": self.id, "first": row.id, "size": 100}
-        for each in execute(_MINE_IN_CHANNEL, values).all():
+        for each in session.execute(_MINE_IN_CHANNEL, values).all():
             channel.erase(each, None)
         return True
 
@@ -235,9 +234,9 @@ class User(Base):
         if erase and self._erase_some():
             return None
         self._hold_with_password()  # now no message is on its way any more
-        if erase and execute(_FIRST_OF_MINE, {"user": self.id}).scalar():
+        if erase and session.execute(_FIRST_OF_MINE, {"user": self.id}).scalar():
             return None
-        execute(
+        session.execute(
             update(User)
             .where(User.id == self.id)
             .values(
@@ -248,7 +247,9 @@ class User(Base):
                 deleted_at=utcnow(),
             )
         )
-        execute(delete(Block).where(or_(Block.blocker_id == self.id, Block.blocked_id == self.id)))
+        session.execute(
+            delete(Block).where(or_(Block.blocker_id == self.id, Block.blocked_id == self.id))
+        )
         return Session.end_all(self.id)
 
 
@@ -274,34 +275,29 @@ class Session(Base):
         # Shared, but not with one who changes the password or ends all sessions.
         row = row.with_for_update(read=True)
         opened = insert(cls).from_select(["jti", "user_id", "expires_at"], row).returning(cls.jti)
-        if execute(opened).one_or_none() is None:
+        if session.execute(opened).one_or_none() is None:
             raise Unauthorized("The password was changed meanwhile. Log in again.")
-        execute(delete(cls).where(cls.user_id == user.id, cls.expires_at <= now))
+        session.execute(delete(cls).where(cls.user_id == user.id, cls.expires_at <= now))
 
     @staticmethod
     def user(jti: str) -> User | None:
         """The user of a living session; one statement, the only one of authentication."""
-        with db.engine.connect() as plain:  # a transaction would cost five times as much
-            row = _USER_OF_SESSION.row(plain, {"jti": jti, "now": utcnow()})
-        if row is None:
-            return None
-        user = User(id=row.id, username=row.username, password_hash=row.password_hash)
-        vars(user)["jti"] = jti
-        return user
+        row = _USER_OF_SESSION.row(session.bare(), {"jti": jti, "now": utcnow()})
+        return row and User.from_row(row)
 
     @classmethod
     def end(cls, jti: str) -> list[str]:
         """Raises Unauthorized if it has ended already."""
-        if execute(delete(cls).where(cls.jti == jti)).rowcount != 1:
+        if session.execute(delete(cls).where(cls.jti == jti)).rowcount != 1:
             raise Unauthorized("The token is not valid any more. Log in again.")
         return [jti]
 
     @classmethod
     def end_all(cls, user_id: int) -> list[str]:
         """The sessions that have ended."""
-        execute(select(User.id).where(User.id == user_id).with_for_update())
+        session.execute(select(User.id).where(User.id == user_id).with_for_update())
         ended = delete(cls).where(cls.user_id == user_id).returning(cls.jti)
-        return list(execute(ended).scalars())
+        return list(session.execute(ended).scalars())
 
 
 # Statements ----------------------------------------------------------------------------------
@@ -316,9 +312,9 @@ _EVERYONE = Prepared(
     .limit(bindparam("size"))
 )
 _USER_OF_SESSION = Prepared(
-    _USER.join(Session, Session.user_id == User.id).where(
-        Session.jti == bindparam("jti"), Session.expires_at > bindparam("now")
-    )
+    _USER.add_columns(Session.jti)
+    .join(Session, Session.user_id == User.id)
+    .where(Session.jti == bindparam("jti"), Session.expires_at > bindparam("now"))
 )
 _BLOCKED_BY = Prepared(
     select(User.id, User.username)
@@ -340,7 +336,7 @@ _STAND_STILL = _pair.with_for_update()
 
 def _hold(how: AnySelect, one: int, other: int) -> None:
     """Keep both users from being deleted until the commit. Raises NotFound if one was."""
-    if len(execute(how, {"one": one, "other": other}).all()) < 2:
+    if len(session.execute(how, {"one": one, "other": other}).all()) < 2:
         raise NotFound("No such user.")
 
 

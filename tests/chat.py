@@ -21,7 +21,7 @@ from werkzeug.security import generate_password_hash
 
 from auth import open_session
 from config import Settings
-from database import Base, db, prepare, utcnow, writing
+from database import Base, prepare, session, utcnow, writing
 from models import Event, Message, User
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -163,9 +163,8 @@ class InProcess(Api):
         with people, and would spend half of their time on this."""
         with self.app.app_context(), writing():
             user = User.register(username, HASH)
-            user.password_hash = HASH
             token, _ = open_session(user)
-            db.session.commit()
+            session.commit()
         return Person(
             self, user.id, username, token, self.app.extensions["settings"].jwt_expires_seconds
         )

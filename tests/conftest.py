@@ -111,7 +111,6 @@ def application(settings: Settings) -> Iterator[Flask]:
         start_app(app)
     yield app
     with app.app_context():
-        db.session.remove()
         db.engine.dispose()
 
 

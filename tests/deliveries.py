@@ -9,7 +9,7 @@ from servers import HOST, PusherApp
 from stub_pusher import Event as Heard
 from stub_pusher import StubPusher
 
-from database import db
+from database import db, session
 from models import Event
 from outbox import Dispatcher
 from realtime import Server
@@ -36,7 +36,7 @@ def record(app: Flask, *events: tuple[str, Any]) -> None:
     """Have (channel, data) delivered."""
     with app.app_context():
         Event.record([(channel, "told", str(data)) for channel, data in events], None)
-        db.session.commit()
+        session.commit()
 
 
 def heard(events: list[Heard], channel: str, name: str | None = None) -> list[Any]:

@@ -16,7 +16,7 @@ from sqlalchemy import text, update
 from sqlalchemy.exc import DBAPIError
 
 from config import Settings
-from database import db, utcnow
+from database import session, utcnow
 from models import Channel, User
 
 Chat = dict[str, Any]
@@ -89,7 +89,7 @@ def test_no_other_spelling_of_a_signature_is_valid(api: Api, ada: Person) -> Non
 
 def test_what_the_database_refuses_is_not_quoted(context: AppContext) -> None:
     with pytest.raises(DBAPIError) as refused:
-        db.session.execute(text("INSERT INTO nowhere VALUES (:word)"), {"word": "s3cr3t"})
+        session.execute(text("INSERT INTO nowhere VALUES (:word)"), {"word": "s3cr3t"})
 
     assert "nowhere" in str(refused.value)
     assert "s3cr3t" not in str(refused.value)

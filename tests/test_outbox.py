@@ -17,7 +17,7 @@ from stub_pusher import StubPusher
 
 import outbox
 from config import Settings
-from database import db
+from database import db, session
 from models import Event
 from outbox import BATCH, THREADS, Dispatcher, batches
 
@@ -58,7 +58,7 @@ def test_what_fails_before_its_commit_leaves_neither_row_nor_event(
     def fail() -> None:
         raise RuntimeError("the power is gone")
 
-    monkeypatch.setattr(db.session, "commit", fail)
+    monkeypatch.setattr(session, "commit", fail)
     answer = ada.post(path, {"to_user": bob.id, "channel": chat["channel_name"], "message": "hi"})
 
     assert answer.status == 500

@@ -10,7 +10,7 @@ from servers import eventually
 from sqlalchemy import bindparam, insert, select, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from database import db, utcnow
+from database import db, session, utcnow
 from models import Event, Message
 from statements import Prepared
 
@@ -24,10 +24,10 @@ def said(context: AppContext, ada: Person, chat: dict[str, Any]) -> list[dict[st
 
 
 def test_rows_are_those_of_sqlalchemy(said: list[dict[str, Any]]) -> None:
-    rows = db.session.execute(MESSAGES).all()
+    rows = session.execute(MESSAGES).all()
     assert len(rows) == len(said)
 
-    found = Prepared(MESSAGES).rows(db.session.connection(), {})
+    found = Prepared(MESSAGES).rows(session.connection(), {})
 
     assert [each._asdict() for each in found] == [each._asdict() for each in rows]
 
@@ -35,21 +35,21 @@ def test_rows_are_those_of_sqlalchemy(said: list[dict[str, Any]]) -> None:
 def test_a_row_that_is_not_there_is_none(said: list[dict[str, Any]]) -> None:
     by_id = Prepared(BY_ID)
 
-    assert by_id.row(db.session.connection(), {"id": said[0]["id"]}).id == said[0]["id"]
-    assert by_id.row(db.session.connection(), {"id": said[1]["id"] + 1}) is None
+    assert by_id.row(session.connection(), {"id": said[0]["id"]}).id == said[0]["id"]
+    assert by_id.row(session.connection(), {"id": said[1]["id"] + 1}) is None
 
 
 def test_a_value_that_was_forgotten_is_an_error(said: list[dict[str, Any]]) -> None:
     with pytest.raises(KeyError, match="id"):
-        Prepared(BY_ID).row(db.session.connection(), {"ID": 1})
+        Prepared(BY_ID).row(session.connection(), {"ID": 1})
 
 
 def test_columns_that_are_not_given_have_their_defaults(context: AppContext) -> None:
     event = {"channel": "c", "name": "n", "data": "{}", "created_at": utcnow()}
     statement = Prepared(insert(Event).returning(Event.refusals, Event.set_aside), *event)
 
-    row = statement.row(db.session.connection(), event)
-    db.session.rollback()
+    row = statement.row(session.connection(), event)
+    session.rollback()
 
     assert tuple(row) == (0, None)
 
@@ -61,15 +61,15 @@ def test_errors_are_those_of_sqlalchemy_and_quote_no_values(
     statement = Prepared(insert(Message), *secret, "text")
 
     with pytest.raises(IntegrityError) as refused:
-        statement.count(db.session.connection(), {**secret, "text": "between us"})
-    db.session.rollback()
+        statement.count(session.connection(), {**secret, "text": "between us"})
+    session.rollback()
 
     assert "between us" not in str(refused.value)
 
 
 @postgresql_only
 def test_a_lost_connection_is_given_up(context: AppContext) -> None:
-    connection = db.session.connection()
+    connection = session.connection()
     number = {"pid": connection.execute(text("SELECT pg_backend_pid()")).scalar()}
     end = text("SELECT pg_terminate_backend(:pid)")
     look = text("SELECT count(*) FROM pg_stat_activity WHERE pid = :pid")
@@ -79,7 +79,7 @@ def test_a_lost_connection_is_given_up(context: AppContext) -> None:
 
     with pytest.raises(OperationalError) as lost:
         Prepared(BY_ID).row(connection, {"id": 1})
-    db.session.rollback()
+    session.rollback()
 
     assert lost.value.connection_invalidated
-    assert Prepared(BY_ID).row(db.session.connection(), {"id": 1}) is None
+    assert Prepared(BY_ID).row(session.connection(), {"id": 1}) is None

@@ -27,7 +27,7 @@ from conversations import (
 )
 from flask import Flask
 
-from database import db, writing
+from database import session, writing
 from models import User
 from models.messages import Cursor
 
@@ -249,7 +249,7 @@ def half_said(app: Flask, person: Person, chat: Chat, text: str) -> Iterator[Cal
             user.channel_to_write(chat["channel_name"]).post(user.id, text, None, None)
             posted.set()
             assert commit.wait(60)
-            db.session.commit()
+            session.commit()
 
     with meanwhile(send) as sending:
 
