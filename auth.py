@@ -7,10 +7,11 @@ import hashlib
 import re
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any
 
 import jwt
@@ -132,24 +133,34 @@ def login_required(view: Callable[..., ResponseReturnValue]) -> Callable[..., Re
     return with_caller
 
 
+@lru_cache(maxsize=4096)
+def _claims(token: str, key: str) -> dict[str, Any]:
+    """What a token claims that was signed with the key: a token is checked once, not with each of
+    its requests, but for whether it has expired meanwhile and its session lives.
+
+    Raises jwt.InvalidTokenError, which is not remembered.
+    """
+    if not TOKEN.fullmatch(token):
+        raise jwt.DecodeError
+    claims: dict[str, Any] = jwt.decode(
+        token, key, algorithms=[ALGORITHM], options={"require": ["exp", "sub", "jti"]}
+    )
+    return {**claims, "exp": int(claims["exp"])}  # any number, also as a string, is valid
+
+
 def _caller() -> User:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     token = token.strip(" ")
     if scheme.lower() != "bearer" or not token:
         raise Unauthorized("Send a token: Authorization: Bearer <token>.")
     try:
-        if not TOKEN.fullmatch(token):
-            raise jwt.DecodeError
-        claims = jwt.decode(
-            token,
-            settings().jwt_key,
-            algorithms=[ALGORITHM],
-            options={"require": ["exp", "sub", "jti"]},
-        )
+        claims = _claims(token, settings().jwt_key)
     except jwt.ExpiredSignatureError:
         raise TokenExpired("The token has expired. Log in again.") from None
     except jwt.InvalidTokenError:
         raise Unauthorized("The token is not valid. Log in again.") from None
+    if claims["exp"] <= time.time():
+        raise TokenExpired("The token has expired. Log in again.")
     # Our own are hexadecimal; PostgreSQL fails on some of what else a signed claim may hold.
     user = Session.user(claims["jti"]) if claims["jti"].isalnum() else None
     if user is None or str(user.id) != claims["sub"]:

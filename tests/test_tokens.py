@@ -9,6 +9,7 @@ from typing import Any
 import jwt
 import pytest
 from chat import Api, Person, looking_into, refused
+from servers import eventually
 from sqlalchemy import text
 
 from config import Settings
@@ -121,6 +122,15 @@ def test_an_expired_token_says_so(api: Api, ada: Person, settings: Settings) -> 
 
     refused(answer, 401, "token_expired")
     assert answer.headers["www-authenticate"] == "Bearer"
+
+
+def test_a_token_that_was_good_expires(api: Api, ada: Person, settings: Settings) -> None:
+    claims = claims_of(ada) | {"exp": int(time.time()) + 2}
+    token = jwt.encode(claims, settings.jwt_key, "HS256")
+    assert ask(api, token).status == 200
+
+    assert eventually(lambda: ask(api, token).status == 401)
+    refused(ask(api, token), 401, "token_expired")
 
 
 def test_a_forged_token_is_not_told_that_it_expired(api: Api, ada: Person) -> None:
