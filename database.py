@@ -255,13 +255,16 @@ def one_writer(engine: Engine) -> Iterator[None]:
         _one_writer.release()
 
 
-def insert_once(model: type[Base], key: tuple[str, ...], **values: Any) -> tuple[Any, bool]:
-    """Insert unless a row with the same unique `key` is there; the row, and whether it is new.
+def insert_once(
+    model: type[Base], key: tuple[str, ...], columns: tuple[Any, ...] = (), **values: Any
+) -> tuple[Any, bool]:
+    """Insert unless a row with the same unique `key` is there; these columns of the row, or all,
+    and whether it is new.
 
     Never look, then insert: of two requests at once the database lets one insert.
     """
     opened = session.connection()
-    insert, same = _insert_and_same(model, key, tuple(values), opened.dialect.name)
+    insert, same = _insert_and_same(model, key, columns, tuple(values), opened.dialect.name)
     row = insert.row(opened, values)
     if row is not None:
         return row, True
@@ -270,13 +273,18 @@ def insert_once(model: type[Base], key: tuple[str, ...], **values: Any) -> tuple
 
 @cache
 def _insert_and_same(
-    model: type[Base], key: tuple[str, ...], given: tuple[str, ...], dialect: str
+    model: type[Base],
+    key: tuple[str, ...],
+    columns: tuple[Any, ...],
+    given: tuple[str, ...],
+    dialect: str,
 ) -> tuple[Prepared, Prepared]:
-    columns = model.__table__.c
+    table = model.__table__
+    shown = columns or tuple(table.c)
     insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
-    once = insert(model.__table__).on_conflict_do_nothing(index_elements=key)  # type: ignore[arg-type]
-    same = select(*columns).where(*(columns[name] == bindparam(name) for name in key))
-    return Prepared(once.returning(*columns), *given), Prepared(same)
+    once = insert(table).on_conflict_do_nothing(index_elements=key)  # type: ignore[arg-type]
+    same = select(*shown).where(*(table.c[name] == bindparam(name) for name in key))
+    return Prepared(once.returning(*shown), *given), Prepared(same)
 
 
 def pages(

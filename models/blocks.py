@@ -26,7 +26,7 @@ class Block(Base):
 
     @classmethod
     def put(cls, blocker_id: int, blocked_id: int) -> None:
-        pair = {"blocker_id": blocker_id, "blocked_id": blocked_id}
+        pair: dict[str, Any] = {"blocker_id": blocker_id, "blocked_id": blocked_id}
         insert_once(cls, tuple(pair), **pair)
 
     @classmethod

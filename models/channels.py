@@ -28,7 +28,7 @@ from werkzeug.exceptions import Conflict, NotFound
 import answers
 from database import AnyRow, Base, insert_once, pages, session, utcnow
 from models.blocks import Block, Blocked
-from models.columns import MAX_ID, BigId, iso, next_change
+from models.columns import MAX_ID, BigId, next_change
 from models.events import Event, encode, fitted
 from models.messages import SHOWN, Message, Word
 from statements import Prepared
@@ -63,6 +63,7 @@ class Channel(Base):
 
     # As found beside the row, to be read only: a writer has to ask when it holds the row.
     first_id: ClassVar[Any] = None
+    created: ClassVar[Any] = None  # created_at, as in answers
     blocked: ClassVar[Any] = False  # whether one of the two has blocked the other
 
     @classmethod
@@ -97,7 +98,7 @@ class Channel(Base):
             "id": self.id,
             "name": self.name,
             "users": [self.low_id, self.high_id],
-            "created_at": iso(self.created_at),
+            "created_at": self.created,
         }
 
     def request(self, from_user: int, socket_id: str | None) -> answers.Chat:
@@ -116,14 +117,16 @@ class Channel(Base):
         Raises Conflict if that id was used for another message, Blocked, and NotFound if the
         other account was deleted.
         """
+        now = utcnow()
         row, new = insert_once(
             Message,
             ("sender_id", "client_message_id"),
+            SHOWN,
             channel_id=self.id,
             sender_id=sender_id,
             text=text,
             client_message_id=client_message_id,
-            created_at=utcnow(),
+            created_at=now,
         )
         if not new:
             changed = row.edited_at or row.deleted_at
@@ -133,7 +136,7 @@ class Channel(Base):
         # Only now: a retry of what was stored before is still answered. And in this statement: an
         # earlier one, made to wait for the row, would not have seen a block of the meantime.
         move = _LOW_POSTED if sender_id == self.low_id else _HIGH_POSTED
-        values = {"channel": self.id, "message": row.id, "now": row.created_at}
+        values = {"channel": self.id, "message": row.id, "now": now}
         if not move.count(session.connection(), values):
             if session.execute(_IS_BLOCKED, {"channel": self.id}).scalar():
                 raise Blocked

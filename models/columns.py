@@ -1,7 +1,6 @@
 """Column types and SQL expressions that SQLite and PostgreSQL spell differently."""
 
-from datetime import datetime
-from typing import Any, overload
+from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Integer, String, and_
 from sqlalchemy.ext.compiler import compiles
@@ -11,19 +10,6 @@ MAX_ID = 2**63 - 1
 
 BigId = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER counts up by itself there
 Key = String().with_variant(String(collation="C"), "postgresql")  # compared by code point
-
-
-@overload
-def iso(moment: datetime) -> str: ...
-
-
-@overload
-def iso(moment: None) -> None: ...
-
-
-def iso(moment: datetime | None) -> str | None:
-    """ISO 8601 with microseconds and Z, as every time in an answer."""
-    return f"{moment.isoformat(timespec='microseconds')}Z" if moment else None
 
 
 def starts_with(column: Any, prefix: str) -> ColumnElement[bool]:
@@ -55,6 +41,14 @@ class next_change(FunctionElement[int]):
 
 class json_strings(FunctionElement[str]):
     """The strings of a JSON array as rows, for table_valued("value")."""
+
+    inherit_cache = True
+    type = String()
+
+
+class iso(FunctionElement[str]):
+    """A time as in answers: ISO 8601 in UTC with microseconds and Z. The databases make it, or
+    Python would take most of the time of a page of messages to read times and to write them."""
 
     inherit_cache = True
     type = String()
@@ -100,6 +94,18 @@ def _json_each(element: Any, compiler: Any, **how: Any) -> str:
 @compiles(json_strings, "postgresql")
 def _json_array_elements(element: Any, compiler: Any, **how: Any) -> str:
     return f"json_array_elements_text(CAST({compiler.process(element.clauses, **how)} AS JSON))"
+
+
+@compiles(iso)
+def _text(element: Any, compiler: Any, **how: Any) -> str:
+    # SQLite has stored it as text, with all six digits.
+    return f"(replace({compiler.process(element.clauses, **how)}, ' ', 'T') || 'Z')"
+
+
+@compiles(iso, "postgresql")
+def _to_char(element: Any, compiler: Any, **how: Any) -> str:
+    stored = compiler.process(element.clauses, **how)
+    return f"""to_char({stored}, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
 
 
 @compiles(horizon)

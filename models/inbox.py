@@ -228,11 +228,11 @@ def search(
 def export(user: User) -> Iterator[list[answers.ExportLine]]:
     """The user, and every channel and message of theirs, in pages."""
     read = partial(pages, engine=db.engine)
-    row = session.execute(select(User.created_at).where(User.id == user.id)).one()
+    created = select(iso(User.created_at)).where(User.id == user.id)
     me: answers.UserLine = {
         "type": "user",
         **user.to_dict(),
-        "created_at": iso(row.created_at),
+        "created_at": session.execute(created).scalar(),
     }
 
     def everything() -> Iterator[list[answers.ExportLine]]:
@@ -247,7 +247,13 @@ def export(user: User) -> Iterator[list[answers.ExportLine]]:
 
 
 _MY_CHANNELS = Prepared(
-    select(Channel.id, Channel.low_id, Channel.high_id, Channel.created_at, Channel.last_message_id)
+    select(
+        Channel.id,
+        Channel.low_id,
+        Channel.high_id,
+        iso(Channel.created_at).label("created"),
+        Channel.last_message_id,
+    )
     .where(_mine, Channel.id > bindparam("after"))
     .order_by(Channel.id)
     .limit(bindparam("size"))

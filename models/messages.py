@@ -73,23 +73,23 @@ class Message(Base):
             "from_user": sender_id,
             "to_user": high_id if sender_id == low_id else low_id,
             "message": text,
-            "created_at": iso(created),
+            "created_at": created,
             "client_message_id": client_message_id,
-            "edited_at": iso(edited),
-            "deleted_at": iso(deleted),
+            "edited_at": edited,
+            "deleted_at": deleted,
         }
 
 
-#: The columns of a message object; in this order also the first ones of the table.
+#: The columns of a message object.
 SHOWN = (
     Message.id,
     Message.channel_id,
     Message.sender_id,
     Message.text,
     Message.client_message_id,
-    Message.created_at,
-    Message.edited_at,
-    Message.deleted_at,
+    iso(Message.created_at).label("created_at"),
+    iso(Message.edited_at).label("edited_at"),
+    iso(Message.deleted_at).label("deleted_at"),
 )
 
 

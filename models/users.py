@@ -163,7 +163,7 @@ class User(Base):
         if session.execute(_IS_BLOCKED, {"low": low, "high": high}).scalar():
             raise Blocked
         now = utcnow()
-        pair = {"low_id": low, "high_id": high}
+        pair: dict[str, Any] = {"low_id": low, "high_id": high}
         row, new = insert_once(Channel, tuple(pair), **pair, created_at=now, active_at=now)
         return Channel.found(row), new
 
