@@ -120,7 +120,7 @@ class Dispatcher:
 
     def wake(self, *_: object) -> None:
         # Whatever is in there wakes it; without the lease, nobody takes anything out.
-        if self._pid == os.getpid() and self._inbox.empty():
+        if self._pid == os.getpid() and not self._failures and self._inbox.empty():
             self._inbox.put(None)
 
     # The dispatching thread ------------------------------------------------------------------
