@@ -7,7 +7,7 @@ characters make one.
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 LONGEST = 64  # characters of a word that count
 
@@ -46,6 +46,12 @@ def sought(text: str) -> set[str]:
             found.add(run[:LONGEST])
     # "car" has found all that "ca" would.
     return {word for word in found if not any(o != word and o.startswith(word) for o in found)}
+
+
+def has_all(text: str, prefixes: Iterable[str]) -> bool:
+    """Whether each prefix begins a word of the text, as the index would find it."""
+    mine = words(text)
+    return all(any(word.startswith(prefix) for word in mine) for prefix in prefixes)
 
 
 # What stands inside of words, but says only how they are shown or broken: soft hyphen, grapheme

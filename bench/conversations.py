@@ -75,7 +75,7 @@ class Content:
             ("sessions", "jti, user_id, expires_at", self._sessions()),
             (
                 "channels",
-                "id, low_id, high_id, low_read_id, high_read_id, last_message_id,"
+                "id, low_id, high_id, low_read_id, high_read_id, last_message_id, indexed_id,"
                 " created_at, active_at",
                 self._channels(),
             ),
@@ -99,7 +99,7 @@ class Content:
     def _channels(self) -> Iterator[tuple[Any, ...]]:
         for number, (low, high) in enumerate(self.pairs):
             ids = self.ids[number]
-            read = (ids[len(ids) // 2], ids[-1], ids[-1])
+            read = (ids[len(ids) // 2], ids[-1], ids[-1], ids[-1])
             yield number + 1, low, high, *read, time_of(0), time_of(ids[-1])
 
     def _messages(self) -> Iterator[tuple[Any, ...]]:

@@ -52,6 +52,7 @@ def build(folder: Path, chats: int, *messages: int) -> None:
             "UPDATE channels SET last_message_id ="
             " (SELECT coalesce(max(id), 0) FROM messages WHERE channel_id = channels.id)"
         )
+        database.execute("UPDATE channels SET indexed_id = last_message_id")
         database.executemany(
             "INSERT INTO words (channel_id, word, message_id)"
             " SELECT channel_id, ?, id FROM messages WHERE id % 10 = 0",

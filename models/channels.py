@@ -32,6 +32,11 @@ from models.columns import MAX_ID, BigId, next_change
 from models.events import Event, encode, fitted
 from models.messages import SHOWN, Message, Word
 from statements import Prepared
+from words import words
+
+#: Characters of new messages that wait in a channel until their words are indexed together: some
+#: twenty messages. A search reads them as they are.
+UNINDEXED = 2_000
 
 
 def notification_channel(user_id: int) -> str:
@@ -60,6 +65,9 @@ class Channel(Base):
     high_read_id: Mapped[int] = mapped_column(BigInteger, default=0)
     last_message_id: Mapped[int] = mapped_column(BigInteger, default=0)
     active_at: Mapped[datetime]
+    # Up to and including which message the words are indexed, and how many characters came since.
+    indexed_id: Mapped[int] = mapped_column(BigInteger, default=0)
+    unindexed: Mapped[int] = mapped_column(default=0)
 
     # As found beside the row, to be read only: a writer has to ask when it holds the row.
     first_id: ClassVar[Any] = None
@@ -136,12 +144,21 @@ class Channel(Base):
         # Only now: a retry of what was stored before is still answered. And in this statement: an
         # earlier one, made to wait for the row, would not have seen a block of the meantime.
         move = _LOW_POSTED if sender_id == self.low_id else _HIGH_POSTED
-        values = {"channel": self.id, "message": row.id, "now": now}
+        unindexed = self.unindexed + len(text)
+        full = unindexed >= UNINDEXED
+        values = {
+            "channel": self.id,
+            "message": row.id,
+            "now": now,
+            "indexed": row.id if full else self.indexed_id,
+            "unindexed": 0 if full else unindexed,
+        }
         if not move.count(session.connection(), values):
             if session.execute(_IS_BLOCKED, {"channel": self.id}).scalar():
                 raise Blocked
             raise NotFound("No such user: the account was deleted.")
-        Word.replace(self.id, row.id, "", text)
+        if full:
+            self._add_words()
         posted = self.message(row)
         chat = self.to_dict(sender_id)
         Event.record(
@@ -184,10 +201,21 @@ class Channel(Base):
             .values(transaction_id=next_change(), **values)
             .returning(*SHOWN)
         ).one()
-        Word.replace(self.id, row.id, row.text, changed.text)
+        if row.id <= self.indexed_id:
+            Word.replace(self.id, row.id, row.text, changed.text)
+        else:
+            self._add_words()
+            _INDEXED.count(session.connection(), {"channel": self.id})
+            vars(self)["indexed_id"] = self.last_message_id
         message = self.message(changed)
         self._tell_both(event, fitted(message), socket_id, row.id)
         return message
+
+    def _add_words(self) -> None:
+        """Index the messages that wait for it; the caller writes down that it was done."""
+        values = {"channel": self.id, "id": self.indexed_id}
+        waiting = _UNINDEXED.rows(session.connection(), values)
+        Word.add(self.id, [(row.id, words(row.text)) for row in waiting])
 
     def mark_read(
         self, user_id: int, message_id: int | None, socket_id: str | None
@@ -280,10 +308,23 @@ _gone = exists().where(
     _users.c.deleted_at.is_not(None),
 )
 _OPEN = and_(_THIS, not_(Block.between(Channel.low_id, Channel.high_id)), not_(_gone))
-_POSTED: dict[str, Any] = {"last_message_id": bindparam("message"), "active_at": bindparam("now")}
+_POSTED: dict[str, Any] = {
+    "last_message_id": bindparam("message"),
+    "active_at": bindparam("now"),
+    "indexed_id": bindparam("indexed"),
+    "unindexed": bindparam("unindexed"),
+}
 _move = update(Channel).where(_OPEN)
 _LOW_POSTED = Prepared(_move.values(low_read_id=bindparam("message"), **_POSTED))
 _HIGH_POSTED = Prepared(_move.values(high_read_id=bindparam("message"), **_POSTED))
+_UNINDEXED = Prepared(
+    select(Message.id, Message.text)
+    .where(_IN_CHANNEL, Message.id > bindparam("id"))
+    .order_by(Message.id)
+)
+_INDEXED = Prepared(
+    update(Channel).where(_THIS).values(indexed_id=Channel.last_message_id, unindexed=0)
+)
 _LOW_READ = (
     update(Channel)
     .where(_THIS, Channel.low_read_id < bindparam("message"))

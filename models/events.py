@@ -36,7 +36,8 @@ class Event(Base):
     """An event of a committed transaction; the row goes when the server has taken it.
 
     `transaction_id` orders what transactions that ran at once have recorded. `set_aside` is the
-    reason why an event was given up.
+    reason why an event was given up. On PostgreSQL a trigger of the table tells the dispatcher of
+    changes; on SQLite it sees for itself.
     """
 
     __tablename__ = "events"
@@ -73,7 +74,6 @@ class Event(Base):
             for channel, name, data in events
         ]
         _RECORD.each(session.connection(), rows)
-        _notify()
         session.on_commit(recorded.send)
 
     @classmethod
@@ -146,20 +146,12 @@ class Event(Base):
         chosen = cls.id == event_id if event_id is not None else cls.set_aside.is_not(None)
         again = update(cls).where(chosen).values(set_aside=None, refusals=0)
         count: int = session.execute(again).rowcount
-        _notify()
         return count
 
     @classmethod
     def drop(cls, event_id: int) -> int:
         count: int = session.execute(delete(cls).where(cls.id == event_id)).rowcount
         return count
-
-
-def _notify() -> None:
-    """Tell the dispatcher in another process; on SQLite it sees for itself."""
-    opened = session.connection()
-    if opened.dialect.name == "postgresql":
-        _NOTIFY.row(opened, {})
 
 
 def encode(data: Mapping[str, Any]) -> str:
@@ -209,4 +201,3 @@ _REMOVE = delete(Event).where(
 _RECORD = Prepared(
     insert(Event), "channel", "name", "data", "socket_id", "message_id", "created_at"
 )
-_NOTIFY = Prepared(select(func.pg_notify("events", "")))

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import (
-    ColumnElement,
     bindparam,
     case,
     func,
@@ -23,12 +22,12 @@ from werkzeug.exceptions import BadRequest
 
 import answers
 from database import AnyRow, db, pages, session
-from models.channels import Channel
+from models.channels import UNINDEXED, Channel
 from models.columns import MAX_ID, horizon, iso, starts_with
 from models.messages import SHOWN, Cursor, Message, Word
 from models.users import User
 from statements import Prepared
-from words import sought
+from words import has_all, sought
 
 EPOCH = datetime(1970, 1, 1)
 MICROSECOND = timedelta(microseconds=1)
@@ -198,28 +197,60 @@ def search(
     user_id: int, query: str, channel: Channel | None, before: int | None, limit: int
 ) -> list[answers.Message]:
     """Messages with every word of the query, newest first."""
+    prefixes = sorted(sought(query))
+    if not prefixes:
+        return []
     before = MAX_ID if before is None else before
-    if channel:
-        where: ColumnElement[bool] = Word.channel_id == channel.id
-    else:
-        where = Word.channel_id.in_(select(Channel.id).where(_mine))
+    which = Channel.id == channel.id if channel else _mine
+    values = {"user": user_id, "before": before}
+    # These first: who is indexed meanwhile is found twice rather than not at all.
+    new = session.execute(_UNINDEXED[session.bare().dialect.name].where(which), values)
+    found = {row.id for row in new if has_all(row.text, prefixes)}
     each_word = [
         select(Word.message_id.label("id"))
-        .where(where, starts_with(Word.word, prefix), Word.message_id < before)
+        .where(
+            Word.channel_id.in_(select(Channel.id).where(which)),
+            starts_with(Word.word, prefix),
+            Word.message_id < bindparam("before"),
+        )
         .distinct()
-        for prefix in sorted(sought(query))
+        for prefix in prefixes
     ]
-    if not each_word:
-        return []
     matching = (intersect(*each_word) if len(each_word) > 1 else each_word[0]).subquery()
     ids = select(matching.c.id).order_by(matching.c.id.desc()).limit(limit)
-    found = (
+    found.update(session.execute(ids, values).scalars())
+    shown = (
         select(*SHOWN, Channel.low_id, Channel.high_id)
         .join(Channel, Channel.id == Message.channel_id)
-        .where(Message.id.in_(session.execute(ids, {"user": user_id}).scalars().all()))
+        .where(Message.id.in_(sorted(found)[-limit:]), Message.deleted_at.is_(None))
         .order_by(Message.id.desc())
     )
-    return [Message.to_dict(row, row.low_id, row.high_id) for row in session.execute(found)]
+    return [Message.to_dict(row, row.low_id, row.high_id) for row in session.execute(shown)]
+
+
+_new = aliased(Message)
+_unindexed = (
+    select(_new.id, _new.text)
+    .where(
+        _new.channel_id == Channel.id,
+        _new.id > Channel.indexed_id,
+        _new.id < bindparam("before"),
+    )
+    .limit(UNINDEXED)  # all of them: each has a character
+    .correlate(Channel)
+)
+_texts = _unindexed.lateral()
+_UNINDEXED = {
+    # As with the changes above.
+    "postgresql": select(_texts.c.id, _texts.c.text)
+    .select_from(Channel)
+    .join(_texts, true())
+    .where(Channel.unindexed > 0),
+    "sqlite": select(Message.id, Message.text)
+    .select_from(Channel)
+    .join(Message, Message.id.in_(_unindexed.with_only_columns(_new.id)))
+    .where(Channel.unindexed > 0),
+}
 
 
 # Everything ----------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -96,8 +97,9 @@ SHOWN = (
 class Word(Base):
     """A word of a message: the search index, the same on both databases.
 
-    Its rows come and go with the text they are made of, in the same transaction, so an erased
-    word is gone at once; and a search costs what is in the caller's chats, not what is in all.
+    A search costs what is in the caller's chats, not what is in all. The words of new messages
+    come into it some messages at a time (Channel.indexed_id), for nearly each word is a page of
+    the database to write. An erased word is gone at once, in the transaction that erases it.
     """
 
     __tablename__ = "words"
@@ -107,9 +109,20 @@ class Word(Base):
     word: Mapped[str] = mapped_column(Key, primary_key=True)
     message_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
 
+    @staticmethod
+    def add(channel_id: int, texts: Iterable[tuple[int, set[str]]]) -> None:
+        """Index the words of messages, each given by its id."""
+        rows = [
+            {"channel": channel_id, "message": message_id, "words": json.dumps(sorted(found))}
+            for message_id, found in texts
+            if found
+        ]
+        if rows:
+            _ADD.each(session.connection(), rows)
+
     @classmethod
     def replace(cls, channel_id: int, message_id: int, old: str, new: str) -> None:
-        """Index a text in place of the old one; either may be empty."""
+        """Index a text in place of the old one."""
         before, after = words(old), words(new)
         if gone := before - after:
             session.execute(
@@ -117,18 +130,12 @@ class Word(Base):
                     cls.channel_id == channel_id, cls.word.in_(gone), cls.message_id == message_id
                 )
             )
-        if come := after - before:
-            values = {
-                "channel": channel_id,
-                "message": message_id,
-                "words": json.dumps(sorted(come)),
-            }
-            _ADD_WORDS.count(session.connection(), values)
+        cls.add(channel_id, [(message_id, after - before)])
 
 
 _words = json_strings(bindparam("words", type_=String())).table_valued("value")
 # One statement, however many words: between two, another thread may take the interpreter.
-_ADD_WORDS = Prepared(
+_ADD = Prepared(
     insert(Word).from_select(
         ["channel_id", "word", "message_id"],
         select(

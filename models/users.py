@@ -365,6 +365,8 @@ _CHANNEL = select(
     Channel.low_read_id,
     Channel.high_read_id,
     Channel.last_message_id,
+    Channel.indexed_id,
+    Channel.unindexed,
 ).where(_MINE)
 _first_id = select(func.min(Message.id)).where(Message.channel_id == Channel.id).scalar_subquery()
 _TO_READ = _CHANNEL.add_columns(

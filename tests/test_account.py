@@ -547,7 +547,7 @@ def test_a_deletion_waits_for_the_message_that_went_before(
     ada: Person, bob: Person, chat: Chat, settings: Settings
 ) -> None:
     with (
-        holding(settings, "LOCK TABLE words IN ACCESS EXCLUSIVE MODE") as let_go,
+        holding(settings, "LOCK TABLE events IN ACCESS EXCLUSIVE MODE") as let_go,
         meanwhile(lambda: ada.says(chat, "My Secret")) as sending,
     ):
         wait_for_waiting(settings)

@@ -233,7 +233,7 @@ def test_a_message_that_waits_for_its_turn_sees_the_block(
 def test_a_block_waits_for_the_message_that_went_before(
     ada: Person, bob: Person, chat: Chat, settings: Settings
 ) -> None:
-    lock = "LOCK TABLE words IN ACCESS EXCLUSIVE MODE"
+    lock = "LOCK TABLE events IN ACCESS EXCLUSIVE MODE"
     with (
         holding(settings, lock) as let_go,
         meanwhile(lambda: ada.says(chat, "Hello")) as sending,

@@ -181,6 +181,7 @@ def test_new_columns_are_as_had_they_been_there_from_the_start(old: Settings) ->
         for number, row in channels.items()
     }
     assert marks == {1: (5, 6, 6), 2: (0, 1_243, 1_243), 5: (0, 0, 0)}
+    assert {row["indexed_id"] - row["last_message_id"] for row in rows["channels"]} == {0}
     assert [event["message_id"] for event in rows["events"]] == [None, 6, 6]
     assert {row["deleted_at"] for row in rows["users"]} == {None}
     assert {(row["edited_at"], row["deleted_at"]) for row in rows["messages"]} == {(None, None)}
@@ -254,6 +255,22 @@ def test_a_downgrade_keeps_every_row_too(old: Settings) -> None:
     assert raw(old) == before
     init_db(old)
     assert len(raw(old)["words"]) > 1_000
+
+
+def test_a_downgrade_has_the_words_indexed_that_waited(api: InProcess, old: Settings) -> None:
+    ada = api.sign_in("ada")
+    message = ada.said(CHAT, "Well, this waits")
+    assert found(ada, "waits") == [message["message"]]
+    before = raw(old)["words"]
+
+    with looking_into(old) as connection:
+        connection.execution_options(writes=True)
+        migrate(connection, command.downgrade, "0003")
+        connection.commit()
+
+    new = [row for row in raw(old)["words"] if row not in before]
+    assert {row["word"] for row in new} == {"well", "this", "waits"}
+    assert {row["message_id"] for row in new} == {message["id"]}
 
 
 def test_a_database_of_a_newer_version_is_refused(old: Settings) -> None:

@@ -145,12 +145,20 @@ FOUND: list[tuple[str, list[str]]] = [
 ]
 
 
+@pytest.fixture(params=["indexed", "waiting"])
+def indexing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the words of new messages are in the index yet makes no difference."""
+    most = {"indexed": 0, "waiting": 1_000_000}[request.param]
+    monkeypatch.setattr("models.channels.UNINDEXED", most)
+
+
 @pytest.fixture
 def texts(ada: Person, bob: Person, chat: Chat) -> dict[str, str]:
     """What was said in the chat, oldest first, by what to call it."""
     return {name: ada.said(chat, text)["message"] for name, text in TEXTS.items()}
 
 
+@pytest.mark.usefixtures("indexing")
 def test_the_same_is_found_on_both_databases(
     ada: Person, bob: Person, chat: Chat, texts: dict[str, str]
 ) -> None:
@@ -161,6 +169,7 @@ def test_the_same_is_found_on_both_databases(
     assert answers == dict(FOUND)
 
 
+@pytest.mark.usefixtures("indexing")
 def test_every_word_of_a_text_finds_it(bob: Person, texts: dict[str, str]) -> None:
     for text in texts.values():
         for word in text[:30].split():
@@ -168,6 +177,7 @@ def test_every_word_of_a_text_finds_it(bob: Person, texts: dict[str, str]) -> No
                 assert text in found(bob, word[:200])
 
 
+@pytest.mark.usefixtures("indexing")
 def test_messages_are_found_newest_first_as_they_stand(
     ada: Person, bob: Person, chat: Chat
 ) -> None:
@@ -179,6 +189,7 @@ def test_messages_are_found_newest_first_as_they_stand(
     assert answer.json == said[::-1]
 
 
+@pytest.mark.usefixtures("indexing")
 def test_limit_and_before_turn_the_pages(ada: Person, chat: Chat) -> None:
     said = [ada.said(chat, f"Hello {number}") for number in range(5)]
     newest, oldest = said[4]["id"], said[0]["id"]
@@ -201,6 +212,7 @@ def test_50_are_found_unless_more_are_asked_for(ada: Person, chat: Chat) -> None
     assert len(found(ada, "hello", limit=200)) == 51
 
 
+@pytest.mark.usefixtures("indexing")
 def test_only_ones_own_chats_are_searched(
     ada: Person, bob: Person, eve: Person, chat: Chat
 ) -> None:
@@ -212,6 +224,7 @@ def test_only_ones_own_chats_are_searched(
     assert found(eve, "hello") == ["Hello, Eve"]
 
 
+@pytest.mark.usefixtures("indexing")
 def test_a_channel_narrows_the_search(ada: Person, bob: Person, eve: Person, chat: Chat) -> None:
     with_eve = ada.asks(eve).json
     ada.said(chat, "Hello, Bob")
@@ -232,6 +245,7 @@ def test_a_channel_of_others_does_not_exist(ada: Person, eve: Person, chat: Chat
         assert eve.get("/api/search", q="hello", channel=name).timeless == missing.timeless
 
 
+@pytest.mark.usefixtures("indexing")
 def test_edits_and_deletions_hold_the_index_true(ada: Person, bob: Person, chat: Chat) -> None:
     message = ada.said(chat, "red green 東京")
     other = ada.said(chat, "red 東京")
@@ -248,6 +262,7 @@ def test_edits_and_deletions_hold_the_index_true(ada: Person, bob: Person, chat:
     assert found(bob, "red") == [other["message"]]
 
 
+@pytest.mark.usefixtures("indexing")
 def test_the_index_holds_the_words_of_the_texts_and_no_others(
     ada: Person, bob: Person, chat: Chat, settings: Settings
 ) -> None:
@@ -267,6 +282,53 @@ def test_the_index_holds_the_words_of_the_texts_and_no_others(
         (m["channel_id"], w, m["id"]) for m in bob.reads(chat).json for w in words(m["message"])
     ]
     assert sorted(stored(settings, "words")["words"]) == sorted(standing)
+
+
+def test_words_are_indexed_some_messages_at_a_time_and_none_is_lost(
+    ada: Person, bob: Person, chat: Chat, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.channels.UNINDEXED", 90)
+
+    def talk(number: int) -> None:
+        for turn in range(10):
+            (ada, bob)[number % 2].said(chat, f"all of word{number}x{turn}")
+
+    at_once(8, talk)
+
+    assert len(found(bob, "all", limit=200)) == 80
+    assert found(ada, "word3x7") == ["all of word3x7"]
+    assert len(found(ada, "all word3")) == 10
+    rows = stored(settings, "channels", "words")
+    (channel,) = rows["channels"]
+    messages = bob.reads(chat).json
+    waiting = [m["message"] for m in messages if m["id"] > channel[-2]]
+    assert 0 < len(waiting) < 20
+    assert channel[-1] == len("".join(waiting)) < 90
+    indexed = [
+        (m["channel_id"], w, m["id"])
+        for m in messages
+        for w in words(m["message"])
+        if m["id"] <= channel[-2]
+    ]
+    assert sorted(rows["words"]) == sorted(indexed)
+
+
+def test_pages_turn_from_what_waits_to_what_is_indexed(
+    ada: Person, bob: Person, eve: Person, chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = ada.asks(eve).json
+    said = []
+    for number in range(12):
+        monkeypatch.setattr("models.channels.UNINDEXED", 0 if number == 5 else 1_000)
+        where = other if number % 3 == 0 else chat
+        said.append(ada.said(where, f"hello {number}"))
+
+    newest = said[::-1]
+    assert ada.get("/api/search", q="hello").json == newest
+    for first in range(0, 12, 5):
+        query = {"before": newest[first - 1]["id"]} if first else {}
+        page = ada.get("/api/search", q="hello", limit=5, **query)
+        assert page.json == newest[first : first + 5]
 
 
 IMPOSSIBLE = [
