@@ -102,6 +102,7 @@ class Dispatcher:
             self._unbooked: list[Delivery] = []
             self._flying = 0
             self._busy: dict[str, float] = {}  # channel: not to be sent before (inf: in flight)
+            self._left = False  # whether the last look may have left events that could go out
             self._failures = 0  # in a row; 0 while the server is well
             self._retry_at = 0.0
             self._lost = False  # whether the database does not answer
@@ -170,18 +171,19 @@ class Dispatcher:
                 look_at = 0.0
 
     def _news(self) -> bool:
-        """Wait for a commit of this process or the end of a delivery; whether any came."""
-        came = False
+        """Wait for a commit of this process or the end of a delivery; whether there may be
+        something to send out now."""
+        look = False
         try:
             news = self._inbox.get(timeout=POLL_SECONDS)
             while True:  # all that is there, to be booked together
-                came = True
                 if news:
                     self._unbooked.append(news)
                     self._flying -= 1
+                look = look or news is None or self._left
                 news = self._inbox.get_nowait()
         except queue.Empty:
-            return came
+            return look
 
     def _room(self, now: float) -> int:
         """How many more batches may be in flight."""
@@ -191,14 +193,17 @@ class Dispatcher:
 
     def _send_out(self, connection: Connection, now: float) -> None:
         self._busy = {channel: until for channel, until in self._busy.items() if until > now}
+        self._left = True
         while room := self._room(now):
+            busy = list(self._busy)
             with connection.execution_options(writes=False).begin():
-                waiting = Event.waiting(connection, list(self._busy), room * BATCH)
+                waiting = Event.waiting(connection, busy, room * BATCH)
             for events in batches(waiting, room):
                 self._busy |= {each.channel: math.inf for each in events}
                 self._flying += 1
                 self._outgoing.put(Delivery(events, again=self._failures > 0))
             if len(waiting) < room * BATCH:
+                self._left = bool(busy)
                 return
 
     def _book(self, connection: Connection) -> None:

@@ -12,7 +12,9 @@ from sqlalchemy import (
     BigInteger,
     Connection,
     Index,
+    String,
     bindparam,
+    cast,
     delete,
     func,
     insert,
@@ -23,7 +25,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 import answers
 from database import AnyRow, Base, session, utcnow
-from models.columns import BigId, current_transaction, horizon
+from models.columns import BigId, current_transaction, horizon, json_strings
 from statements import Prepared
 
 EVENT_BYTES = 10_240  # the most that Pusher takes, as UTF-8
@@ -95,11 +97,11 @@ class Event(Base):
         On PostgreSQL numbers become visible out of order: only what is older than every running
         transaction is handed out, so that nothing can come before it later.
         """
-        return connection.execute(_WAITING, {"busy": busy, "limit": limit}).all()
+        return _WAITING.rows(connection, {"busy": encode(busy), "limit": limit})
 
     @staticmethod
     def remove(connection: Connection, ids: list[int]) -> None:
-        connection.execute(_REMOVE, {"ids": ids})
+        _REMOVE.count(connection, {"ids": encode(ids)})
 
     @classmethod
     def count_refusal(cls, connection: Connection, event_id: int) -> None:
@@ -154,7 +156,7 @@ class Event(Base):
         return count
 
 
-def encode(data: Mapping[str, Any]) -> str:
+def encode(data: Mapping[str, Any] | Sequence[Any]) -> str:
     """Compact JSON, characters as themselves."""
     return to_json(data).decode()
 
@@ -179,23 +181,27 @@ def fitted(
     return cut(bisect(lengths, EVENT_BYTES, key=lambda length: len(cut(length).encode())) - 1)
 
 
-_WAITING = (
+_busy = json_strings(bindparam("busy", type_=String())).table_valued("value")
+_WAITING = Prepared(
     select(Event.id, Event.channel, Event.name, Event.data, Event.socket_id, Event.refusals)
     .where(
         Event.set_aside.is_(None),
         Event.transaction_id < horizon(),
-        Event.channel.not_in(bindparam("busy", expanding=True)),
+        Event.channel.not_in(select(_busy.c.value)),
     )
     # By all columns of the index, or PostgreSQL would sort everything that waits each time.
     .order_by(Event.set_aside, Event.transaction_id, Event.id)
     .limit(bindparam("limit"))
 )
-_REMOVE = delete(Event).where(
-    Event.id.in_(
-        select(Event.id)
-        .where(Event.id.in_(bindparam("ids", expanding=True)))
-        .order_by(Event.id)
-        .with_for_update()
+_ids = json_strings(bindparam("ids", type_=String())).table_valued("value")
+_REMOVE = Prepared(
+    delete(Event).where(
+        Event.id.in_(
+            select(Event.id)
+            .where(Event.id.in_(select(cast(_ids.c.value, BigInteger))))
+            .order_by(Event.id)
+            .with_for_update()
+        )
     )
 )
 _RECORD = Prepared(
