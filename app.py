@@ -1,5 +1,6 @@
 """The Flask application: every /api route, and the one shape of every error."""
 
+import gc
 import logging
 import os
 import signal
@@ -639,3 +640,6 @@ def exit_on_sigterm() -> None:
 
 exit_on_sigterm()
 app = create_app()
+# All that was imported stays as long as the process: the garbage collector need not go through it
+# again and again, and once more at the end (a fifth of what it costs to start and stop).
+gc.freeze()
