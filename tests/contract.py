@@ -7,7 +7,7 @@ from typing import Any
 
 from chat import Answer, Api
 from flask import Flask
-from jsonschema import Draft202012Validator
+from jsonschema_rs import Draft202012Validator
 from werkzeug.exceptions import HTTPException
 
 
@@ -20,6 +20,8 @@ class Contract:
         self.urls = app.url_map.bind("localhost")
         self.document = document
         self.components = closed(document["components"])
+        #: By the id of their schema, which is kept lest another gets its id.
+        self.validators: dict[int, tuple[dict[str, Any], Draft202012Validator]] = {}
 
     def operation(self, method: str, path: str) -> dict[str, Any] | None:
         """What is said of such a request, if anything is."""
@@ -68,8 +70,10 @@ class Contract:
         self.check(data, told["application/json"]["schema"])
 
     def check(self, value: Any, schema: dict[str, Any]) -> None:
-        whole = closed(schema) | {"components": self.components}
-        Draft202012Validator(whole).validate(value)
+        if id(schema) not in self.validators:
+            whole = closed(schema) | {"components": self.components}
+            self.validators[id(schema)] = schema, Draft202012Validator(whole)
+        self.validators[id(schema)][1].validate(value)
 
     def resolve(self, found: dict[str, Any]) -> dict[str, Any]:
         if "$ref" not in found:
