@@ -1,28 +1,40 @@
 import hashlib
 import hmac
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 from chat import CHEAP_HASH, PASSWORD, Answer, InProcess, Person, looking_into, refused
+from conftest import application
+from flask import Flask
 from sqlalchemy import insert
 from werkzeug.security import generate_password_hash
 
 from config import Settings
 from database import utcnow
 from models import User
+from ratelimits import RateLimits
 
 Chat = dict[str, Any]
 KEY, SECRET = "key", "a secret of the tests"
 
 
+@pytest.fixture(scope="module")
+def hosted(only_app: Flask) -> Iterator[Flask]:
+    """An application with keys of Hosted Channels, on the same database."""
+    keys = {"pusher_app_id": "1", "pusher_key": KEY, "pusher_secret": SECRET}
+    settings = replace(only_app.extensions["settings"], **keys, pusher_cluster="eu")
+    with application(settings) as app:
+        yield app
+
+
 @pytest.fixture
-def api(make_api: Any) -> InProcess:
-    made: InProcess = make_api(
-        pusher_app_id="1", pusher_key=KEY, pusher_secret=SECRET, pusher_cluster="eu"
-    )
-    return made
+def api(hosted: Flask, settings: Settings) -> InProcess:
+    hosted.extensions["rate_limits"] = RateLimits(settings)
+    return InProcess(hosted)
 
 
 def signed(text: str) -> str:
