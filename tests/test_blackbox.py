@@ -2,14 +2,17 @@
 
 import json
 import string
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from functools import cache
 from http.client import HTTPConnection
+from itertools import count
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from chat import JSON, ROOT, Api, ChatServer, InProcess, Person, looking_into, refused
+from chat import JSON, Api, ChatServer, InProcess, Person, Program, looking_into, refused
 from flask.ctx import AppContext
 from servers import HOST
 from sqlalchemy import text, update
@@ -21,6 +24,25 @@ from models import Channel, User
 
 Chat = dict[str, Any]
 MAX_ID = 2**63 - 1
+numbers = count(1)
+
+
+@pytest.fixture(scope="module")
+def servers(
+    new_database: Callable[[Path], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[Program], ChatServer]]:
+    """One of each program."""
+    with ExitStack() as stack:
+
+        @cache
+        def server(program: Program) -> ChatServer:
+            folder = tmp_path_factory.mktemp(program)
+            url = new_database(folder)
+            return stack.enter_context(
+                ChatServer(program, INSTANCE_PATH=str(folder), DATABASE_URL=url)
+            )
+
+        yield server
 
 
 # Links ---------------------------------------------------------------------------------------
@@ -64,9 +86,11 @@ def test_links_and_sockets_are_where_the_request_went(
 
 @pytest.mark.parametrize("host", ["xn--a", "XN--", "[:.]"])
 def test_what_only_looks_like_a_host_is_no_fault_of_ours(
-    start: Callable[..., ChatServer], host: str
+    servers: Callable[[Program], ChatServer], host: str
 ) -> None:
-    answer = start().api.get("/api/config", headers={"Host": host})  # Flask's client knows none
+    api = servers("flask").api  # Flask's client knows no such host
+
+    answer = api.get("/api/config", headers={"Host": host})
 
     assert (answer.status, answer.json["wsHost"]) == (200, host)
 
@@ -156,10 +180,10 @@ def test_each_line_of_the_export_is_one_to_any_reader(ada: Person, chat: Chat) -
 @pytest.mark.parametrize("program", ["flask", "gunicorn"])
 @pytest.mark.parametrize(("token", "status"), [(True, 413), (False, 401)])
 def test_who_sends_20_mb_gets_to_see_the_answer(
-    start: Callable[..., ChatServer], program: str, token: bool, status: int
+    servers: Callable[[Program], ChatServer], program: Program, token: bool, status: int
 ) -> None:
-    server = start(program, GUNICORN_CMD_ARGS=f"--config {ROOT / 'gunicorn.conf.py'}")
-    ada = server.api.sign_up("ada")
+    server = servers(program)
+    ada = server.api.sign_up(f"ada {next(numbers)}")
     headers = JSON | ({"Authorization": f"Bearer {ada.token}"} if token else {})
 
     with closing(HTTPConnection(HOST, server.port, timeout=60)) as connection:
@@ -169,10 +193,10 @@ def test_who_sends_20_mb_gets_to_see_the_answer(
             assert (answer.status, "code" in json.load(answer)) == (status, True)
 
 
-def test_an_announced_body_is_not_waited_for(start: Callable[..., ChatServer]) -> None:
-    server = start("gunicorn", GUNICORN_CMD_ARGS=f"--config {ROOT / 'gunicorn.conf.py'}")
+def test_an_announced_body_is_not_waited_for(servers: Callable[[Program], ChatServer]) -> None:
+    port = servers("gunicorn").port
 
-    with closing(HTTPConnection(HOST, server.port, timeout=60)) as connection:
+    with closing(HTTPConnection(HOST, port, timeout=60)) as connection:
         connection.putrequest("POST", "/api/login")
         connection.putheader("Content-Type", "application/json")
         connection.putheader("Content-Length", "20000000")
