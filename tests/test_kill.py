@@ -11,7 +11,7 @@ from typing import Any
 
 from chat import ChatServer, Person
 
-KILLS = 20 if os.environ.get("CI") else 3
+KILLS = 20 if os.environ.get("CI") else 2
 WRITERS = 4
 
 

@@ -23,7 +23,7 @@ from stub_pusher import StubPusher
 from config import Settings
 from database import init_db
 
-KILLS = 20 if os.environ.get("CI") else 3
+KILLS = 20 if os.environ.get("CI") else 2
 SQLITE = pytest.mark.parametrize("backend", ["sqlite"], indirect=True, scope="session")
 Serve = Callable[..., ChatServer]
 
