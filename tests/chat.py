@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +17,8 @@ from urllib.parse import urlencode
 
 from flask import Flask
 from servers import HOST, Server
-from sqlalchemy import Connection, NullPool, create_engine, insert, select
+from sqlalchemy import Connection, Engine, NullPool, create_engine, insert, select
+from sqlalchemy.engine import URL
 from werkzeug.security import generate_password_hash
 
 from auth import open_session
@@ -240,9 +242,14 @@ class ChatServer(Server):
 @contextmanager
 def looking_into(settings: Settings) -> Iterator[Connection]:
     """The database, past the API."""
-    engine = prepare(create_engine(settings.url, poolclass=NullPool))
-    with engine.connect() as connection:
+    with _engine(settings.url).connect() as connection:
         yield connection
+
+
+@cache
+def _engine(url: URL) -> Engine:
+    """Made once for each database, as it takes longer than most looks; it keeps no connection."""
+    return prepare(create_engine(url, poolclass=NullPool))
 
 
 def stored(settings: Settings, *tables: str) -> dict[str, list[tuple[Any, ...]]]:
