@@ -4,6 +4,8 @@ PORT ?= 5000
 PYTHON ?= python3
 VENV = .venv
 BIN = $(VENV)/bin
+# One more than there are processors: tests wait as well.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN || echo 2) + 1)
 
 .PHONY: run test screenshot setup setup-dev pusher-js node lock clean
 
@@ -13,6 +15,7 @@ run: setup pusher-js
 	@echo "==> Serving http://localhost:$(PORT) (Ctrl-C ends it)"
 	@$(BIN)/flask run --port $(PORT)
 
+# A hundred processes are started, so byte code is kept whatever the environment says of it.
 test: setup-dev node
 	@echo "==> Formatting, lint and types"
 	@$(BIN)/ruff format --check .
@@ -20,8 +23,9 @@ test: setup-dev node
 	@$(BIN)/mypy .
 	@echo "==> Migrations match the models"
 	@INSTANCE_PATH="$$(mktemp -d)" sh -c 'FLASK_SKIP_DOTENV=1 $(BIN)/python -c "from database import init_db; init_db()" && FLASK_SKIP_DOTENV=1 $(BIN)/flask db check; status=$$?; rm -rf "$$INSTANCE_PATH"; exit $$status'
-	@echo "==> Tests"
-	@FLASK_SKIP_DOTENV=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	@echo "==> Tests, with $(WORKERS) at a time"
+	@PYTHONDONTWRITEBYTECODE= FLASK_SKIP_DOTENV=1 \
+		$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # docs/screenshot.png anew. Needs Chromium, fonts-noto-core and fonts-noto-color-emoji.
 screenshot: setup-dev node
