@@ -165,7 +165,7 @@ def get_message(user: User, channel: str) -> ResponseReturnValue:
 def chats(user: User) -> ResponseReturnValue:
     query = schemas.query(schemas.Page)
     found, cursor = inbox.chats(user.id, query.limit or 50, query.cursor)
-    return json_answer(found, next=cursor and {"cursor": cursor})
+    return json_answer(found, next={"cursor": cursor} if cursor else None)
 
 
 @api.put("/chats/<channel>/read")
@@ -396,18 +396,18 @@ def disconnect(ended: list[str]) -> None:
         gateway.close_connections(current_app.extensions["signed_sockets"].pop(ended))
 
 
-def json_answer(items: list[Any], **links: dict[str, Any] | str | int | None) -> Response:
+def json_answer(items: list[Any], **links: dict[str, Any] | None) -> Response:
     """A list with a Link header (RFC 8288): each relation by the parameters that differ."""
     response = current_app.make_response(items)
-    kept = {name: value for name, value in request.args.items() if name in ("q", "limit")}
-    here = schemas.address() + quote(request.root_path + request.path)
-    shown = [
-        f'<{here}?{urlencode({**kept, **parameters})}>; rel="{relation}"'
-        for relation, parameters in links.items()
-        if isinstance(parameters, dict)
-    ]
-    if shown:
-        response.headers["Link"] = ", ".join(shown)
+    if any(links.values()):
+        asked = request.args
+        kept = {name: asked[name] for name in ("q", "limit") if name in asked}
+        here = schemas.address() + quote(request.root_path + request.path)
+        response.headers["Link"] = ", ".join(
+            f'<{here}?{urlencode({**kept, **parameters})}>; rel="{relation}"'
+            for relation, parameters in links.items()
+            if parameters
+        )
     return response
 
 
