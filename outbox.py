@@ -24,7 +24,7 @@ from flask.cli import AppGroup
 from pusher.errors import PusherBadRequest, PusherBadStatus, PusherError
 from sqlalchemy import Connection, Engine
 
-from database import AnyRow, one_writer, session, writing
+from database import AnyRow, begin_to_write, one_writer, session, writing
 from lease import Lease
 from models import Event, recorded
 
@@ -196,7 +196,7 @@ class Dispatcher:
         self._left = True
         while room := self._room(now):
             busy = list(self._busy)
-            with connection.execution_options(writes=False).begin():
+            with connection.begin():
                 waiting = Event.waiting(connection, busy, room * BATCH)
             for events in batches(waiting, room):
                 self._busy |= {each.channel: math.inf for each in events}
@@ -209,7 +209,7 @@ class Dispatcher:
     def _book(self, connection: Connection) -> None:
         """Write down what came of the deliveries; only then may their channels be sent again."""
         booked = self._unbooked
-        with one_writer(self._engine), connection.execution_options(writes=True).begin():
+        with one_writer(self._engine), begin_to_write(connection):
             Event.remove(connection, [each for delivery in booked for each in delivery.taken])
             for delivery in booked:
                 for each in delivery.refused:

@@ -5,7 +5,7 @@ from flask import current_app
 from sqlalchemy import Connection
 
 import models  # noqa: F401  (fills Base.metadata)
-from database import Base, db
+from database import Base, begin_to_write, db
 
 
 def run(connection: Connection) -> None:
@@ -25,6 +25,5 @@ given = context.config.attributes.get("connection")
 if given is not None:
     run(given)
 else:
-    with current_app.app_context(), db.engine.connect() as opened:
-        opened.execution_options(writes=True)
+    with current_app.app_context(), db.engine.connect() as opened, begin_to_write(opened):
         run(opened)

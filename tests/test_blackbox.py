@@ -19,7 +19,7 @@ from sqlalchemy import text, update
 from sqlalchemy.exc import DBAPIError
 
 from config import Settings
-from database import session, utcnow
+from database import begin_to_write, session, utcnow
 from models import Channel, User
 
 Chat = dict[str, Any]
@@ -129,7 +129,7 @@ def test_a_lock_that_others_keep_is_a_503(
     monkeypatch.setattr("database.BUSY_SECONDS", 1)
     monkeypatch.setattr(ada, "api", make_api())
 
-    with looking_into(settings) as connection, connection.execution_options(writes=True).begin():
+    with looking_into(settings) as connection, begin_to_write(connection):
         connection.execute(update(User).values(created_at=utcnow()))  # as a long migration would
         connection.execute(update(Channel).values(created_at=utcnow()))
         answer = ada.says(chat, "Are you there?")

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, inspect, text
 from werkzeug.security import generate_password_hash
 
 from config import Settings
-from database import MIGRATIONS, DatabaseError, init_db
+from database import MIGRATIONS, DatabaseError, begin_to_write, init_db
 from words import words
 
 WHEN = "2026-11-22 09:30:00.123456"
@@ -89,7 +89,7 @@ def empty(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Itera
 def old(empty: Settings) -> Settings:
     """A database as revision 0002 left it, with people who have written to each other."""
     with looking_into(empty) as connection:
-        connection.execution_options(writes=True)
+        begin_to_write(connection)
         migrate(connection, command.upgrade, "0002")
         tables: dict[str, list[dict[str, Any]]] = {
             "users": [
@@ -248,7 +248,7 @@ def test_a_downgrade_keeps_every_row_too(old: Settings) -> None:
     init_db(old)
 
     with looking_into(old) as connection:
-        connection.execution_options(writes=True)
+        begin_to_write(connection)
         migrate(connection, command.downgrade, "0002")
         connection.commit()
 
@@ -264,7 +264,7 @@ def test_a_downgrade_has_the_words_indexed_that_waited(api: InProcess, old: Sett
     before = raw(old)["words"]
 
     with looking_into(old) as connection:
-        connection.execution_options(writes=True)
+        begin_to_write(connection)
         migrate(connection, command.downgrade, "0003")
         connection.commit()
 

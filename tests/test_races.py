@@ -14,6 +14,7 @@ from conversations import meanwhile
 from stub_pusher import StubPusher
 
 from config import Settings, load
+from database import begin_to_write
 
 Chat = dict[str, Any]
 
@@ -164,7 +165,7 @@ def test_a_writer_gets_its_turn_beside_a_busy_other_process(
         nonlocal turns
         with looking_into(settings) as connection:
             while not done.is_set():
-                with connection.execution_options(writes=True).begin():
+                with begin_to_write(connection):
                     turns += 1
                     time.sleep(0.05)
                 time.sleep(0.002)
