@@ -595,6 +595,7 @@ def start(app: Flask) -> None:
                     lambda: server.client(realtime.InProcess, handle=gateway.api),
                     on_lease=gateway.open,
                     on_loss=gateway.stop,
+                    threads=0,
                 )
                 if gateway
                 else outbox.Dispatcher(db.engine, server.client)

@@ -187,7 +187,8 @@ _one_writer = threading.Lock()
 def _mine() -> dict[str, Any]:
     """What `g` holds for this request. Through the proxy each look at it would cost ten times
     as much, and a send takes a dozen."""
-    return vars(cast(Any, g)._get_current_object())
+    mine: dict[str, Any] = vars(cast(Any, g)._get_current_object())
+    return mine
 
 
 class RequestSession:

@@ -1,8 +1,8 @@
 """Delivers recorded events to the Pusher server: at least once, and in order within a channel.
 
 One dispatcher at a time, whoever holds the lease, reads the oldest events and hands them in
-batches to a few threads, each with a client of its own. A channel is never in two batches at
-once. A row goes only when the server has taken its event; whatever failed waits and is tried
+batches to a few threads, each with a client of its own; to the embedded server it delivers them
+itself. A channel is never in two batches at once. A row goes only when the server has taken its event; whatever failed waits and is tried
 again, while the requests that recorded it have long been answered.
 """
 
@@ -77,14 +77,18 @@ class Dispatcher:
         *,
         on_lease: Callable[[], None] = lambda: None,
         on_loss: Callable[[], None] = lambda: None,
+        threads: int = THREADS,
     ) -> None:
         """`connect` makes an official Pusher client; each delivering thread asks for its own.
         `on_lease` and `on_loss` are called as this process gets and loses the right to deliver.
+        With 0 `threads` the dispatching one delivers: to a server that keeps nobody waiting, being
+        in this process, handing over would take longer than delivering.
         """
         self._engine = engine
         self._connect = connect
         self._on_lease = on_lease
         self._on_loss = on_loss
+        self._threads = threads
         self.asked = threading.Event()  # set once it is known whether the lease is to be had
         self._starting = threading.Lock()
         self._pid = 0
@@ -127,8 +131,9 @@ class Dispatcher:
     # The dispatching thread ------------------------------------------------------------------
 
     def _run(self) -> None:
-        for number in range(THREADS):
+        for number in range(self._threads):
             threading.Thread(target=self._deliver, name=f"outbox-{number}", daemon=True).start()
+        self._hand_over = self._outgoing.put if self._threads else self._courier()
         lease = Lease(self._engine)
         while not self._stopping.is_set():
             try:
@@ -143,7 +148,7 @@ class Dispatcher:
             finally:
                 lease.release()
             self._stopping.wait(STANDBY_SECONDS)
-        for _ in range(THREADS):
+        for _ in range(self._threads):
             self._outgoing.put(None)
 
     def _lead(self, lease: Lease, connection: Connection) -> None:
@@ -201,7 +206,7 @@ class Dispatcher:
             for events in batches(waiting, room):
                 self._busy |= {each.channel: math.inf for each in events}
                 self._flying += 1
-                self._outgoing.put(Delivery(events, again=self._failures > 0))
+                self._hand_over(Delivery(events, again=self._failures > 0))
             if len(waiting) < room * BATCH:
                 self._left = bool(busy)
                 return
@@ -239,11 +244,19 @@ class Dispatcher:
             self._retry_at = now + delay(self._failures)
             self._failures += 1
 
-    # The delivering threads ------------------------------------------------------------------
+    # Delivering ------------------------------------------------------------------------------
 
     def _deliver(self) -> None:
-        client = None
+        deliver = self._courier()
         while delivery := self._outgoing.get():
+            deliver(delivery)
+
+    def _courier(self) -> Callable[[Delivery], None]:
+        """What delivers over a client of its own, and tells the dispatching thread."""
+        client = None
+
+        def deliver(delivery: Delivery) -> None:
+            nonlocal client
             delivery.started = time.monotonic()
             try:
                 client = client or self._connect()
@@ -254,6 +267,8 @@ class Dispatcher:
                 log.exception("A delivery failed.")
                 delivery.outage = type(error).__name__
             self._inbox.put(delivery)
+
+        return deliver
 
     def _deliver_batch(self, client: Any, delivery: Delivery) -> None:
         # One bad event has the whole batch refused: then they go singly, and only it fails.
