@@ -2,8 +2,9 @@
 
 One dispatcher at a time, whoever holds the lease, reads the oldest events and hands them in
 batches to a few threads, each with a client of its own; to the embedded server it delivers them
-itself. A channel is never in two batches at once. A row goes only when the server has taken its event; whatever failed waits and is tried
-again, while the requests that recorded it have long been answered.
+itself. A channel is never in two batches at once. A row goes only when the server has taken its
+event; whatever failed waits and is tried again, while the requests that recorded it have long been
+answered.
 """
 
 import atexit
