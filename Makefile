@@ -4,8 +4,8 @@ PORT ?= 5000
 PYTHON ?= python3
 VENV = .venv
 BIN = $(VENV)/bin
-# One more than there are processors: tests wait as well.
-WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN || echo 2) + 1)
+# Two more than there are processors: tests wait as well.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN || echo 2) + 2)
 
 .PHONY: run test screenshot setup setup-dev pusher-js node lock clean
 
