@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -39,7 +39,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as WaitedTooLong
 from sqlalchemy.orm import DeclarativeBase
 
@@ -196,7 +196,7 @@ class RequestSession:
     """
 
     def bare(self) -> Connection:
-        """The connection without a transaction: for a single statement that reads."""
+        """The connection as it is, within a transaction or not."""
         mine = _mine()
         opened: Connection | None = mine.get("connection")
         if opened is None:
@@ -210,6 +210,18 @@ class RequestSession:
             opened.begin()
         return opened
 
+    def read_alone(self, statement: Prepared, values: dict[str, Any]) -> Any:
+        """The only row of a statement, outside of any transaction. Not for within one.
+
+        SQLite needs none. PostgreSQL's driver begins one, in which the client must not be waited
+        for: locks would be held, and the connection, for as long as a body takes to arrive.
+        """
+        opened = self.bare()
+        row = statement.row(opened, values)
+        if opened.dialect.name != "sqlite":
+            self.close()
+        return row
+
     def execute(self, statement: Any, values: Any = None) -> Any:
         return self.connection().execute(statement, values)
 
@@ -218,7 +230,11 @@ class RequestSession:
         _mine().setdefault("on_commit", []).append(call)
 
     def commit(self) -> None:
-        self.bare().commit()
+        try:
+            self.bare().commit()
+        except BaseException:
+            self.close()  # SQLite would keep the transaction open, and the lock
+            raise
         for call in _mine().pop("on_commit", ()):
             call()
 
@@ -233,6 +249,8 @@ class RequestSession:
         mine = _mine()
         mine.pop("on_commit", None)
         if opened := mine.pop("connection", None):
+            with suppress(DBAPIError):  # lost: the pool finds that out, and the answer is made
+                opened.rollback()
             opened.close()
 
 

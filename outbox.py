@@ -204,12 +204,14 @@ class Dispatcher:
             busy = list(self._busy)
             with connection.begin():
                 waiting = Event.waiting(connection, busy, room * BATCH)
+            handed_over = 0
             for events in batches(waiting, room):
+                handed_over += len(events)
                 self._busy |= {each.channel: math.inf for each in events}
                 self._flying += 1
                 self._hand_over(Delivery(events, again=self._failures > 0))
             if len(waiting) < room * BATCH:
-                self._left = bool(busy)
+                self._left = bool(busy) or handed_over < len(waiting)
                 return
 
     def _book(self, connection: Connection) -> None:

@@ -201,12 +201,11 @@ class Channel(Base):
             .values(transaction_id=next_change(), **values)
             .returning(*SHOWN)
         ).one()
-        if row.id <= self.indexed_id:
-            Word.replace(self.id, row.id, row.text, changed.text)
-        else:
+        if row.id > self.indexed_id:
             self._add_words()
             _INDEXED.count(session.connection(), {"channel": self.id})
             vars(self)["indexed_id"] = self.last_message_id
+        Word.replace(self.id, row.id, row.text, changed.text)
         message = self.message(changed)
         self._tell_both(event, fitted(message), socket_id, row.id)
         return message

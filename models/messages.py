@@ -14,6 +14,7 @@ from sqlalchemy import (
     UniqueConstraint,
     bindparam,
     delete,
+    exists,
     insert,
     select,
     text,
@@ -134,14 +135,19 @@ class Word(Base):
 
 
 _words = json_strings(bindparam("words", type_=String())).table_valued("value")
-# One statement, however many words: between two, another thread may take the interpreter.
+_this_channel = bindparam("channel", type_=BigInteger())
+_this_message = bindparam("message", type_=BigInteger())
+# One statement, however many words: between two, another thread may take the interpreter. Words
+# that are there stay: a process of before revision 0004 has indexed its messages at once.
 _ADD = Prepared(
     insert(Word).from_select(
         ["channel_id", "word", "message_id"],
-        select(
-            bindparam("channel", type_=BigInteger()),
-            _words.c.value,
-            bindparam("message", type_=BigInteger()),
+        select(_this_channel, _words.c.value, _this_message).where(
+            ~exists().where(
+                Word.channel_id == _this_channel,
+                Word.word == _words.c.value,
+                Word.message_id == _this_message,
+            )
         ),
     )
 )

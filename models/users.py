@@ -282,7 +282,7 @@ class Session(Base):
     @staticmethod
     def user(jti: str) -> User | None:
         """The user of a living session; one statement, the only one of authentication."""
-        row = _USER_OF_SESSION.row(session.bare(), {"jti": jti, "now": utcnow()})
+        row = session.read_alone(_USER_OF_SESSION, {"jti": jti, "now": utcnow()})
         return row and User.from_row(row)
 
     @classmethod

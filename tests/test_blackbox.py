@@ -1,5 +1,6 @@
 """What clients came upon that nobody had thought of, from outside and over HTTP."""
 
+import io
 import json
 import string
 from collections.abc import Callable, Iterator
@@ -13,14 +14,15 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from chat import JSON, Api, ChatServer, InProcess, Person, Program, looking_into, refused
+from flask import Flask
 from flask.ctx import AppContext
 from servers import HOST
-from sqlalchemy import text, update
+from sqlalchemy import insert, text, update
 from sqlalchemy.exc import DBAPIError
 
 from config import Settings
-from database import begin_to_write, session, utcnow
-from models import Channel, User
+from database import begin_to_write, session, utcnow, writing
+from models import Channel, Message, User
 
 Chat = dict[str, Any]
 MAX_ID = 2**63 - 1
@@ -137,6 +139,77 @@ def test_a_lock_that_others_keep_is_a_503(
     refused(answer, 503, "unavailable")
     assert ada.reads(chat).json == []
     ada.said(chat, "Now you are.")
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+def test_no_body_is_waited_for_within_a_transaction(
+    app: Flask, settings: Settings, ada: Person, chat: Chat
+) -> None:
+    states: list[str] = []
+
+    class SlowBody(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            others = "datname = current_database() AND pid <> pg_backend_pid()"
+            asked = text(f"SELECT state FROM pg_stat_activity WHERE {others}")
+            with looking_into(settings) as connection:
+                states.extend(connection.execute(asked).scalars())
+            return super().read(size)
+
+        def readinto(self, buffer: Any) -> int:
+            part = self.read(len(buffer))
+            buffer[: len(part)] = part
+            return len(part)
+
+    body = json.dumps({"channel": chat["channel_id"], "message": "At last."}).encode()
+    with app.test_client() as client:
+        sent = client.post(
+            "/api/send_message",
+            input_stream=SlowBody(body),
+            content_type="application/json",
+            headers={"Authorization": f"Bearer {ada.token}", "Content-Length": str(len(body))},
+        )
+
+    assert sent.status_code == 201
+    assert states
+    assert set(states) == {"idle"}
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+def test_an_answer_that_was_made_does_not_need_the_connection_any_more(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, ada: Person
+) -> None:
+    def chats_and_loss(*_: object) -> tuple[list[Any], None]:
+        own = session.execute(text("SELECT pg_backend_pid()")).scalar()
+        with looking_into(settings) as connection:
+            connection.execute(text("SELECT pg_terminate_backend(:own, 10000)"), {"own": own})
+        return [], None
+
+    monkeypatch.setattr("models.inbox.chats", chats_and_loss)
+
+    answer = ada.get("/api/chats")
+
+    assert (answer.status, answer.json) == (200, [])
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_a_commit_that_fails_leaves_neither_lock_nor_rows(
+    context: AppContext, ada: Person, chat: Chat
+) -> None:
+    def fail() -> None:
+        with writing():
+            driver: Any = session.bare().connection.driver_connection
+            driver.execute("PRAGMA defer_foreign_keys = ON")  # so that only the commit finds it
+            values = {"channel_id": 99, "sender_id": 99, "text": "x", "created_at": utcnow()}
+            session.execute(insert(Message).values(values))
+            session.commit()
+
+    with pytest.raises(DBAPIError):
+        fail()
+
+    with writing():
+        session.execute(update(Channel).values(created_at=utcnow()))
+        session.commit()
+    assert ada.reads(chat).json == []
 
 
 # Queries ---------------------------------------------------------------------------------------

@@ -230,6 +230,18 @@ def test_a_long_queue_of_one_channel_leaves_no_other_behind(
         stub.wait_for(lambda events: len(heard(events, "long")) == 2 * THREADS * BATCH)
 
 
+def test_what_did_not_fit_into_a_batch_goes_as_soon_as_the_batch_is_there(
+    app: Flask, stub: StubPusher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "LOOK_SECONDS", 60)
+    record(app, *(("only", number) for number in range(3 * BATCH)))
+
+    with delivering(app, stub):
+        events = stub.wait_for(lambda events: len(heard(events, "only")) == 3 * BATCH)
+
+    assert heard(events, "only") == list(range(3 * BATCH))
+
+
 def test_a_batch_has_at_most_ten_and_all_that_goes_of_a_channel() -> None:
     for channels in (1, 2, 3, 7, 25, 200):
         rows: list[Any] = [

@@ -2,14 +2,16 @@ import unicodedata
 from typing import Any
 
 import pytest
-from chat import Person, at_once, refused, stored
+from chat import Person, at_once, looking_into, refused, stored
 from conversations import OFTEN, Chat, delete, edit, found, ok, plans
 from flask import Flask
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from sqlalchemy import insert
 
 from config import Settings
+from models.messages import Word
 from words import LONGEST, sought, words
 
 LONG = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft"
@@ -282,6 +284,35 @@ def test_the_index_holds_the_words_of_the_texts_and_no_others(
         (m["channel_id"], w, m["id"]) for m in bob.reads(chat).json for w in words(m["message"])
     ]
     assert sorted(stored(settings, "words")["words"]) == sorted(standing)
+
+
+def test_words_that_a_process_of_the_version_before_has_indexed_do_no_harm(
+    ada: Person, bob: Person, chat: Chat, settings: Settings
+) -> None:
+    """It may still run when init_db() has been called, and indexes each message at once."""
+    theirs = [ada.said(chat, f"red number{number}") for number in range(3)]
+    with looking_into(settings) as connection:
+        rows = [
+            {"channel_id": m["channel_id"], "word": word, "message_id": m["id"]}
+            for m in theirs
+            for word in words(m["message"])
+        ]
+        connection.execute(insert(Word), rows)
+        connection.commit()
+
+    ok(delete(ada, theirs[0]))
+    ok(edit(ada, theirs[1], "green"))
+    ada.said(chat, "x" * 5_000)
+    ada.said(chat, "blue")
+
+    assert found(bob, "red") == found(bob, "number2") == ["red number2"]
+    assert found(bob, "number1") == []
+    assert found(bob, "green") == ["green"]
+    standing = [
+        (m["channel_id"], w, m["id"]) for m in bob.reads(chat).json for w in words(m["message"])
+    ]
+    indexed = [row for row in standing if row[1] != "blue"]
+    assert sorted(stored(settings, "words")["words"]) == sorted(indexed)
 
 
 def test_words_are_indexed_some_messages_at_a_time_and_none_is_lost(
