@@ -52,7 +52,7 @@ def has_all(text: str, prefixes: Collection[str]) -> bool:
     """Whether each prefix begins a word of the text, as the index would find it."""
     normal = _normal(text)
     if not all(prefix in normal for prefix in prefixes):
-        return False  # nearly all texts that a search looks at; splitting takes ten times as long
+        return False  # nearly all texts of a search; splitting takes up to ten times as long
     mine = words(text)
     return all(any(word.startswith(prefix) for word in mine) for prefix in prefixes)
 
