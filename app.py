@@ -8,6 +8,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from itertools import chain
 from typing import Any, cast
@@ -42,7 +43,7 @@ from auth import login_required
 from config import settings
 from database import DatabaseError, db, engine_options, ensure_db, prepare, session, writing
 from gateway import Gateway, Limits
-from models import PRESENCE_CHANNEL, Event, Session, User, encode, inbox
+from models import PRESENCE_CHANNEL, Channel, Event, Session, User, encode, inbox
 from page import chat_page
 from ratelimits import RateLimits
 
@@ -59,13 +60,10 @@ api = Blueprint("api", __name__, url_prefix="/api")
 
 @api.post("/register")
 def register() -> ResponseReturnValue:
-    limits: RateLimits = current_app.extensions["rate_limits"]
-    limits.refuse_over("register", request.remote_addr or "")
     body = schemas.body(schemas.Registration)
     with auth.hash_for_new_name(body.username, body.password) as password_hash, writing():
         user = User.register(body.username, password_hash)
         session.commit()
-    limits.add("register", request.remote_addr or "")
     message = "Registered. Now log in."
     answer: answers.Registered = {"status": "success", "message": message, "data": user.to_dict()}
     return answer, 201
@@ -128,9 +126,7 @@ def send_message(user: User) -> ResponseReturnValue:
     body = schemas.body(schemas.NewMessage)
     refuse_other_author(user, body.from_user)
     with writing():
-        channel = user.channel_to_write(body.spellings[0])
-        if not set(body.spellings) <= {channel.id, channel.name}:
-            abort(400, "channel, channel_name and channel_id name different channels.")
+        channel = channel_to_write(user, body.spellings)
         if body.to_user not in (None, channel.peer_id(user.id)):
             abort(400, "to_user is not the other one of this channel.")
         message, new = channel.post(
@@ -380,6 +376,18 @@ class IdConverter(BaseConverter):
 def refuse_other_author(user: User, from_user: int | None) -> None:
     if from_user not in (None, user.id):
         raise Forbidden("from_user is not you.")
+
+
+def channel_to_write(user: User, spellings: list[str | int]) -> Channel:
+    """The channel that all of these name, for writing: the first that is one of the user's, and
+    the others must mean it too."""
+    for spelling in spellings:
+        with suppress(NotFound):
+            channel = user.channel_to_write(spelling)
+            if set(spellings) <= {channel.id, channel.name}:
+                return channel
+            abort(400, "channel, channel_name and channel_id name different channels.")
+    raise NotFound("No such channel.")
 
 
 def logged_in(user: User, token: str) -> answers.LoggedIn:

@@ -60,12 +60,18 @@ def hash_password(password: str) -> str:
 @contextmanager
 def hash_for_new_name(username: str, password: str) -> Iterator[str]:
     """The salted hash to register a name with, inside the block: whoever waits for the same name
-    finds it there afterwards, and need not hash. Raises Taken if it went while this one waited."""
+    finds it there afterwards, and need not hash. Raises Taken if it went while this one waited,
+    and TooManyRequests."""
+    limits: RateLimits = current_app.extensions["rate_limits"]
+    registered = ("register", request.remote_addr or "")
+    limits.refuse_over(*registered)
     with _turn_to_hash():
+        limits.refuse_over(*registered)  # others may have registered while this one waited
         if User.named(username):
             raise Taken("This username is in use. Choose another one.")
         session.close()
         yield generate_password_hash(password, settings().password_hash)
+        limits.add(*registered)
 
 
 def authenticate(username: str, password: str) -> User:

@@ -128,6 +128,8 @@ def test_spellings_of_two_channels_are_refused(
         {"channel": chat["channel_name"], "channel_id": other["channel_id"]},
         {"channel": other["channel_id"], "channel_name": chat["channel_name"]},
         {"channel_name": chat["channel_name"], "channel_id": 10**15},
+        {"channel": 10**15, "channel_id": chat["channel_id"]},
+        {"channel": "abc", "channel_name": chat["channel_name"]},
     ]
 
     for body in bodies:
