@@ -60,6 +60,8 @@ api = Blueprint("api", __name__, url_prefix="/api")
 
 @api.post("/register")
 def register() -> ResponseReturnValue:
+    limits: RateLimits = current_app.extensions["rate_limits"]
+    limits.refuse_over("register", request.remote_addr or "")
     body = schemas.body(schemas.Registration)
     with auth.hash_for_new_name(body.username, body.password) as password_hash, writing():
         user = User.register(body.username, password_hash)

@@ -64,7 +64,6 @@ def hash_for_new_name(username: str, password: str) -> Iterator[str]:
     and TooManyRequests."""
     limits: RateLimits = current_app.extensions["rate_limits"]
     registered = ("register", request.remote_addr or "")
-    limits.refuse_over(*registered)
     with _turn_to_hash():
         limits.refuse_over(*registered)  # others may have registered while this one waited
         if User.named(username):

@@ -204,14 +204,13 @@ class Dispatcher:
             busy = list(self._busy)
             with connection.begin():
                 waiting = Event.waiting(connection, busy, room * BATCH)
-            handed_over = 0
-            for events in batches(waiting, room):
-                handed_over += len(events)
+            made = batches(waiting, room)
+            for events in made:
                 self._busy |= {each.channel: math.inf for each in events}
                 self._flying += 1
                 self._hand_over(Delivery(events, again=self._failures > 0))
             if len(waiting) < room * BATCH:
-                self._left = bool(busy) or handed_over < len(waiting)
+                self._left = bool(busy) or sum(map(len, made)) < len(waiting)
                 return
 
     def _book(self, connection: Connection) -> None:
