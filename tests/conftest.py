@@ -13,6 +13,8 @@ from chat import CHEAP_HASH, Answer, Api, ChatServer, InProcess, Person
 from contract import Contract
 from flask import Flask
 from flask.ctx import AppContext
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis
 from servers import Postgres
 from sqlalchemy import delete
 
@@ -29,6 +31,14 @@ from database import Base, db, init_db  # noqa: E402
 from openapi import contract  # noqa: E402
 from outbox import Dispatcher  # noqa: E402
 from ratelimits import RateLimits  # noqa: E402
+
+# How long an example takes is for the machine to say. (With CI set that is so by itself.)
+hypothesis.register_profile(
+    "default",
+    hypothesis.get_profile("default"),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 
 #: Fixtures behind which processes are started.
 PROCESSES = {"chat_server", "chromium", "server", "servers", "start"}

@@ -35,7 +35,6 @@ QUICK = {"ping_after": 0.2, "pong_within": 0.2, "close_within": 0.2}
 
 fuzzing = settings(
     max_examples=80,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 

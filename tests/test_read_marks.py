@@ -290,7 +290,7 @@ ACTS = st.tuples(
 def test_the_inbox_is_exact_whatever_is_done_in_whatever_order(api: Api) -> None:
     numbers = count()
 
-    @hypothesis_settings(max_examples=2 * OFTEN, deadline=None)
+    @hypothesis_settings(max_examples=2 * OFTEN)
     @given(st.lists(ACTS, min_size=30, max_size=40))
     def holds(acts: list[tuple[str, int, int, int]]) -> None:
         conversations = Conversations(api, next(numbers))

@@ -396,7 +396,7 @@ def test_words_are_looked_up_not_looked_for(
 TEXT = st.text(max_size=40) | st.text("aAßıİée\u0301 ,東京ガカ\u3099ｶﾞสวั\ufe0f❤1①", max_size=20)
 
 
-@hypothesis_settings(max_examples=100 * OFTEN, deadline=None)
+@hypothesis_settings(max_examples=100 * OFTEN)
 @given(TEXT, TEXT)
 def test_every_part_of_a_text_between_spaces_finds_it(one: str, other: str) -> None:
     text = words(f"{one} {other}")
@@ -405,7 +405,7 @@ def test_every_part_of_a_text_between_spaces_finds_it(one: str, other: str) -> N
         assert any(word.startswith(prefix) for word in text)
 
 
-@hypothesis_settings(max_examples=100 * OFTEN, deadline=None)
+@hypothesis_settings(max_examples=100 * OFTEN)
 @given(TEXT)
 def test_case_and_width_and_composition_make_no_difference(text: str) -> None:
     for change in (str.upper, str.casefold, lambda each: unicodedata.normalize("NFD", each)):
