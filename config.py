@@ -13,17 +13,43 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 from dotenv import dotenv_values
 from flask import current_app
-from limits import parse as parse_limit
+from limits import parse_many as parse_limits
 from sqlalchemy import make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError
+from werkzeug.security import generate_password_hash
 
 ROOT = Path(__file__).resolve().parent
-HASH_METHOD = re.compile(r"scrypt:[0-9]+:[0-9]+:[0-9]+|pbkdf2:sha(256|512):[0-9]+")
+ORIGIN = r"null|[a-z][a-z0-9+.-]*://[a-z0-9._-]+(:[0-9]{1,5})?"
+_APP_ID = (r"[0-9]+", "must be digits only, as the Pusher dashboard shows it")
+_KEY = (r"[A-Za-z0-9._~-]+", "must be of letters, digits and ._~- only, as addresses carry it")
+_HOST = (r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", "must be a host without scheme, port or path")
+# More than these characters, and Flask-CORS would take an origin for a regular expression.
+_ORIGINS = (
+    rf"\*|({ORIGIN})( *, *({ORIGIN}))*",
+    "must be * or origins such as https://chat.example, in small letters, separated by commas",
+)
+#: What the text of a setting has to be like, where it is set, and how to say so.
+SHAPES = {
+    "password_hash": (
+        r"scrypt:[0-9]+:[0-9]+:[0-9]+|pbkdf2:sha(256|512):[0-9]+",
+        "must look like scrypt:32768:8:3",
+    ),
+    "pusher_app_id": _APP_ID,
+    "pusher_key": _KEY,
+    "pusher_cluster": (r"[A-Za-z0-9-]+", "must be a name such as eu"),
+    "pusher_host": _HOST,
+    "pusher_public_host": _HOST,
+    "embedded_app_id": _APP_ID,
+    "embedded_key": _KEY,
+    "embedded_origins": _ORIGINS,
+    "cors_origins": _ORIGINS,
+}
 AT_LEAST_ONE = (
     "database_pool_size",
     "jwt_expires_seconds",
@@ -121,15 +147,19 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
-        _check_pusher(self)
-        _check_digits("EMBEDDED_APP_ID", self.embedded_app_id)
-        _check_secret(self.jwt_secret_key)
-        _check_limits(self)
+        for name, (shape, sentence) in SHAPES.items():
+            value = getattr(self, name)
+            if value and not re.fullmatch(shape, value):
+                raise SettingsError(f"{name.upper()} {sentence}.")
         for name in AT_LEAST_ONE:
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name.upper()} must be at least 1.")
-        if not HASH_METHOD.fullmatch(self.password_hash):
-            raise SettingsError("PASSWORD_HASH must look like scrypt:32768:8:3.")
+        if any(path.is_file() for path in (self.folder, *self.folder.parents)):
+            raise SettingsError("INSTANCE_PATH must be a folder, not a file.")
+        _check_pusher(self)
+        _check_secret(self.jwt_secret_key)
+        _check_hash(self.password_hash)
+        _check_limits(self)
         _ = self.url  # refused now, not at the first query
 
     @cached_property
@@ -231,7 +261,6 @@ def _check_pusher(given: Settings) -> None:
             "PUSHER_CLUSTER or PUSHER_HOST missing: with Pusher keys one of the two says where "
             "the server is."
         )
-    _check_digits("PUSHER_APP_ID", given.pusher_app_id)
     for name, port in (
         ("PUSHER_PORT", given.pusher_port),
         ("PUSHER_PUBLIC_PORT", given.pusher_public_port),
@@ -242,21 +271,29 @@ def _check_pusher(given: Settings) -> None:
 
 def _check_limits(given: Settings) -> None:
     for name in ("ratelimit_login", "ratelimit_register", "ratelimit_default"):
-        try:
-            if limit := getattr(given, name):
-                parse_limit(limit)
-        except ValueError:
-            raise SettingsError(f"{name.upper()} must look like 10 per 3 minutes.") from None
-    scheme = given.ratelimit_storage_uri.partition("://")[0]
-    if scheme not in ("memory", "redis", "rediss", "redis+unix"):
+        if not (limit := getattr(given, name)):
+            continue
+        with suppress(ValueError):
+            rules = parse_limits(limit)
+            if len(rules) == 1 and rules[0].amount > 0:
+                continue
+        raise SettingsError(f"{name.upper()} must be a single limit, such as 10 per 3 minutes.")
+    if given.ratelimit_storage_uri != "memory://":
+        with suppress(ValueError):  # of a port
+            uri = urlsplit(given.ratelimit_storage_uri)
+            if uri.scheme in ("redis", "rediss", "redis+unix") and uri.port != 0:
+                return
         raise SettingsError(
             "RATELIMIT_STORAGE_URI cannot be read: it looks like memory:// or redis://host:6379."
         )
 
 
-def _check_digits(name: str, value: str) -> None:
-    if value and not re.fullmatch(r"[0-9]+", value):
-        raise SettingsError(f"{name} must be digits only, as the Pusher dashboard shows it.")
+def _check_hash(method: str) -> None:
+    if method != Settings.password_hash:  # that one is known to work, and takes its time
+        try:
+            generate_password_hash("", method)
+        except (ValueError, OverflowError, MemoryError) as error:
+            raise SettingsError(f"PASSWORD_HASH cannot be used: {error}.") from None
 
 
 def _check_secret(key: str) -> None:
@@ -273,8 +310,13 @@ def _database_url(given: Settings) -> URL:
         url = None
     if url is not None and url.drivername in ("postgres", "postgresql", "postgresql+psycopg"):
         return url.set(drivername="postgresql+psycopg")
-    # A database in memory would be another one for each connection.
-    if url is None or url.drivername != "sqlite" or url.database in (None, "", ":memory:"):
+    # A database in memory would be another one for each connection; a query could ask for one.
+    if (
+        url is None
+        or url.drivername != "sqlite"
+        or url.database in (None, "", ":memory:")
+        or url.query
+    ):
         raise SettingsError(
             "DATABASE_URL cannot be read: it looks like sqlite:///chat.db or "
             "postgresql://user:password@host/database."

@@ -40,7 +40,22 @@ def without(environ: dict[str, str], name: str) -> dict[str, str]:
         (SELF_HOSTED | {"PUSHER_SSL": "maybe"}, "PUSHER_SSL"),
         (SELF_HOSTED | {"PUSHER_PUBLIC_PORT": "70000"}, "PUSHER_PUBLIC_PORT"),
         (SELF_HOSTED | {"PUSHER_PUBLIC_SSL": "2"}, "PUSHER_PUBLIC_SSL"),
+        (SELF_HOSTED | {"PUSHER_HOST": "http://pusher.internal"}, "PUSHER_HOST"),
+        (SELF_HOSTED | {"PUSHER_HOST": "pusher.internal:6001"}, "PUSHER_HOST"),
+        (SELF_HOSTED | {"PUSHER_PUBLIC_HOST": "wss://ws.example/"}, "PUSHER_PUBLIC_HOST"),
+        (SELF_HOSTED | {"PUSHER_KEY": "a key"}, "PUSHER_KEY"),
+        (HOSTED | {"PUSHER_CLUSTER": "api-eu.pusher.com"}, "PUSHER_CLUSTER"),
         ({"EMBEDDED_APP_ID": "app"}, "EMBEDDED_APP_ID"),
+        ({"EMBEDDED_KEY": "a:b"}, "EMBEDDED_KEY"),
+        ({"EMBEDDED_KEY": "a/b"}, "EMBEDDED_KEY"),
+        *(
+            ({name: origins}, name)
+            for name in ("CORS_ORIGINS", "EMBEDDED_ORIGINS")
+            for origins in (
+                *("https://*.example.com", "https://a.example/", "a.example", "[", ","),
+                *("https://(a|b).example", "https://a.example,", "https://a.example, *"),
+            )
+        ),
         ({"JWT_SECRET_KEY": "too-short-a-secret"}, "JWT_SECRET_KEY"),
         ({"JWT_SECRET_KEY": "change-me-" * 5}, "JWT_SECRET_KEY"),
         ({"JWT_EXPIRES_SECONDS": "0"}, "JWT_EXPIRES_SECONDS"),
@@ -48,19 +63,35 @@ def without(environ: dict[str, str], name: str) -> dict[str, str]:
         ({"JWT_EXPIRES_SECONDS": "one day"}, "JWT_EXPIRES_SECONDS"),
         ({"PASSWORD_HASH": "md5"}, "PASSWORD_HASH"),
         ({"PASSWORD_HASH": "scrypt:a:b:c"}, "PASSWORD_HASH"),
+        ({"PASSWORD_HASH": "scrypt:32767:8:3"}, "PASSWORD_HASH"),
+        ({"PASSWORD_HASH": "scrypt:2:8:1"}, "PASSWORD_HASH"),
+        ({"PASSWORD_HASH": "scrypt:1099511627776:8:1"}, "PASSWORD_HASH"),
+        ({"PASSWORD_HASH": "pbkdf2:sha256:0"}, "PASSWORD_HASH"),
+        ({"PASSWORD_HASH": "pbkdf2:sha256:99999999999999999999"}, "PASSWORD_HASH"),
+        ({"INSTANCE_PATH": __file__}, "INSTANCE_PATH"),
+        ({"INSTANCE_PATH": f"{__file__}/instance"}, "INSTANCE_PATH"),
         ({"DATABASE_URL": "chat.db"}, "DATABASE_URL"),
         ({"DATABASE_URL": "://a-secret-of-the-tests"}, "DATABASE_URL"),
         ({"DATABASE_URL": "mysql://root:a-secret-of-the-tests@localhost/chat"}, "DATABASE_URL"),
         ({"DATABASE_URL": "postgresql://u:a-secret-of-the-tests@h:port/d"}, "DATABASE_URL"),
         ({"DATABASE_URL": "sqlite://"}, "DATABASE_URL"),
         ({"DATABASE_URL": "sqlite:///:memory:"}, "DATABASE_URL"),
+        ({"DATABASE_URL": "sqlite:///file:chat?mode=memory&uri=true"}, "DATABASE_URL"),
         ({"DATABASE_POOL_SIZE": "many"}, "DATABASE_POOL_SIZE"),
         ({"TRUSTED_PROXIES": "yes"}, "TRUSTED_PROXIES"),
         ({"RATELIMIT_ENABLED": "off and on"}, "RATELIMIT_ENABLED"),
         ({"RATELIMIT_LOGIN": "ten"}, "RATELIMIT_LOGIN"),
         ({"RATELIMIT_REGISTER": "300 per"}, "RATELIMIT_REGISTER"),
         ({"RATELIMIT_DEFAULT": "100/fortnight"}, "RATELIMIT_DEFAULT"),
-        ({"RATELIMIT_STORAGE_URI": "a-secret-of-the-tests"}, "RATELIMIT_STORAGE_URI"),
+        ({"RATELIMIT_LOGIN": "0 per minute"}, "RATELIMIT_LOGIN"),
+        ({"RATELIMIT_LOGIN": "1 per minute; 100 per hour"}, "RATELIMIT_LOGIN"),
+        *(
+            ({"RATELIMIT_STORAGE_URI": uri}, "RATELIMIT_STORAGE_URI")
+            for uri in (
+                *("a-secret-of-the-tests", "redis", "memory", "memory://host"),
+                *("redis://:a-secret-of-the-tests@host:port", "redis://host:70000"),
+            )
+        ),
     ],
 )
 def test_a_wrong_setting_is_refused_by_its_name(environ: dict[str, str], named: str) -> None:
@@ -82,6 +113,12 @@ def test_a_wrong_setting_is_refused_by_its_name(environ: dict[str, str], named: 
         {"JWT_SECRET_KEY": LONG_KEY},
         {"PUSHER_CLUSTER": "eu"},
         {"RATELIMIT_STORAGE_URI": "redis://localhost:6379/0"},
+        {"RATELIMIT_STORAGE_URI": "redis+unix:///run/redis/socket"},
+        {"RATELIMIT_LOGIN": "5/minute"},
+        {"PASSWORD_HASH": "pbkdf2:sha512:1000"},
+        {"CORS_ORIGINS": "https://a.example, http://localhost:3000,null"},
+        {"EMBEDDED_ORIGINS": "capacitor://localhost"},
+        SELF_HOSTED | {"PUSHER_HOST": "10.0.0.7", "PUSHER_PUBLIC_HOST": "[::1]"},
     ],
 )
 def test_what_can_work_is_taken(environ: dict[str, str]) -> None:
