@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -431,6 +432,7 @@ def json_line(item: Mapping[str, Any]) -> str:
 
 def streamed(pages: Iterator[Sequence[Mapping[str, Any]]]) -> Response:
     """A JSON array sent page by page. The first is read here, while an error is still a status."""
+    session.close()  # each page has a connection of its own, and a thread is to need one
     first = next(pages, [])
 
     def parts() -> Iterator[str]:
@@ -553,7 +555,8 @@ def create_app(given: config.Settings | None = None) -> Flask:
         prepare(db.engine)
     CORS(
         app,
-        origins=config.listed(given.cors_origins),
+        # Never a text, which might look like a regular expression: http://[::1]:3000.
+        origins="*" if given.cors_origins == "*" else config.exactly(given.cors_origins),
         send_wildcard=given.cors_origins == "*",
         allow_headers=["Authorization", "Content-Type", "X-Socket-ID"],
         expose_headers=["Link", "Retry-After", "X-Request-ID"],
@@ -587,13 +590,21 @@ _starting = threading.Lock()
 
 def start(app: Flask) -> None:
     """What this process needs before its first request: the database, and the delivery of
-    events. Raises DatabaseError."""
+    events. Raises DatabaseError, and OperationalError or TimeoutError of SQLAlchemy's."""
     if app.extensions.get("started_in") == os.getpid():
         return
     given: config.Settings = app.extensions["settings"]
+    came = time.monotonic()
     with _starting, app.app_context():
         if "outbox" not in app.extensions:
-            ensure_db(given)
+            if app.extensions.get("start_failed_at", 0) > came:
+                # Or those who queue here would wait for the same, one after the other.
+                raise WaitedTooLong("It did not answer the request before this one either.")
+            try:
+                ensure_db(given)
+            except OperationalError:
+                app.extensions["start_failed_at"] = time.monotonic()
+                raise
             server = realtime.server(given)
             gateway = make_gateway(given, server) if given.embedded else None
             app.extensions["pusher_server"] = server

@@ -25,11 +25,10 @@ from sqlalchemy.exc import ArgumentError
 from werkzeug.security import generate_password_hash
 
 ROOT = Path(__file__).resolve().parent
-ORIGIN = r"null|[a-z][a-z0-9+.-]*://[a-z0-9._-]+(:[0-9]{1,5})?"
+ORIGIN = r"null|[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?"
 _APP_ID = (r"[0-9]+", "must be digits only, as the Pusher dashboard shows it")
 _KEY = (r"[A-Za-z0-9._~-]+", "must be of letters, digits and ._~- only, as addresses carry it")
 _HOST = (r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", "must be a host without scheme, port or path")
-# More than these characters, and Flask-CORS would take an origin for a regular expression.
 _ORIGINS = (
     rf"\*|({ORIGIN})( *, *({ORIGIN}))*",
     "must be * or origins such as https://chat.example, in small letters, separated by commas",
@@ -223,6 +222,11 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
 def listed(text: str) -> list[str]:
     """The parts of a setting that holds several, separated by commas."""
     return [part.strip() for part in text.split(",")]
+
+
+def exactly(text: str) -> list[re.Pattern[str]]:
+    """The same as patterns, each of which matches nothing but its part."""
+    return [re.compile(rf"{re.escape(part)}\Z") for part in listed(text)]
 
 
 def settings() -> Settings:

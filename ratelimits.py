@@ -1,17 +1,22 @@
 """Rate limits: how often an address may do what, counted in this process or in Redis."""
 
 import logging
+import math
 import threading
 import time
 from typing import Any
 
 from limits import RateLimitItem, parse
 from limits.errors import StorageError
-from limits.storage import MemoryStorage, storage_from_string
+from limits.storage import storage_from_string
 from limits.strategies import MovingWindowRateLimiter
 from werkzeug.exceptions import TooManyRequests
 
 from config import Settings
+
+#: For how long a storage that did not answer is not asked.
+AWAY_SECONDS = 30
+OWN = "memory://"
 
 log = logging.getLogger(f"app.{__name__}")
 
@@ -19,7 +24,8 @@ log = logging.getLogger(f"app.{__name__}")
 class RateLimits:
     """The limits of the settings, by name: login, register and default; an empty one is none.
 
-    If Redis does not answer, this process counts for itself from then on.
+    While Redis does not answer, this process counts for itself; it is asked again after
+    AWAY_SECONDS.
     """
 
     def __init__(self, given: Settings) -> None:
@@ -28,7 +34,8 @@ class RateLimits:
         self._limits = {name: parse(rule) for name, rule in rules.items() if rule}
         self._uri = given.ratelimit_storage_uri
         self._opening = threading.Lock()
-        self._counts: MovingWindowRateLimiter | None = None
+        self._opened: dict[str, MovingWindowRateLimiter] = {}
+        self._away_until = 0.0
 
     def refuse_over(self, name: str, *key: str) -> None:
         """Raises TooManyRequests, with the seconds to wait, if `key` has used up the limit."""
@@ -48,17 +55,29 @@ class RateLimits:
 
     def _refuse(self, limit: RateLimitItem, key: tuple[str, ...]) -> None:
         end = self._ask("get_window_stats", limit, key).reset_time
-        wait = max(1, round(end - time.time()))
+        wait = max(1, math.ceil(end - time.time()))
         raise TooManyRequests(f"Too many tries. Wait {wait} seconds.", retry_after=wait)
 
     def _ask(self, verb: str, limit: RateLimitItem, key: tuple[str, ...]) -> Any:
-        with self._opening:
-            if self._counts is None:  # not before the first request: a storage starts a thread
-                storage: Any = storage_from_string(self._uri, wrap_exceptions=True)
-                self._counts = MovingWindowRateLimiter(storage)
-        try:
-            return getattr(self._counts, verb)(limit, *key)
-        except StorageError:
-            log.warning("The storage of the rate limits does not answer; each process counts.")
-            self._counts = MovingWindowRateLimiter(MemoryStorage())
-            return getattr(self._counts, verb)(limit, *key)
+        now, away_until = time.monotonic(), self._away_until
+        if now >= away_until:
+            if away_until:
+                self._away_until = now + AWAY_SECONDS  # nobody else need wait to find out
+            try:
+                answer = getattr(self._counts(self._uri), verb)(limit, *key)
+            except StorageError:
+                self._away_until = now + AWAY_SECONDS
+                log.warning("The storage of the rate limits does not answer; each process counts.")
+            else:
+                if away_until:
+                    self._away_until = 0
+                    log.warning("The storage of the rate limits answers again.")
+                return answer
+        return getattr(self._counts(OWN), verb)(limit, *key)
+
+    def _counts(self, uri: str) -> MovingWindowRateLimiter:
+        with self._opening:  # not before the first request: a storage starts a thread
+            if uri not in self._opened:
+                storage: Any = storage_from_string(uri, wrap_exceptions=True)
+                self._opened[uri] = MovingWindowRateLimiter(storage)
+            return self._opened[uri]

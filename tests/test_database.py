@@ -1,9 +1,11 @@
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,10 @@ from chat import (
     ROOT,
     Answer,
     ChatServer,
+    InProcess,
     Person,
     Program,
+    at_once,
     fill,
     looking_into,
     refused,
@@ -23,12 +27,13 @@ from chat import (
 from conversations import statements
 from flask import Flask
 from flask.ctx import AppContext
-from servers import Postgres, require
-from sqlalchemy import inspect, text
+from servers import HOST, Postgres, require
+from sqlalchemy import create_engine, event, inspect, text
 from sqlalchemy.exc import IntegrityError
 
+from app import create_app
 from config import Settings
-from database import DatabaseError, db, init_db
+from database import DatabaseError, db, engine_options, init_db
 from models.channels import UNINDEXED
 
 Chat = dict[str, Any]
@@ -161,6 +166,60 @@ def test_a_database_that_does_not_answer_is_a_503(tmp_path: Path) -> None:
         assert answer.headers["x-request-id"] in log
         assert secret not in message
     assert secret not in log
+
+
+def test_first_requests_do_not_wait_for_a_mute_database_one_after_the_other(
+    tmp_path: Path,
+) -> None:
+    """It takes connections, or its system does, and says nothing."""
+    with socket.create_server((HOST, 0)) as mute:
+        url = f"postgresql://nobody@{HOST}:{mute.getsockname()[1]}/chat"
+        api = InProcess(create_app(Settings(instance_path=str(tmp_path), database_url=url)))
+
+        answers = at_once(8, lambda _: api.get("/health"))
+
+        mute.setblocking(False)
+        tries = 0
+        with ExitStack() as stack, suppress(BlockingIOError):
+            while True:
+                stack.enter_context(mute.accept()[0])
+                tries += 1
+    assert [answer.status for answer in answers] == [503] * 8
+    assert tries <= 3
+
+
+def test_a_postgresql_that_is_gone_without_a_word_is_found_out(postgres: Postgres) -> None:
+    settings = Settings(database_url=postgres.create_database())
+    engine = create_engine(settings.url, **engine_options(settings))
+    with engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        parameters = driver.info.get_parameters()
+    engine.dispose()
+
+    assert int(parameters["tcp_user_timeout"]) <= 10_000
+    waits = [int(parameters[f"keepalives_{each}"]) for each in ("idle", "interval", "count")]
+    assert waits[0] + waits[1] * waits[2] <= 10
+
+
+@pytest.mark.parametrize("path", ["/api/users", "/api/get_message/{}", "/api/blocks"])
+def test_a_request_needs_a_single_connection(
+    make_api: Callable[..., InProcess], ada: Person, chat: Chat, path: str
+) -> None:
+    api = make_api(database_pool_size=1)
+    with api.app.app_context():
+        engine = db.engine
+    mine = replace(ada, api=api)
+    path = path.format(chat["channel_id"])
+    most = 0
+
+    def count(*_: object) -> None:
+        nonlocal most
+        most = max(most, engine.pool.checkedout())  # type: ignore[attr-defined]
+
+    event.listen(engine, "checkout", count)
+
+    assert mine.get(path).status == 200
+    assert most == 1
 
 
 # Constraints -----------------------------------------------------------------------------------

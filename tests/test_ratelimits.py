@@ -1,0 +1,64 @@
+"""Limits counted in Redis, by several processes and while it is away."""
+
+import logging
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from chat import Api, at_once
+from servers import Redis
+
+import ratelimits
+
+WRONG = "wrong password"
+
+
+@pytest.fixture
+def redis_server() -> Iterator[Redis]:
+    with Redis() as server:
+        yield server
+
+
+def failures(apis: list[Api], tries: int) -> list[int]:
+    """How wrong passwords for one name are answered, in the order of statuses."""
+    name = f"nobody{time.monotonic_ns()}"
+    return sorted(at_once(tries, lambda n: apis[n % len(apis)].login(name, WRONG).status))
+
+
+def test_processes_count_together_and_each_for_itself_while_redis_is_away(
+    make_api: Any,
+    redis_server: Redis,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(ratelimits, "AWAY_SECONDS", 0.1)
+    limited = {"ratelimit_login": "5 per hour", "ratelimit_storage_uri": redis_server.url}
+    apis: list[Api] = [make_api(**limited) for _ in range(2)]
+    for api in apis:  # which imports the client library; not for two at once in one process
+        api.login("somebody", WRONG)
+    together = [401] * 5 + [429] * 7
+    assert failures(apis, 12) == together
+
+    redis_server.stop()
+    assert failures(apis, 12) == [401] * 10 + [429] * 2
+
+    redis_server.start()
+    time.sleep(0.2)
+    for api in apis:
+        api.login("somebody", WRONG)
+    assert failures(apis, 12) == together
+    said = [each.message for each in caplog.records if each.levelno == logging.WARNING]
+    assert any("does not answer" in each for each in said)
+    assert sum("answers again" in each for each in said) == 2
+
+
+def test_who_waits_as_long_as_they_are_told_is_let_in(make_api: Any) -> None:
+    api: Api = make_api(ratelimit_login="1 per 2 seconds")
+    api.login("ada", WRONG)
+    time.sleep(0.7)  # 1.3 seconds are left
+
+    answer = api.login("ada", WRONG)
+    time.sleep(int(answer.headers["retry-after"]))
+
+    assert (answer.status, api.login("ada", WRONG).status) == (429, 401)
