@@ -144,6 +144,7 @@ async function connect() {
   const { key, ...options } = await api.config();
   pusher = new window.Pusher(key, {
     ...options,
+    enabledTransports: ["ws"], // with TLS where forceTLS says so; "wss" would try it where it is not
     channelAuthorization: { endpoint: "/api/pusher/auth", headersProvider: authorization },
   });
   pusher.connection.bind("state_change", ({ current }) => {

@@ -20,6 +20,9 @@ from gateway import Gateway, Limits
 APP_ID, KEY, SECRET = "1", "the-key", "the-secret"
 MASTER_KEY = base64.b64encode(bytes(32)).decode()  # of encrypted channels; not the gateway's affair
 
+#: Seconds to wait for a server, which may be starting on a busy machine.
+PATIENCE = 60
+
 UPGRADE = {
     "Connection": "Upgrade",
     "Upgrade": "websocket",
@@ -87,7 +90,9 @@ class Client:
         self._stack = contextlib.ExitStack()
         self.socket: ClientConnection = self._stack.enter_context(
             # Without a limit on its queue, it reads whether or not the test does.
-            connect(url, proxy=None, max_queue=None, close_timeout=5, **options)
+            connect(
+                url, proxy=None, max_queue=None, open_timeout=PATIENCE, close_timeout=5, **options
+            )
         )
         self.socket_id = ""
 
@@ -97,7 +102,7 @@ class Client:
     def send(self, text: str | bytes) -> None:
         self.socket.send(text)
 
-    def hear(self, timeout: float = 5) -> dict[str, Any]:
+    def hear(self, timeout: float = PATIENCE) -> dict[str, Any]:
         """The next message, with data decoded if it is JSON in a string."""
         message: dict[str, Any] = json.loads(self.socket.recv(timeout))
         with contextlib.suppress(KeyError, TypeError, ValueError):
@@ -118,7 +123,7 @@ class Client:
         """Read to the end; the close code."""
         with contextlib.suppress(ConnectionClosed):
             while True:
-                self.socket.recv(5)
+                self.socket.recv(PATIENCE)
         assert self.socket.close_code is not None
         return self.socket.close_code
 
@@ -171,7 +176,7 @@ class Server:
 
     def raw(self, data: bytes = HANDSHAKE) -> socket.socket:
         """A TCP connection that has sent these bytes."""
-        sock = socket.create_connection(("127.0.0.1", self.port), timeout=5)
+        sock = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
         self.people.callback(sock.close)
         sock.sendall(data)
         return sock
@@ -179,7 +184,13 @@ class Server:
     def publisher(self) -> Pusher:
         """The official library, over HTTP."""
         client = Pusher(
-            app_id=APP_ID, key=KEY, secret=SECRET, ssl=False, host="127.0.0.1", port=self.port
+            app_id=APP_ID,
+            key=KEY,
+            secret=SECRET,
+            ssl=False,
+            host="127.0.0.1",
+            port=self.port,
+            timeout=PATIENCE,
         )
         client._pusher_client.http.session.trust_env = False
         self.people.callback(client._pusher_client.http.session.close)

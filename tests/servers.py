@@ -5,6 +5,7 @@ with Soketi() as soketi, Postgres() as postgres: ...
 
 import contextlib
 import os
+import random
 import secrets
 import shutil
 import signal
@@ -12,7 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import ClassVar, Protocol, Self
@@ -41,20 +42,33 @@ def require(*parts: Part) -> None:
         pytest.skip(missing)
 
 
-def free_port() -> int:
-    """A free port under the range that outgoing connections get theirs from.
-
-    One of those could take the port of a server that is stopped for a while, and a client that
-    tries a stopped server again and again could even be connected with itself.
+def _candidates() -> Iterator[int]:
+    """Ports under the range that outgoing connections get theirs from: one of those could take the
+    port of a server that is stopped for a while, and a client that tries a stopped server again and
+    again could even be connected with itself. Each pytest-xdist worker has some to itself, and none
+    comes twice until all have come.
     """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     while True:
-        port = 20_000 + secrets.randbelow(12_000)
+        ports = list(range(20_000 + worker, 32_000, workers))
+        random.shuffle(ports)
+        yield from ports
+
+
+_ports = _candidates()
+
+
+def free_port() -> int:
+    """A free port that nobody else of this test run is about to use."""
+    for port in _ports:
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind((HOST, port))
             return port
+    raise AssertionError("there is always another port")
 
 
-def eventually(condition: Callable[[], bool], timeout: float = 20) -> bool:
+def eventually(condition: Callable[[], bool], timeout: float = 60) -> bool:
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
@@ -91,7 +105,7 @@ class Server:
             return True
         return False
 
-    def start(self, timeout: float = 30) -> None:
+    def start(self, timeout: float = 120) -> None:
         assert self.process is None, f"{self.log} is of a server that is running"
 
         # Its own folder is the working directory: soketi, say, would read the project's .env.
@@ -116,7 +130,7 @@ class Server:
             self.kill()
             raise RuntimeError(f"{type(self).__name__} did not start:\n{self.log.read_text()}")
 
-    def stop(self, how: signal.Signals | None = None, timeout: float = 10) -> None:
+    def stop(self, how: signal.Signals | None = None, timeout: float = 60) -> None:
         if self.process is None:
             return
         self.process.send_signal(how or self.stop_signal)
@@ -138,7 +152,7 @@ class Server:
     def close(self) -> None:
         self.stop()
         # What a killed server leaves running for a moment may still write there.
-        eventually(self._removed, timeout=5)
+        eventually(self._removed)
 
     def _removed(self) -> bool:
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -200,7 +214,7 @@ class Postgres(Server):
         options = [f"--{name}={value}" for name, value in settings.items()]
         return [self._program("postgres"), "-D", self._data, *options]
 
-    def start(self, timeout: float = 60) -> None:
+    def start(self, timeout: float = 120) -> None:
         if not self._data.exists():
             options = "--username=postgres --auth=trust --encoding=UTF8 --locale=C --no-sync"
             subprocess.run(

@@ -107,7 +107,7 @@ class StubPusher(PusherApp):
             self._refuses, self._refusal = predicate, status
 
     def wait_for(
-        self, predicate: Callable[[list[Event]], bool], timeout: float = 20
+        self, predicate: Callable[[list[Event]], bool], timeout: float = 60
     ) -> list[Event]:
         """The events, once they are as the predicate wants them."""
         with self._changed:

@@ -149,7 +149,10 @@ def test_no_body_is_waited_for_within_a_transaction(
 
     class SlowBody(io.BytesIO):
         def read(self, size: int | None = -1) -> bytes:
-            others = "datname = current_database() AND pid <> pg_backend_pid()"
+            others = (
+                "datname = current_database() AND pid <> pg_backend_pid()"
+                " AND backend_type = 'client backend'"
+            )
             asked = text(f"SELECT state FROM pg_stat_activity WHERE {others}")
             with looking_into(settings) as connection:
                 states.extend(connection.execute(asked).scalars())

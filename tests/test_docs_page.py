@@ -10,7 +10,7 @@ from chat import PASSWORD, Api, ChatServer, refused
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 from servers import require
 
-expect.set_options(timeout=30_000)
+expect.set_options(timeout=60_000)
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ def two_servers(database: str, folder: Path) -> Iterator[tuple[ChatServer, ChatS
     """On one database: the owner of the sockets, and another one."""
     settings = {"DATABASE_URL": database, "INSTANCE_PATH": str(folder), **KEYS}
     with ChatServer(EMBEDDED_HTTP_API="true", **settings) as owner:
-        assert owns(owner)
+        assert eventually(lambda: owns(owner))
         with ChatServer("gunicorn", **owner.settings) as other:
             assert not owns(other)
             yield owner, other
@@ -60,7 +60,7 @@ def owner(servers: tuple[ChatServer, ChatServer]) -> ChatServer:
     if owner.process is None:  # a test has killed it
         other.stop()
         owner.start()
-        assert owns(owner)
+        assert eventually(lambda: owns(owner))
         other.start()
     return owner
 
@@ -279,7 +279,7 @@ def test_a_stop_tells_all_clients_and_loses_no_event(program: str) -> None:
 
 
 def test_clients_are_told_of_a_stop_before_idle_connections_have_gone() -> None:
-    with ChatServer("gunicorn", **KEYS) as server:
+    with ChatServer("gunicorn --keep-alive 60", **KEYS) as server:
         sockets = sockets_of(server)
         with sockets.people:
             listener = sockets.join()

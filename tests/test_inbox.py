@@ -20,7 +20,7 @@ MEMBERS = [
 def many(settings: Settings, ada: Person) -> int:
     """As many chats of ada's as a page can show, a message in each."""
     now = utcnow()
-    people = range(ada.id + 1_000, ada.id + 1_200)
+    people = range(ada.id + 10**9, ada.id + 10**9 + 200)
     with looking_into(settings) as connection:
         connection.execute(
             insert(User),
