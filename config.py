@@ -129,7 +129,9 @@ class Settings:
     )
 
     cors_origins: str = setting("*", "Origins whose pages may call the API, separated by commas.")
-    trusted_proxies: int = setting(0, "Number of reverse proxies in front, for client addresses.")
+    trusted_proxies: int = setting(
+        0, "Number of reverse proxies in front, for the client's address, the scheme and the host."
+    )
 
     ratelimit_enabled: bool = setting(True, "false switches every rate limit off.")
     ratelimit_login: str = setting(

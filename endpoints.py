@@ -166,7 +166,8 @@ ENDPOINTS = {
         summary="Sign a subscription",
         description=(
             "What pusher-js asks before it subscribes. Signed are the caller's own notification "
-            "channel, the chats the caller takes part in, and `presence-chitchat`."
+            "channel, the chats the caller takes part in, and `presence-chitchat`. A member "
+            "of the last is known by the user's id as a string, with `username` for its info."
         ),
         body=schemas.ChannelToSign,
         form=True,
@@ -225,6 +226,7 @@ ENDPOINTS = {
     "chats": Endpoint(
         tag=CONVERSATIONS,
         summary="List my chats",
+        description="Always a page, with a Link to the next one; without `limit` 50 chats.",
         query=schemas.Page,
         success={200: "Chats, latest activity first."},
         shape=list[answers.ChatSummary],
@@ -264,7 +266,8 @@ ENDPOINTS = {
         summary="Search my messages",
         description=(
             "Messages with all of the words, each found by its beginning, without regard to case "
-            "or width; in scripts without spaces any two neighbouring characters are found."
+            "or width; in scripts without spaces any two neighbouring characters are found. The "
+            "next page is `before` the last message of this one."
         ),
         query=schemas.Search,
         success={200: "Messages, newest first."},

@@ -153,7 +153,11 @@ MessageText = Annotated[
         description="Not only white space.",
     ),
 ]
-Limit = Annotated[int, Field(ge=1, le=200), BeforeValidator(_number)]
+Limit = Annotated[
+    int,
+    Field(ge=1, le=200, description="How many at most; 50 where a page is asked without it."),
+    BeforeValidator(_number),
+]
 Flag = Annotated[bool, WithJsonSchema({"type": ["boolean", "null"]})]
 
 

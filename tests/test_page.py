@@ -2,22 +2,26 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import jwt
 import pytest
-from browser import CHROMIUM, CUT_OFF, OPTIONS, Chromium, PagePackages, Windows
-from chat import Api, ChatServer, InProcess, Person, looking_into, refused
+from browser import CHROMIUM, CUT_OFF, OPTIONS, PUSHER_JS, Chromium, PagePackages, Windows
+from chat import PASSWORD, ROOT, Api, ChatServer, InProcess, Person, looking_into, refused
 from conftest import application
 from playwright.sync_api import Browser, expect, sync_playwright
-from servers import Soketi, eventually, require
+from servers import HOST, Soketi, eventually, require
 from sqlalchemy import text as sql
 
 import page as page_module
-from config import Settings
+from config import Settings, load
 
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 numbers = count(1)
 PHONE: dict[str, Any] = {"viewport": {"width": 360, "height": 640}, "has_touch": True}
 DARK: dict[str, Any] = {"color_scheme": "dark"}
@@ -134,6 +138,42 @@ def test_two_people_chat(pusher: str, window: Windows, request: pytest.FixtureRe
 
     bob.page.close()
     expect(ada.page.locator("#peer-status")).to_have_text("Offline")
+
+
+def test_the_front_end_of_the_readme_hears_also_after_its_token_has_ended(
+    chromium: Browser, own_server: ChatServer, tmp_path: Path
+) -> None:
+    """It is run as it stands there, but for the addresses, from a site of its own."""
+    server = own_server
+    for name, password in (("ada", PASSWORD), ("bob", "battery staple")):
+        server.api.post("/api/register", {"username": name, "password": password})
+    front_end = README.partition("```html\n")[2].partition("```")[0]
+    front_end = front_end.replace("http://localhost:5000/", address(server))
+    page = chromium.new_page()
+    page.route("https://js.pusher.com/*/*", lambda route: route.fulfill(path=PUSHER_JS))
+    (tmp_path / "index.html").write_text(front_end, encoding="utf-8")
+    site = ThreadingHTTPServer((HOST, 0), partial(SimpleHTTPRequestHandler, directory=tmp_path))
+    Thread(target=site.serve_forever).start()
+    page.goto(f"http://{HOST}:{site.server_port}/")
+    site.shutdown()
+    site.server_close()
+    ada, heard = server.api.sign_in("ada"), page.get_by_role("listitem")
+    chat = ada.asks(Person(server.api, 2, "bob", "", 0)).json
+
+    def is_heard(text: str) -> bool:
+        ada.said(chat, text)
+        return bool(heard.filter(has_text=text).count())
+
+    assert eventually(lambda: is_heard("Hello"))
+    server.stop()
+    with looking_into(load(server.environment())) as connection:
+        connection.execute(sql("DELETE FROM sessions"))
+        connection.commit()
+    server.start()
+    ada = server.api.sign_in("ada")
+
+    assert eventually(lambda: is_heard("Still there?"))
+    page.close()
 
 
 def test_a_search_finds_people_and_messages_and_leads_there(

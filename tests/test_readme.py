@@ -20,7 +20,7 @@ VARYING = {
     r"eyJ[\w-]+\.[\w-]+\.[\w-]+": "<token>",
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z": "<time>",
     r"[0-9a-f]{32}:[0-9a-f]{64}": "<signature>",
-    r'"cursor":"[\w-]+"': "<cursor>",
+    r'"cursor":"c3luYy4[\w-]+"': "<cursor>",  # "sync." in base64
     r'"(waiting|oldest_seconds)":[\d.]+': "<lag>",
 }
 
