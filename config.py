@@ -25,12 +25,12 @@ from sqlalchemy.exc import ArgumentError
 from werkzeug.security import generate_password_hash
 
 ROOT = Path(__file__).resolve().parent
-ORIGIN = r"null|[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?"
+_ORIGIN = r"null|[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?"
 _APP_ID = (r"[0-9]+", "must be digits only, as the Pusher dashboard shows it")
 _KEY = (r"[A-Za-z0-9._~-]+", "must be of letters, digits and ._~- only, as addresses carry it")
 _HOST = (r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", "must be a host without scheme, port or path")
 _ORIGINS = (
-    rf"\*|({ORIGIN})( *, *({ORIGIN}))*",
+    rf"\*|({_ORIGIN})( *, *({_ORIGIN}))*",
     "must be * or origins such as https://chat.example, in small letters, separated by commas",
 )
 #: What the text of a setting has to be like, where it is set, and how to say so.
@@ -155,7 +155,7 @@ class Settings:
         for name in AT_LEAST_ONE:
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name.upper()} must be at least 1.")
-        if any(path.is_file() for path in (self.folder, *self.folder.parents)):
+        if any(map(os.path.isfile, (self.folder, *self.folder.parents))):
             raise SettingsError("INSTANCE_PATH must be a folder, not a file.")
         _check_pusher(self)
         _check_secret(self.jwt_secret_key)

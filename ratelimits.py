@@ -16,7 +16,7 @@ from config import Settings
 
 #: For how long a storage that did not answer is not asked.
 AWAY_SECONDS = 30
-OWN = "memory://"
+OWN = "memory://"  # the counts of this process alone
 
 log = logging.getLogger(f"app.{__name__}")
 
