@@ -35,6 +35,7 @@ def page(server: ChatServer, chromium: Browser) -> Iterator[Page]:
     own = f"http://127.0.0.1:{server.port}/"
     context = chromium.new_context()
     page = context.new_page()
+    page.set_default_timeout(60_000)
     complaints: list[str] = []
     asked: list[str] = []
     page.on("console", lambda said: complaints.append(said.text))
