@@ -208,7 +208,7 @@ def a_bad_channel_name(stage: Stage) -> Any:
 
 
 @behaviour
-def another_users_own_channel(stage: Stage) -> Any:
+def the_own_channel_of_another_user(stage: Stage) -> Any:
     client = stage.join()
     client.say("pusher:subscribe", {"channel": "#server-to-user-1"})
     return stage.told(client)
@@ -405,7 +405,7 @@ DIFFERENCES: dict[Callable[[Stage], Any], tuple[Any, Any]] = {
     a_private_channel_with_channel_data: (["subscription_succeeded"], ["subscription_error 401"]),
     a_bad_channel_name: (["error"], ["subscription_error 4009"]),
     a_channel_name_of_165_letters: (["error"], ["subscription_succeeded"]),
-    another_users_own_channel: (["subscription_error 401"], ["subscription_succeeded"]),
+    the_own_channel_of_another_user: (["subscription_error 401"], ["subscription_succeeded"]),
     a_member_id_that_is_a_number: (1, 2),
     a_client_event_on_a_public_channel: ((["error"], []), ([], ['client-typing {"in": 7}'])),
     a_client_event_with_its_prefix_within: (([], []), ([], ['xclient-typing {"in": 7}'])),
