@@ -24,6 +24,7 @@ from flask_migrate import Migrate
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as WaitedTooLong
 from werkzeug.exceptions import (
+    BadRequest,
     Forbidden,
     HTTPException,
     InternalServerError,
@@ -297,7 +298,7 @@ def delete_account(user: User) -> ResponseReturnValue:
     ended = None
     while ended is None:
         with writing():
-            ended = confirmed.delete(erase=body.erase)
+            ended = confirmed.delete(erase=body.erase, socket_id=schemas.socket_id())
             session.commit()
     disconnect(ended)
     return "", 204
@@ -383,13 +384,16 @@ def refuse_other_author(user: User, from_user: int | None) -> None:
 
 def channel_to_write(user: User, spellings: list[str | int]) -> Channel:
     """The channel that all of these name, for writing: the first that is one of the user's, and
-    the others must mean it too."""
+    the others must mean it too. Two ids or two names that differ cannot, whosever they are."""
+    different = BadRequest("channel, channel_name and channel_id name different channels.")
+    if len({type(each) for each in spellings}) < len(set(spellings)):
+        raise different
     for spelling in spellings:
         with suppress(NotFound):
             channel = user.channel_to_write(spelling)
             if set(spellings) <= {channel.id, channel.name}:
                 return channel
-            abort(400, "channel, channel_name and channel_id name different channels.")
+            raise different
     raise NotFound("No such channel.")
 
 

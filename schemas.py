@@ -7,6 +7,7 @@ import math
 import re
 import unicodedata
 from typing import Annotated, Any, Self, TypeVar
+from urllib.parse import unquote_to_bytes
 
 from flask import request
 from pydantic import (
@@ -317,6 +318,10 @@ def body(model: type[Parsed], *, form: bool = False, optional: bool = False) -> 
 
 def query(model: type[Parsed]) -> Parsed:
     """The query string as `model`. Raises BadRequest."""
+    try:
+        unquote_to_bytes(request.query_string).decode()
+    except UnicodeDecodeError:  # %FF would be read as the three characters
+        raise BadRequest("The query is not valid UTF-8.") from None
     return parse(model, request.args.to_dict())
 
 

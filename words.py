@@ -11,12 +11,14 @@ from collections.abc import Collection, Iterator
 
 LONGEST = 64  # characters of a word that count
 
-# Scripts whose writers put no spaces between words: Thai, Lao, Myanmar, Khmer, Kana, Bopomofo,
-# and all Han (with its extensions beyond the basic plane).
+# Scripts whose writers put no spaces between words: Thai, Lao, Myanmar, Khmer, Tai Le, New Tai Lue,
+# Tai Tham, Tai Viet, Balinese, Javanese, Kana, Bopomofo, Yi, Tangut, Nushu, and all Han (with its
+# extensions beyond the basic plane).
 _UNSPACED = (
-    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u19e0-\u19ff\u3005-\u3007\u3040-\u312f\u31a0-\u31ff"
-    "\u3400-\u4dbf\u4e00-\u9fff\ua9e0-\ua9ff\uaa60-\uaa7f\uf900-\ufaff"
-    "\U0001b000-\U0001b16f\U00020000-\U0003ffff"
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u1950-\u19ff\u1a20-\u1aaf\u1b00-\u1b7f"
+    "\u3005-\u3007\u3040-\u312f\u31a0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf"
+    "\ua980-\ua9ff\uaa60-\uaadf\uf900-\ufaff"
+    "\U00017000-\U00018d8f\U0001b000-\U0001b2ff\U00020000-\U0003ffff"
 )
 _RUN = re.compile(f"([{_UNSPACED}]+)|[^{_UNSPACED}]+")
 

@@ -289,7 +289,8 @@ class Channel(Base):
         if found:
             lowest, highest = found[0].id, found[-1].id
         older = lowest if self.first_id and self.first_id < lowest else None
-        newer = max(highest, 0) if self.last_message_id > highest else None
+        highest = max(highest, 0)
+        newer = highest if self.last_message_id > highest else None
         low, high = self.low_id, self.high_id
         return [Message.to_dict(row, low, high) for row in found], older, newer
 

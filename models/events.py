@@ -85,7 +85,9 @@ class Event(Base):
         # Locked in the order in which the dispatcher removes them, lest both wait for ever.
         for row in session.execute(waiting.order_by(cls.id).with_for_update()).all():
             data = json.loads(row.data)
-            (data["message"] if isinstance(data["message"], dict) else data)["message"] = ""
+            message = data["message"] if isinstance(data["message"], dict) else data
+            message["message"] = ""
+            message.pop("truncated", None)
             session.execute(update(cls).where(cls.id == row.id).values(data=encode(data)))
 
     # What the dispatcher asks, over a connection of its own.

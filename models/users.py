@@ -213,7 +213,7 @@ class User(Base):
         if session.execute(mine.with_for_update()).scalar() is None:
             raise Unauthorized("The password was changed meanwhile. Log in again.")
 
-    def _erase_some(self) -> bool:
+    def _erase_some(self, socket_id: str | None) -> bool:
         """Delete some of the user's messages, of one chat; whether there were any."""
         first = session.execute(_FIRST_OF_MINE, {"user": self.id}).scalar()
         if first is None:
@@ -221,17 +221,17 @@ class User(Base):
         channel, row = self.own_message(first)
         values = {"channel": channel.id, "user": self.id, "first": row.id, "size": 100}
         for each in session.execute(_MINE_IN_CHANNEL, values).all():
-            channel.erase(each, None)
+            channel.erase(each, socket_id)
         return True
 
-    def delete(self, *, erase: bool) -> list[str] | None:
+    def delete(self, *, erase: bool, socket_id: str | None) -> list[str] | None:
         """End the account: the name is free, the hash is gone, the id stays taken. The sessions
         that have ended.
 
         With `erase` the messages go first, some in each transaction, so that others get to write
         in between: None until this was the last one. Raises Unauthorized as change_password().
         """
-        if erase and self._erase_some():
+        if erase and self._erase_some(socket_id):
             return None
         self._hold_with_password()  # now no message is on its way any more
         if erase and session.execute(_FIRST_OF_MINE, {"user": self.id}).scalar():

@@ -442,14 +442,18 @@ def test_on_request_the_messages_are_erased(
     ada.said(with_eve, "My Secret")
     since, news = now(bob), News(settings)
 
-    assert leave(ada, erase=True).status == 204
+    headers = {"X-Socket-ID": "123.456"}
+    body = {"password": PASSWORD, "erase": True}
+    assert ada.request("DELETE", "/api/me", body, headers=headers).status == 204
 
     texts = [message["message"] for message in bob.reads(chat).json]
     assert texts == ["", "Hello, Ada", ""]
     assert [message["message"] for message in eve.reads(with_eve).json] == [""]
     assert found(bob, "secret") == found(eve, "secret") == []
     assert "secret" not in str(stored(settings)).lower()
-    told = [(channel, data["id"]) for channel, name, data in news() if name == "message_deleted"]
+    events = [event for event in news.rows() if event["name"] == "message_deleted"]
+    assert {event["socket_id"] for event in events} == {"123.456"}
+    told = [(event["channel"], event["data"]["id"]) for event in events]
     assert (chat["channel_name"], said[0]["id"]) in told
     assert (f"private-notification_user_{bob.id}", said[2]["id"]) in told
     assert len(told) == 3 * 3

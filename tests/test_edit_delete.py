@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from chat import Person, at_once, fill, looking_into, refused, stored
+from chat import Person, at_once, events, fill, looking_into, refused, stored
 from conversations import (
     OFTEN,
     Chat,
@@ -230,6 +230,7 @@ def test_erased_text_is_gone_from_the_whole_database(
     ok(delete(ada, long))
 
     assert SECRET.lower() not in everything(settings).lower()
+    assert not any("truncated" in str(event["data"]) for event in events(settings))
     for answer in (
         *(bob.reads(chat), bob.get("/api/chats"), bob.get("/api/search", q=SECRET)),
         *(bob.get("/api/me/export"), ada.get("/api/me/export"), ada.reads(chat, limit=200)),

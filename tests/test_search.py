@@ -33,6 +33,7 @@ TEXTS = {
     "variant": "葛\U000e0100飾",
     "korean": "안녕하세요 세계",
     "thai": "สวัสดีชาวโลก",
+    "javanese": "ꦲꦏ꧀ꦱꦫꦗꦮ",
     "mixed": "iPhoneを買った2台",
     "ligature": "ﬁnd the ﬂag №5 ²",
     "operators": "this AND that OR NOT NEAR those",
@@ -99,6 +100,7 @@ FOUND: list[tuple[str, list[str]]] = [
     *(("葛\U000e0101飾", ["variant"]), ("飾", ["variant"])),
     *(("안녕", ["korean"]), ("하세요", []), ("세계", ["korean"]), ("안", ["korean"])),
     *(("สวัส", ["thai"]), ("ชาวโลก", ["thai"]), ("โล", ["thai"]), ("ก", ["thai"]), ("ลโ", [])),
+    *(("ꦲꦏ꧀", ["javanese"]), ("ꦫꦗ", ["javanese"]), ("ꦗꦮ", ["javanese"]), ("ꦮꦗ", [])),
     *(("iphone", ["mixed"]), ("iphoneを", ["mixed"]), ("買った", ["mixed"]), ("2台", ["mixed"])),
     *(
         ("find", ["ligature"]),
@@ -367,6 +369,7 @@ IMPOSSIBLE = [
     *((f"q=x&limit={limit}", "limit") for limit in ("0", "201", "x", "")),
     *((f"q=x&before={before}", "before") for before in ("-1", "x", "", "9223372036854775808")),
     ("q=x&channel=%00", "channel"),
+    *((f"q={text}", "UTF-8") for text in ("%FF", "caf%E9", "%C3", "%ED%A0%80")),
 ]
 
 

@@ -130,6 +130,8 @@ def test_spellings_of_two_channels_are_refused(
         {"channel_name": chat["channel_name"], "channel_id": 10**15},
         {"channel": 10**15, "channel_id": chat["channel_id"]},
         {"channel": "abc", "channel_name": chat["channel_name"]},
+        {"channel": 10**15, "channel_id": 10**15 + 1},
+        {"channel": "private-chat_998_999", "channel_name": "private-chat_997_999"},
     ]
 
     for body in bodies:
