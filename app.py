@@ -113,15 +113,19 @@ def request_chat(user: User) -> ResponseReturnValue:
 @login_required
 def pusher_auth(user: User) -> ResponseReturnValue:
     body = schemas.body(schemas.ChannelToSign, form=True)
-    if not user.may_subscribe(body.channel_name):
-        abort(403, "This channel is not yours to subscribe to.")
+    refuse_channel_of_others(user, body.channel_name)
+    for right in (user.jti, body.channel_name):
+        current_app.extensions["signed_sockets"].add(right, body.socket_id)
+    # Again, now that whoever ends the session, or blocks the other one, finds the connection.
+    session.rollback()
+    auth.caller()
+    refuse_channel_of_others(user, body.channel_name)
     member = None
     if body.channel_name == PRESENCE_CHANNEL:
         member = {"user_id": str(user.id), "user_info": {"username": user.username}}
     signer = current_app.extensions["pusher_client"]
-    signed: dict[str, str] = signer.authenticate(body.channel_name, body.socket_id, member)
-    current_app.extensions["signed_sockets"].add(user.jti, body.socket_id)
-    return signed
+    signature: answers.Signature = signer.authenticate(body.channel_name, body.socket_id, member)
+    return signature
 
 
 @api.post("/send_message")
@@ -231,7 +235,7 @@ def block(user: User, user_id: int) -> ResponseReturnValue:
         session.commit()
     gateway: Gateway | None = current_app.extensions["gateway"]
     if gateway:
-        gateway.close_subscribers(channel)
+        gateway.close_subscribers(channel, current_app.extensions["signed_sockets"].pop([channel]))
     return "", 204
 
 
@@ -375,6 +379,11 @@ class IdConverter(BaseConverter):
 
 
 # What the routes share -----------------------------------------------------------------------
+
+
+def refuse_channel_of_others(user: User, name: str) -> None:
+    if not user.may_subscribe(name):
+        raise Forbidden("This channel is not yours to subscribe to.")
 
 
 def refuse_other_author(user: User, from_user: int | None) -> None:

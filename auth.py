@@ -15,7 +15,7 @@ from functools import lru_cache, wraps
 from typing import Any
 
 import jwt
-from flask import current_app, request
+from flask import current_app, g, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import Forbidden, Unauthorized
 from werkzeug.security import check_password_hash, generate_password_hash
@@ -133,7 +133,8 @@ def login_required(view: Callable[..., ResponseReturnValue]) -> Callable[..., Re
 
     @wraps(view)
     def with_caller(**parameters: Any) -> ResponseReturnValue:
-        return view(_caller(), **parameters)
+        g.ask_again = caller  # for whoever has waited since
+        return view(caller(), **parameters)
 
     return with_caller
 
@@ -153,7 +154,8 @@ def _claims(token: str, key: str) -> dict[str, Any]:
     return {**claims, "exp": int(claims["exp"])}  # any number, also as a string, is valid
 
 
-def _caller() -> User:
+def caller() -> User:
+    """Whose token came with the request. Not for within a transaction. Raises Unauthorized."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     token = token.strip(" ")
     if scheme.lower() != "bearer" or not token:

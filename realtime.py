@@ -78,26 +78,31 @@ class Server:
 
 
 class SignedSockets:
-    """Which connections each session (jti) signed channels for, as far as this process did it.
+    """Which connections may have signatures by a right that can end: a session (its jti), or a
+    chat's channel; as far as this process signed them.
 
-    Bounded: of very many sessions the oldest are forgotten.
+    Bounded: of very many rights, and connections of one right, the oldest are forgotten.
     """
 
-    SESSIONS = 20_000
+    RIGHTS = 20_000
+    SOCKETS = 200
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._of: dict[str, set[str]] = {}
+        self._of: dict[str, dict[str, None]] = {}  # a set that knows its oldest
 
-    def add(self, jti: str, socket_id: str) -> None:
+    def add(self, right: str, socket_id: str) -> None:
         with self._lock:
-            self._of.setdefault(jti, set()).add(socket_id)
-            if len(self._of) > self.SESSIONS:
+            sockets = self._of.setdefault(right, {})
+            sockets[socket_id] = None
+            if len(sockets) > self.SOCKETS:
+                del sockets[next(iter(sockets))]
+            if len(self._of) > self.RIGHTS:
                 del self._of[next(iter(self._of))]
 
     def pop(self, ended: Iterable[str]) -> set[str]:
         with self._lock:
-            return set().union(*(self._of.pop(jti, set()) for jti in ended))
+            return set().union(*(self._of.pop(right, {}) for right in ended))
 
     def move(self, jti: str, to: str) -> None:
         with self._lock:

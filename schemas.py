@@ -5,11 +5,12 @@ A refusal is a 400 `invalid` whose message names the member.
 
 import math
 import re
+import time
 import unicodedata
 from typing import Annotated, Any, Self, TypeVar
 from urllib.parse import unquote_to_bytes
 
-from flask import request
+from flask import g, request
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -26,6 +27,8 @@ from werkzeug.exceptions import BadRequest, ClientDisconnected, HTTPException, U
 from werkzeug.sansio.utils import get_host, host_is_trusted
 
 MAX_ID = 2**63 - 1
+#: After a body that took so long to arrive the caller's session is asked for again.
+SLOW_SECONDS = 1
 DIGITS = re.compile(r"[0-9]{1,19}")
 SURROGATES = re.compile("[\ud800-\udfff]")
 SOCKET_ID = re.compile(r"[0-9]{1,20}\.[0-9]{1,20}")
@@ -358,6 +361,7 @@ def address() -> str:
 
 
 def _received(read: Any) -> Any:
+    began = time.monotonic()
     try:
         received = read()
         if request.content_length is None:
@@ -367,6 +371,8 @@ def _received(read: Any) -> Any:
             raise
         # A broken chunk, a connection that ended early: each server has its own word for it.
         raise BadRequest("The body did not arrive as its headers said.") from error
+    if time.monotonic() - began > SLOW_SECONDS and "ask_again" in g:
+        g.ask_again()
     return received
 
 

@@ -38,8 +38,8 @@ CACHE_SECONDS = 30 * 60
 CACHED_CHANNELS = 1_000
 
 SENDS_PER_FRAME = 20
-"""A join that is announced to so many costs its sender as much as one frame more: coming and going
-in a crowded room is slowed down before it keeps everyone busy."""
+"""What is sent to so many costs its sender as much as one frame more, and so does a list of so many
+members: a crowded room is slowed down before one keeps everyone busy."""
 
 _CLIENT_EVENT = re.compile(r"client-.{1,193}", re.DOTALL)
 _PONG = event_frame("pusher:pong", "{}")
@@ -171,6 +171,7 @@ class Hub:
                 frame = event_frame("pusher_internal:member_added", member, name)
                 channel.send(frame, but=connection)
                 connection.allowance.charge(len(channel.subscribers) / SENDS_PER_FRAME)
+        connection.allowance.charge(len(channel.members) / SENDS_PER_FRAME)
         return channel.snapshot()
 
     def _join(
@@ -244,7 +245,9 @@ class Hub:
         if size > self._limits.event_bytes or not _CLIENT_EVENT.fullmatch(event):
             connection.send(error_frame("Client event dropped: its name or its data is too long"))
             return
-        self.channels[name].send(frame, but=connection)
+        channel = self.channels[name]
+        channel.send(frame, but=connection)
+        connection.allowance.charge(len(channel.subscribers) / SENDS_PER_FRAME)
 
     def _may_send_client_event(self, connection: Connection, now: float) -> bool:
         rate = self._limits.client_events_per_second

@@ -30,6 +30,9 @@ NO_SOCKET = (
     "belongs to a proxy in front), or an external Pusher server."
 )
 FULL = "The realtime server has no room for another connection."
+FILES_OF_OTHERS = 1_000
+"""Files that the rest of the process may open: requests, databases, logs."""
+
 LINGERING = 1_000
 """Refused and closing connections that may exist beyond the limit of open ones."""
 
@@ -78,6 +81,7 @@ class Gateway:
         self._current()
         with self._lock:
             if self._loop is None:
+                _allow_files(self.limits.connections + LINGERING + FILES_OF_OTHERS)
                 self._loop = Loop(Hub(self._credentials, self.limits), self.limits, self._log)
                 self._loop.start()
                 atexit.register(self.stop)
@@ -141,12 +145,15 @@ class Gateway:
             with contextlib.suppress(Ended):  # stopped in between, so they are closed
                 loop.post(lambda: loop.hub.close(ids, code, reason))
 
-    def close_subscribers(self, channel: str) -> None:
-        """Have whoever is subscribed to a channel come back and ask for it anew: the protocol has
-        no other way for a server to end a subscription. Closes with 4200."""
+    def close_subscribers(self, channel: str, signed: Iterable[str] = ()) -> None:
+        """Have whoever is subscribed to a channel, and the connections that have a signature for
+        it, come back and ask for it anew: the protocol has no other way for a server to end a
+        subscription. Closes with 4200."""
+        ids = list(signed)
         if loop := self._current():
             with contextlib.suppress(Ended):
                 reason = "A subscription has lost its right"
+                loop.post(lambda: loop.hub.close(ids, RESTART, reason))
                 loop.post(lambda: loop.hub.close_subscribers(channel, RESTART, reason))
 
     # The application
@@ -207,3 +214,18 @@ class Gateway:
 def _new_socket_id() -> str:
     """Two random numbers: unique for all practical purposes, and not to be guessed."""
     return f"{secrets.randbelow(10**9) + 1}.{secrets.randbelow(10**9) + 1}"
+
+
+def _allow_files(count: int) -> None:
+    """Raise this process's limit of open files to so many, as far as the system lets it: many
+    begin with 1,024, and beyond that no request could be accepted either."""
+    try:
+        import resource
+    except ImportError:  # Windows, which has no such limit
+        return
+    limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY:
+        count = min(count, most)
+    if limit != resource.RLIM_INFINITY and limit < count:
+        with contextlib.suppress(ValueError, OSError):  # macOS has a lower limit still
+            resource.setrlimit(resource.RLIMIT_NOFILE, (count, most))

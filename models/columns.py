@@ -14,11 +14,12 @@ Key = String().with_variant(String(collation="C"), "postgresql")  # compared by 
 
 def starts_with(column: Any, prefix: str) -> ColumnElement[bool]:
     """A range rather than LIKE: both databases find it in the index."""
-    head, last = prefix[:-1], ord(prefix[-1])
-    if last == 0x10FFFF:  # nothing comes after it but what has another head
-        return and_(column >= prefix, starts_with(column, head)) if head else column >= prefix
+    head = prefix.rstrip("\U0010ffff")  # nothing comes after it but what has another head
+    if not head:
+        return and_(column >= prefix)
+    last = ord(head[-1])
     after = 0xE000 if last == 0xD7FF else last + 1  # surrogates are no characters
-    return and_(column >= prefix, column < head + chr(after))
+    return and_(column >= prefix, column < head[:-1] + chr(after))
 
 
 # Functions, since SQLAlchemy compiles statements with other elements of our own anew each time.

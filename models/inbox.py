@@ -193,6 +193,10 @@ _NOW = select(case((_latest < horizon(), _latest), else_=horizon() - 1))
 # Search --------------------------------------------------------------------------------------
 
 
+#: Words of a query that are looked up in the index; beyond these the texts are compared.
+MOST_LOOKED_UP = 128
+
+
 def search(
     user_id: int, query: str, channel: Channel | None, before: int | None, limit: int
 ) -> list[answers.Message]:
@@ -200,6 +204,9 @@ def search(
     prefixes = sorted(sought(query))
     if not prefixes:
         return []
+    looked_up = prefixes[:MOST_LOOKED_UP]
+    # Their number is a power of two, or each other one would be a statement to compile and to keep.
+    looked_up += looked_up[:1] * (2 ** (len(looked_up) - 1).bit_length() - len(looked_up))
     before = MAX_ID if before is None else before
     which = Channel.id == channel.id if channel else _mine
     values = {"user": user_id, "before": before}
@@ -214,7 +221,7 @@ def search(
             Word.message_id < bindparam("before"),
         )
         .distinct()
-        for prefix in prefixes
+        for prefix in looked_up
     ]
     matching = (intersect(*each_word) if len(each_word) > 1 else each_word[0]).subquery()
     ids = select(matching.c.id).order_by(matching.c.id.desc()).limit(limit)
@@ -225,7 +232,11 @@ def search(
         .where(Message.id.in_(sorted(found)[-limit:]), Message.deleted_at.is_(None))
         .order_by(Message.id.desc())
     )
-    return [Message.to_dict(row, row.low_id, row.high_id) for row in session.execute(shown)]
+    return [
+        Message.to_dict(row, row.low_id, row.high_id)
+        for row in session.execute(shown)
+        if len(prefixes) <= MOST_LOOKED_UP or has_all(row.text, prefixes)
+    ]
 
 
 _new = aliased(Message)

@@ -43,6 +43,7 @@ from flask import Flask
 from sqlalchemy import text
 
 from config import Settings
+from models import User
 
 NEW = "battery staple"
 
@@ -470,6 +471,24 @@ def test_many_messages_are_erased_in_full(
 
     assert {message["message"] for message in bob.reads(chat).json} == {""}
     assert len(bob.reads(chat).json) == 120
+
+
+def test_long_messages_are_erased_few_at_a_time(
+    ada: Person, chat: Chat, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(settings, ada, chat, 30, "x" * 4_900)
+    turns: list[int] = []
+    some = User._erase_some
+
+    def counted(user: User, socket_id: str | None) -> bool:
+        turns.append(user.id)
+        return some(user, socket_id)
+
+    monkeypatch.setattr(User, "_erase_some", counted)
+
+    assert leave(ada, erase=True).status == 204
+
+    assert len(turns) >= 6, "others get to write in between"
 
 
 def test_a_password_is_needed_to_leave(ada: Person) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from chat import JSON, Api, ChatServer, InProcess, Person, Program, looking_into, refused
+from chat import JSON, Api, ChatServer, InProcess, Person, Program, looking_into, refused, stored
 from flask import Flask
 from flask.ctx import AppContext
 from servers import HOST
@@ -175,6 +175,37 @@ def test_no_body_is_waited_for_within_a_transaction(
     assert sent.status_code == 201
     assert states
     assert set(states) == {"idle"}
+
+
+@pytest.mark.parametrize("path", ["/api/send_message", "/api/pusher/auth"])
+def test_who_logs_out_while_a_body_is_on_its_way_has_logged_out(
+    app: Flask,
+    ada: Person,
+    chat: Chat,
+    settings: Settings,
+    path: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("schemas.SLOW_SECONDS", -1)
+    before = stored(settings, "messages", "events")
+
+    class LateBody(io.BytesIO):
+        def readinto(self, buffer: Any) -> int:
+            ada.post("/api/logout")
+            return super().readinto(buffer)
+
+    members = {"channel": chat["channel_id"], "message": "Still me", "socket_id": "1.2"}
+    body = json.dumps(members | {"channel_name": chat["channel_name"]}).encode()
+    with app.test_client() as client:
+        late = client.post(
+            path,
+            input_stream=LateBody(body),
+            content_type="application/json",
+            headers={"Authorization": f"Bearer {ada.token}", "Content-Length": str(len(body))},
+        )
+
+    assert late.status_code == 401
+    assert stored(settings, "messages", "events") == before
 
 
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)

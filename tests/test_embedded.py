@@ -451,10 +451,12 @@ def test_a_block_ends_the_subscriptions_to_the_chat(
     channel = their_chat["channel_name"]
     one, other = (join(sockets, person, channel) for person in people)
     elsewhere = join(sockets, bob, f"private-notification_user_{bob.id}")
+    waiting = sockets.join()  # with a signature, to subscribe once it is blocked
+    assert bob.signs(channel, waiting.socket_id).status == 200
 
     assert ada.request("PUT", f"/api/blocks/{bob.id}").status == 204
 
-    assert [one.expect_close(), other.expect_close()] == [4200, 4200]
+    assert [each.expect_close() for each in (one, other, waiting)] == [4200] * 3
     elsewhere.expect_silence()
     refused(bob.signs(channel, sockets.join().socket_id), 403, "forbidden")
 

@@ -373,6 +373,27 @@ def test_coming_and_going_in_a_crowd_is_slowed_down() -> None:
         assert time.monotonic() - started > 0.5, "40 frames and 40 announcements to 20 others"
 
 
+@pytest.mark.parametrize("act", ["asking who is there", "client events"])
+def test_what_a_crowd_makes_large_is_slowed_down(act: str) -> None:
+    limits = {"frames_at_once": 40, "frames_per_second": 50}
+    with serving(make_gateway(limits=limits | {"client_events_per_second": 1_000})) as server:
+        for number in range(20):
+            server.join().subscribe("presence-room", f"user {number}")
+        eve = server.join()
+        eve.subscribe("presence-room", "eve")
+
+        started = time.monotonic()
+        for _ in range(40):
+            if act == "client events":
+                eve.say("client-typing", {}, channel="presence-room")
+            else:
+                eve.subscribe("presence-room", "eve")
+        for _ in range(3):  # pings, which wait until what came before is paid for
+            eve.expect_silence()
+
+        assert time.monotonic() - started > 0.5, "40 frames, each as dear as two"
+
+
 def subscribe(sock: socket.socket, channel: str) -> None:
     sock.sendall(frame(json.dumps({"event": "pusher:subscribe", "data": {"channel": channel}})))
     read_until(sock, b"subscription_succeeded")

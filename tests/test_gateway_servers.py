@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import resource
 import selectors
 import signal
 import socket
@@ -262,6 +263,19 @@ def test_a_new_gateway_is_nothing_but_an_object() -> None:
     with live_environ(UPGRADE) as environ:
         assert gateway.upgrade(environ, KEY).status == 503
     gateway.stop()
+
+
+def test_a_low_limit_of_open_files_is_raised() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, before[1]))
+    gateway = make_gateway(limits={"connections": 700})
+    try:
+        gateway.open()
+
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= min(700, before[1])
+    finally:
+        gateway.stop()
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def test_stopping_tells_clients_to_come_back_and_opening_lets_them_in() -> None:

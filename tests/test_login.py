@@ -1,4 +1,5 @@
 import threading
+import unicodedata
 from typing import Any
 
 import jwt
@@ -8,6 +9,7 @@ from werkzeug.security import check_password_hash
 
 import auth
 from config import Settings
+from models import User
 
 WRONG = "wrong password"
 
@@ -116,6 +118,14 @@ def test_a_password_nobody_can_have_is_just_wrong(api: Api, password: str) -> No
 @pytest.mark.parametrize("username", ["", " ", "x" * 60_000, "\x01"])
 def test_a_name_nobody_can_have_is_just_wrong(api: Api, username: str) -> None:
     refused(api.login(username), 401, "unauthorized")
+
+
+def test_a_name_is_compared_only_as_far_as_names_go() -> None:
+    endless = "\u0345" + "\u0301" * 16_000 + "\u0316" * 16_000
+
+    assert User.key(endless) == User.key(endless[:1_000])
+    longest = "\u1f82" * 50  # four characters each where it is decomposed
+    assert User.key(unicodedata.normalize("NFD", longest)) == User.key(longest)
 
 
 @pytest.mark.parametrize("username", ["ada", "nobody"])

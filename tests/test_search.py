@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 from chat import Person, at_once, looking_into, refused, stored
-from conversations import OFTEN, Chat, delete, edit, found, ok, plans
+from conversations import OFTEN, Chat, delete, edit, found, ok, plans, statements
 from flask import Flask
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -371,6 +371,23 @@ IMPOSSIBLE = [
     ("q=x&channel=%00", "channel"),
     *((f"q={text}", "UTF-8") for text in ("%FF", "caf%E9", "%C3", "%ED%A0%80")),
 ]
+
+
+def test_searches_are_few_statements_whatever_the_number_of_words(
+    app: Flask, ada: Person, chat: Chat
+) -> None:
+    text = "".join(map(chr, range(0x4E00, 0x4E00 + 199)))
+    told = ada.said(chat, text)
+    other = ada.said(chat, text[:150] + "一" + text[151:])
+
+    with statements(app) as made:
+        for length in range(40, 200):
+            assert told["message"] in found(ada, text[:length])
+    assert other["message"] in found(ada, text[:149])
+    assert other["message"] not in found(ada, text)
+
+    # For 64 words and for 128, where words are looked up, and what every request asks.
+    assert len({each for each in made if "INTERSECT" in each}) == 2
 
 
 def test_a_search_that_cannot_be_is_refused(ada: Person) -> None:

@@ -27,7 +27,8 @@ MOST: dict[str, tuple[int, Request]] = {
         5,
         lambda ada, chat: ada.get("/api/search", q="number", channel=chat["channel_id"]),
     ),
-    "a signature": (2, lambda ada, chat: ada.signs(chat["channel_name"])),
+    # Asked again once the connection is remembered.
+    "a signature": (4, lambda ada, chat: ada.signs(chat["channel_name"])),
 }
 
 

@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 from chat import Api, Person, looking_into, refused
+from flask.ctx import AppContext
 from sqlalchemy import insert
 
 from config import Settings
@@ -62,6 +63,19 @@ def test_a_crowd_is_listed_in_full_and_in_pages_alike(ada: Person, crowd: int) -
     assert [user["id"] for user in everybody] == sorted({user["id"] for user in everybody})
     assert walked(ada, "/api/users?limit=200") == everybody
     assert walked(ada, "/api/users?after=0") == everybody
+
+
+def test_a_prefix_after_which_nothing_comes_is_looked_for_like_any(
+    ada: Person, api: Api, context: AppContext
+) -> None:
+    last = "\U0010ffff"
+    api.register(f"ad{last}b")
+
+    for prefix in (f"ad{last}", f"ad{last}b"):
+        assert len(ada.get("/api/users", q=prefix).json) == 1
+    for prefix in (last, last * 2, last * 300, f"ad{last * 2}"):
+        assert ada.get("/api/users", q=prefix).json == []
+    assert User.page(last * 5_000, 0, 50) == []
 
 
 def test_a_page_has_50_users_or_as_many_as_asked(ada: Person, crowd: int) -> None:
