@@ -45,7 +45,7 @@ from auth import login_required
 from config import settings
 from database import DatabaseError, db, engine_options, ensure_db, prepare, session, writing
 from gateway import Gateway, Limits
-from models import PRESENCE_CHANNEL, Channel, Event, Session, User, encode, inbox
+from models import CHAT_CHANNEL, PRESENCE_CHANNEL, Channel, Event, Session, User, encode, inbox
 from page import chat_page
 from ratelimits import RateLimits
 
@@ -114,8 +114,14 @@ def request_chat(user: User) -> ResponseReturnValue:
 def pusher_auth(user: User) -> ResponseReturnValue:
     body = schemas.body(schemas.ChannelToSign, form=True)
     refuse_channel_of_others(user, body.channel_name)
-    for right in (user.jti, body.channel_name):
-        current_app.extensions["signed_sockets"].add(right, body.socket_id)
+    gateway: Gateway | None = current_app.extensions["gateway"]
+    rights = [user.jti]
+    if CHAT_CHANNEL.fullmatch(body.channel_name):
+        rights.append(right_to_hear(body.channel_name, user.id))
+    for right in rights:
+        oldest = current_app.extensions["signed_sockets"].add(right, body.socket_id)
+        if gateway and oldest:
+            gateway.close_connections(oldest, 4200, "Connections are too many to remember")
     # Again, now that whoever ends the session, or blocks the other one, finds the connection.
     session.rollback()
     auth.caller()
@@ -235,7 +241,8 @@ def block(user: User, user_id: int) -> ResponseReturnValue:
         session.commit()
     gateway: Gateway | None = current_app.extensions["gateway"]
     if gateway:
-        gateway.close_subscribers(channel, current_app.extensions["signed_sockets"].pop([channel]))
+        lost = [right_to_hear(channel, each) for each in (user.id, user_id)]
+        gateway.close_subscribers(channel, current_app.extensions["signed_sockets"].pop(lost))
     return "", 204
 
 
@@ -384,6 +391,11 @@ class IdConverter(BaseConverter):
 def refuse_channel_of_others(user: User, name: str) -> None:
     if not user.may_subscribe(name):
         raise Forbidden("This channel is not yours to subscribe to.")
+
+
+def right_to_hear(channel: str, user_id: int) -> str:
+    """Names what a block ends, among the rights that connections have signatures by."""
+    return f"{channel} {user_id}"
 
 
 def refuse_other_author(user: User, from_user: int | None) -> None:

@@ -78,10 +78,11 @@ class Server:
 
 
 class SignedSockets:
-    """Which connections may have signatures by a right that can end: a session (its jti), or a
-    chat's channel; as far as this process signed them.
+    """Which connections may have signatures by a right that can end: a session (its jti), or to
+    hear a chat; as far as this process signed them.
 
-    Bounded: of very many rights, and connections of one right, the oldest are forgotten.
+    Bounded: of very many rights the oldest are forgotten, and of one right's connections the
+    oldest has to go.
     """
 
     RIGHTS = 20_000
@@ -91,14 +92,18 @@ class SignedSockets:
         self._lock = threading.Lock()
         self._of: dict[str, dict[str, None]] = {}  # a set that knows its oldest
 
-    def add(self, right: str, socket_id: str) -> None:
+    def add(self, right: str, socket_id: str) -> list[str]:
+        """Those that cannot be remembered any more, and are to be closed."""
         with self._lock:
             sockets = self._of.setdefault(right, {})
+            sockets.pop(socket_id, None)
             sockets[socket_id] = None
-            if len(sockets) > self.SOCKETS:
-                del sockets[next(iter(sockets))]
             if len(self._of) > self.RIGHTS:
                 del self._of[next(iter(self._of))]
+            oldest = list(sockets)[: -self.SOCKETS]
+            for each in oldest:
+                del sockets[each]
+            return oldest
 
     def pop(self, ended: Iterable[str]) -> set[str]:
         with self._lock:

@@ -10,9 +10,10 @@ from models.blocks import Block, Blocked
 from models.channels import Channel, notification_channel
 from models.events import Event, encode, recorded
 from models.messages import Message
-from models.users import PRESENCE_CHANNEL, Session, Taken, User
+from models.users import CHAT_CHANNEL, PRESENCE_CHANNEL, Session, Taken, User
 
 __all__ = [
+    "CHAT_CHANNEL",
     "PRESENCE_CHANNEL",
     "Block",
     "Blocked",

@@ -36,6 +36,7 @@ from werkzeug.serving import make_server
 
 from gateway.frames import event_frame
 from gateway.hub import Delivery
+from realtime import SignedSockets
 
 IN_CI = bool(os.environ.get("CI"))
 MESSAGES = 50 if IN_CI else 15
@@ -441,6 +442,21 @@ def test_a_connection_ends_with_the_session_that_signed_for_it(
             assert client.expect_close() == 4009
     if not own_stays and not other_stays:
         bystander.expect("pusher_internal:member_removed")
+    bystander.expect_silence()
+
+
+def test_a_connection_that_cannot_be_remembered_is_closed(
+    sockets: Sockets, people: list[Person]
+) -> None:
+    """Or made-up ones would hide it from the logout."""
+    ada, bob = people
+    bystander = join(sockets, bob, f"private-notification_user_{bob.id}")
+    first = join(sockets, ada, PRESENCE)
+
+    for number in range(SignedSockets.SOCKETS):
+        assert ada.signs(f"private-notification_user_{ada.id}", f"1.{number}").status == 200
+
+    assert first.expect_close() == 4200
     bystander.expect_silence()
 
 
