@@ -24,7 +24,6 @@ from flask_migrate import Migrate
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as WaitedTooLong
 from werkzeug.exceptions import (
-    BadRequest,
     Forbidden,
     HTTPException,
     InternalServerError,
@@ -114,14 +113,7 @@ def request_chat(user: User) -> ResponseReturnValue:
 def pusher_auth(user: User) -> ResponseReturnValue:
     body = schemas.body(schemas.ChannelToSign, form=True)
     refuse_channel_of_others(user, body.channel_name)
-    gateway: Gateway | None = current_app.extensions["gateway"]
-    rights = [user.jti]
-    if CHAT_CHANNEL.fullmatch(body.channel_name):
-        rights.append(right_to_hear(body.channel_name, user.id))
-    for right in rights:
-        oldest = current_app.extensions["signed_sockets"].add(right, body.socket_id)
-        if gateway and oldest:
-            gateway.close_connections(oldest, 4200, "Connections are too many to remember")
+    remember(user, body)
     # Again, now that whoever ends the session, or blocks the other one, finds the connection.
     session.rollback()
     auth.caller()
@@ -242,7 +234,9 @@ def block(user: User, user_id: int) -> ResponseReturnValue:
     gateway: Gateway | None = current_app.extensions["gateway"]
     if gateway:
         lost = [right_to_hear(channel, each) for each in (user.id, user_id)]
-        gateway.close_subscribers(channel, current_app.extensions["signed_sockets"].pop(lost))
+        signed = current_app.extensions["signed_sockets"].pop(lost)
+        gateway.close_connections(signed, 4200, "A subscription has lost its right")
+        gateway.close_subscribers(channel)
     return "", 204
 
 
@@ -393,6 +387,19 @@ def refuse_channel_of_others(user: User, name: str) -> None:
         raise Forbidden("This channel is not yours to subscribe to.")
 
 
+def remember(user: User, signing: schemas.ChannelToSign) -> None:
+    """Write down what this connection is about to have a signature by; one that is forgotten for
+    it has to come back (4200), or nothing could end what it hears."""
+    rights = [user.jti]
+    if CHAT_CHANNEL.fullmatch(signing.channel_name):
+        rights.append(right_to_hear(signing.channel_name, user.id))
+    for right in rights:
+        oldest = current_app.extensions["signed_sockets"].add(right, signing.socket_id)
+        gateway: Gateway | None = current_app.extensions["gateway"]
+        if gateway and oldest:
+            gateway.close_connections([oldest], 4200, "Connections are too many to remember")
+
+
 def right_to_hear(channel: str, user_id: int) -> str:
     """Names what a block ends, among the rights that connections have signatures by."""
     return f"{channel} {user_id}"
@@ -403,18 +410,20 @@ def refuse_other_author(user: User, from_user: int | None) -> None:
         raise Forbidden("from_user is not you.")
 
 
+DIFFERENT_CHANNELS = "channel, channel_name and channel_id name different channels."
+
+
 def channel_to_write(user: User, spellings: list[str | int]) -> Channel:
     """The channel that all of these name, for writing: the first that is one of the user's, and
     the others must mean it too. Two ids or two names that differ cannot, whosever they are."""
-    different = BadRequest("channel, channel_name and channel_id name different channels.")
     if len({type(each) for each in spellings}) < len(set(spellings)):
-        raise different
+        abort(400, DIFFERENT_CHANNELS)
     for spelling in spellings:
         with suppress(NotFound):
             channel = user.channel_to_write(spelling)
             if set(spellings) <= {channel.id, channel.name}:
                 return channel
-            raise different
+            abort(400, DIFFERENT_CHANNELS)
     raise NotFound("No such channel.")
 
 

@@ -92,17 +92,18 @@ class SignedSockets:
         self._lock = threading.Lock()
         self._of: dict[str, dict[str, None]] = {}  # a set that knows its oldest
 
-    def add(self, right: str, socket_id: str) -> list[str]:
-        """Those that cannot be remembered any more, and are to be closed."""
+    def add(self, right: str, socket_id: str) -> str | None:
+        """The one that cannot be remembered any more, and is to be closed, if any."""
         with self._lock:
             sockets = self._of.setdefault(right, {})
             sockets.pop(socket_id, None)
             sockets[socket_id] = None
             if len(self._of) > self.RIGHTS:
                 del self._of[next(iter(self._of))]
-            oldest = list(sockets)[: -self.SOCKETS]
-            for each in oldest:
-                del sockets[each]
+            if len(sockets) <= self.SOCKETS:
+                return None
+            oldest = next(iter(sockets))
+            del sockets[oldest]
             return oldest
 
     def pop(self, ended: Iterable[str]) -> set[str]:

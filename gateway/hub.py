@@ -169,8 +169,7 @@ class Hub:
             if channel.join(user_id, user_info):
                 member = dumps({"user_id": user_id, "user_info": user_info})
                 frame = event_frame("pusher_internal:member_added", member, name)
-                channel.send(frame, but=connection)
-                connection.allowance.charge(len(channel.subscribers) / SENDS_PER_FRAME)
+                self._tell_others(connection, channel, frame)
         connection.allowance.charge(len(channel.members) / SENDS_PER_FRAME)
         return channel.snapshot()
 
@@ -197,8 +196,8 @@ class Hub:
             del self.channels[name]
         elif isinstance(channel, PresenceChannel) and user_id is not None and channel.part(user_id):
             member = dumps({"user_id": user_id})
-            channel.send(event_frame("pusher_internal:member_removed", member, name))
-            connection.allowance.charge(len(channel.subscribers) / SENDS_PER_FRAME)
+            frame = event_frame("pusher_internal:member_removed", member, name)
+            self._tell_others(connection, channel, frame)
 
     def _on_signin(self, connection: Connection, data: dict[str, Any]) -> None:
         """Pusher protocol, "User authentication". A refusal ends the connection with 4009."""
@@ -245,7 +244,9 @@ class Hub:
         if size > self._limits.event_bytes or not _CLIENT_EVENT.fullmatch(event):
             connection.send(error_frame("Client event dropped: its name or its data is too long"))
             return
-        channel = self.channels[name]
+        self._tell_others(connection, self.channels[name], frame)
+
+    def _tell_others(self, connection: Connection, channel: Channel, frame: bytes) -> None:
         channel.send(frame, but=connection)
         connection.allowance.charge(len(channel.subscribers) / SENDS_PER_FRAME)
 

@@ -145,15 +145,12 @@ class Gateway:
             with contextlib.suppress(Ended):  # stopped in between, so they are closed
                 loop.post(lambda: loop.hub.close(ids, code, reason))
 
-    def close_subscribers(self, channel: str, signed: Iterable[str] = ()) -> None:
-        """Have whoever is subscribed to a channel, and the connections that have a signature for
-        it, come back and ask for it anew: the protocol has no other way for a server to end a
-        subscription. Closes with 4200."""
-        ids = list(signed)
+    def close_subscribers(self, channel: str) -> None:
+        """Have whoever is subscribed to a channel come back and ask for it anew: the protocol has
+        no other way for a server to end a subscription. Closes with 4200."""
         if loop := self._current():
             with contextlib.suppress(Ended):
                 reason = "A subscription has lost its right"
-                loop.post(lambda: loop.hub.close(ids, RESTART, reason))
                 loop.post(lambda: loop.hub.close_subscribers(channel, RESTART, reason))
 
     # The application

@@ -11,6 +11,7 @@ from typing import Any
 
 from flask import Flask, Response, jsonify, request
 from pusher import Pusher
+from servers import PATIENCE
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 from werkzeug.serving import make_server
@@ -19,9 +20,6 @@ from gateway import Gateway, Limits
 
 APP_ID, KEY, SECRET = "1", "the-key", "the-secret"
 MASTER_KEY = base64.b64encode(bytes(32)).decode()  # of encrypted channels; not the gateway's affair
-
-#: Seconds to wait for a server, which may be starting on a busy machine.
-PATIENCE = 60
 
 UPGRADE = {
     "Connection": "Upgrade",

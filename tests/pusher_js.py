@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
-from servers import NODE_MODULES, require
+from servers import NODE_MODULES, PATIENCE, require
 
 T = TypeVar("T")
 
@@ -76,7 +76,7 @@ class PusherJs:
         config: Mapping[str, Any],
         token: str | None = None,
         auth_url: str | None = None,
-        timeout: float = 60,
+        timeout: float = PATIENCE,
         until: str = "connected",
     ) -> None:
         """Connect with what GET /api/config says, and wait until that has led to this state."""
@@ -86,7 +86,7 @@ class PusherJs:
     def disconnect(self) -> None:
         self._call("disconnect")
 
-    def reconnect(self, timeout: float = 60) -> None:
+    def reconnect(self, timeout: float = PATIENCE) -> None:
         """Disconnect and connect at once, as on a new page.
 
         Left to itself, pusher-js may take 15 seconds to find a server that was away.
@@ -96,7 +96,7 @@ class PusherJs:
         self._call("reconnect")
         self.wait_for_socket(socket_id, timeout)
 
-    def subscribe(self, channel: str, timeout: float = 60) -> None:
+    def subscribe(self, channel: str, timeout: float = PATIENCE) -> None:
         """Subscribe, and wait until the server has confirmed it."""
         answer = self._ask("subscribe", timeout, channel=channel)
         if error := answer.get("error"):
@@ -130,7 +130,7 @@ class PusherJs:
         name: str,
         channel: str | None = None,
         predicate: Callable[[Event], bool] = lambda event: True,
-        timeout: float = 60,
+        timeout: float = PATIENCE,
     ) -> Event:
         """The first such event, be it there already or yet to come."""
 
@@ -144,10 +144,10 @@ class PusherJs:
 
         return self._wait(found, timeout, f"{name} on {channel or 'any channel'}")
 
-    def wait_for_state(self, state: str, timeout: float = 60) -> None:
+    def wait_for_state(self, state: str, timeout: float = PATIENCE) -> None:
         self._wait(lambda: self.state == state, timeout, f"the state {state!r}")
 
-    def wait_for_socket(self, other_than: str | None, timeout: float = 60) -> None:
+    def wait_for_socket(self, other_than: str | None, timeout: float = PATIENCE) -> None:
         """Wait for the connection after the one that had this socket id, and was lost.
 
         Its state cannot tell: that stays "connected" for a second after the loss.
@@ -176,7 +176,7 @@ class PusherJs:
         self.close()
 
     def _call(self, verb: str, **options: Any) -> Any:
-        answer = self._ask(verb, 60, **options)
+        answer = self._ask(verb, PATIENCE, **options)
         assert "error" not in answer, f"{verb}: {answer['error']['message']}"
         return answer["result"]
 

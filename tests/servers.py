@@ -24,6 +24,8 @@ import pytest
 from psycopg import sql
 
 HOST = "127.0.0.1"
+#: Seconds to wait for what may be starting, or ending, on a busy machine.
+PATIENCE = 60
 NODE_MODULES = Path(__file__).parent.parent / "node_modules"
 
 
@@ -68,7 +70,7 @@ def free_port() -> int:
     raise AssertionError("there is always another port")
 
 
-def eventually(condition: Callable[[], bool], timeout: float = 60) -> bool:
+def eventually(condition: Callable[[], bool], timeout: float = PATIENCE) -> bool:
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
@@ -130,7 +132,7 @@ class Server:
             self.kill()
             raise RuntimeError(f"{type(self).__name__} did not start:\n{self.log.read_text()}")
 
-    def stop(self, how: signal.Signals | None = None, timeout: float = 60) -> None:
+    def stop(self, how: signal.Signals | None = None, timeout: float = PATIENCE) -> None:
         if self.process is None:
             return
         self.process.send_signal(how or self.stop_signal)

@@ -21,7 +21,7 @@ from socketserver import TCPServer, ThreadingMixIn
 from typing import Any, Literal, NamedTuple, Self, TypedDict, get_args
 from urllib.parse import parse_qsl, urlsplit
 
-from servers import HOST, PusherApp, free_port
+from servers import HOST, PATIENCE, PusherApp, free_port
 
 
 class Event(TypedDict):
@@ -107,7 +107,7 @@ class StubPusher(PusherApp):
             self._refuses, self._refusal = predicate, status
 
     def wait_for(
-        self, predicate: Callable[[list[Event]], bool], timeout: float = 60
+        self, predicate: Callable[[list[Event]], bool], timeout: float = PATIENCE
     ) -> list[Event]:
         """The events, once they are as the predicate wants them."""
         with self._changed:

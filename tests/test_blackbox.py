@@ -141,6 +141,18 @@ def test_a_lock_that_others_keep_is_a_503(
     ada.said(chat, "Now you are.")
 
 
+def streamed(app: Flask, person: Person, path: str, body: io.BytesIO) -> int:
+    """The status of a request whose body is read from there."""
+    length = str(len(body.getvalue()))
+    with app.test_client() as client:
+        return client.post(
+            path,
+            input_stream=body,
+            content_type="application/json",
+            headers={"Authorization": f"Bearer {person.token}", "Content-Length": length},
+        ).status_code
+
+
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 def test_no_body_is_waited_for_within_a_transaction(
     app: Flask, settings: Settings, ada: Person, chat: Chat
@@ -163,16 +175,9 @@ def test_no_body_is_waited_for_within_a_transaction(
             buffer[: len(part)] = part
             return len(part)
 
-    body = json.dumps({"channel": chat["channel_id"], "message": "At last."}).encode()
-    with app.test_client() as client:
-        sent = client.post(
-            "/api/send_message",
-            input_stream=SlowBody(body),
-            content_type="application/json",
-            headers={"Authorization": f"Bearer {ada.token}", "Content-Length": str(len(body))},
-        )
+    body = {"channel": chat["channel_id"], "message": "At last."}
 
-    assert sent.status_code == 201
+    assert streamed(app, ada, "/api/send_message", SlowBody(json.dumps(body).encode())) == 201
     assert states
     assert set(states) == {"idle"}
 
@@ -196,15 +201,8 @@ def test_who_logs_out_while_a_body_is_on_its_way_has_logged_out(
 
     members = {"channel": chat["channel_id"], "message": "Still me", "socket_id": "1.2"}
     body = json.dumps(members | {"channel_name": chat["channel_name"]}).encode()
-    with app.test_client() as client:
-        late = client.post(
-            path,
-            input_stream=LateBody(body),
-            content_type="application/json",
-            headers={"Authorization": f"Bearer {ada.token}", "Content-Length": str(len(body))},
-        )
 
-    assert late.status_code == 401
+    assert streamed(app, ada, path, LateBody(body)) == 401
     assert stored(settings, "messages", "events") == before
 
 

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from gateway_client import (
     HANDSHAKE,
-    PATIENCE,
     Server,
     frame,
     make_gateway,
@@ -22,6 +21,7 @@ from gateway_client import (
 )
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
+from servers import PATIENCE
 from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State

@@ -22,7 +22,6 @@ import pytest
 from gateway_client import (
     HANDSHAKE,
     KEY,
-    PATIENCE,
     UPGRADE,
     Server,
     frame,
@@ -32,6 +31,7 @@ from gateway_client import (
     read_until,
     serving,
 )
+from servers import PATIENCE
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from gateway import Gateway, GatewayClosed, Limits
