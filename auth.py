@@ -63,14 +63,13 @@ def hash_for_new_name(username: str, password: str) -> Iterator[str]:
     finds it there afterwards, and need not hash. Raises Taken if it went while this one waited,
     and TooManyRequests."""
     limits: RateLimits = current_app.extensions["rate_limits"]
-    registered = ("register", request.remote_addr or "")
     with _turn_to_hash():
-        limits.refuse_over(*registered)  # others may have registered while this one waited
+        limits.refuse_over("register")  # others may have registered while this one waited
         if User.named(username):
             raise Taken("This username is in use. Choose another one.")
         session.close()
         yield generate_password_hash(password, settings().password_hash)
-        limits.add(*registered)
+        limits.add("register")
 
 
 def authenticate(username: str, password: str) -> User:
@@ -97,7 +96,7 @@ def _with_password(username: str, password: str) -> User | None:
     limits: RateLimits = current_app.extensions["rate_limits"]
     # A digest bounds the length of the key, whatever somebody sends for a name.
     name = hashlib.sha256(User.key(username).encode()).hexdigest()
-    failed = ("login", name, request.remote_addr or "")
+    failed = ("login", name)
     limits.refuse_over(*failed)
     with _turn_to_hash():
         limits.refuse_over(*failed)  # others may have failed while this one waited

@@ -6,7 +6,8 @@ import threading
 import time
 from typing import Any
 
-from limits import RateLimitItem, parse
+from flask import request
+from limits import parse
 from limits.errors import StorageError
 from limits.storage import storage_from_string
 from limits.strategies import MovingWindowRateLimiter
@@ -38,27 +39,27 @@ class RateLimits:
         self._away_until = 0.0
 
     def refuse_over(self, name: str, *key: str) -> None:
-        """Raises TooManyRequests, with the seconds to wait, if `key` has used up the limit."""
-        limit = self._limits.get(name)
-        if limit and not self._ask("test", limit, key):
-            self._refuse(limit, key)
+        """Raises TooManyRequests, with the seconds to wait, if the request's address has used up
+        the limit (for each `key` it has one of its own)."""
+        if name in self._limits and not self._ask("test", name, key):
+            self._refuse(name, key)
 
     def add(self, name: str, *key: str) -> None:
-        if limit := self._limits.get(name):
-            self._ask("hit", limit, key)
+        if name in self._limits:
+            self._ask("hit", name, key)
 
     def spend(self, name: str, *key: str) -> None:
         """Both at once: for what counts whether it succeeds or not."""
-        limit = self._limits.get(name)
-        if limit and not self._ask("hit", limit, key):
-            self._refuse(limit, key)
+        if name in self._limits and not self._ask("hit", name, key):
+            self._refuse(name, key)
 
-    def _refuse(self, limit: RateLimitItem, key: tuple[str, ...]) -> None:
-        end = self._ask("get_window_stats", limit, key).reset_time
+    def _refuse(self, name: str, key: tuple[str, ...]) -> None:
+        end = self._ask("get_window_stats", name, key).reset_time
         wait = max(1, math.ceil(end - time.time()))
         raise TooManyRequests(f"Too many tries. Wait {wait} seconds.", retry_after=wait)
 
-    def _ask(self, verb: str, limit: RateLimitItem, key: tuple[str, ...]) -> Any:
+    def _ask(self, verb: str, name: str, key: tuple[str, ...]) -> Any:
+        limit, key = self._limits[name], (name, *key, request.remote_addr or "")
         now, away_until = time.monotonic(), self._away_until
         if now >= away_until:
             if away_until:

@@ -53,6 +53,14 @@ def test_processes_count_together_and_each_for_itself_while_redis_is_away(
     assert sum("answers again" in each for each in said) == 2
 
 
+def test_limits_of_the_same_rule_are_counted_apart(make_api: Any) -> None:
+    api: Api = make_api(ratelimit_register="4 per hour", ratelimit_default="4 per hour")
+
+    answers = [api.register(f"somebody{n}").status for n in range(5)]
+
+    assert answers == [201] * 4 + [429]
+
+
 def test_who_waits_as_long_as_they_are_told_is_let_in(make_api: Any) -> None:
     api: Api = make_api(ratelimit_login="1 per 2 seconds")
     api.login("ada", WRONG)

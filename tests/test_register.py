@@ -5,6 +5,7 @@ from chat import PASSWORD, Api, InProcess, at_once, refused, stored
 from werkzeug.security import generate_password_hash
 
 from config import Settings
+from schemas import MAX_ID
 
 LIGATURE = "\ufdfa"  # one character, 18 after NFKC
 
@@ -21,12 +22,12 @@ def test_whoever_registers_is_told_id_and_name(api: Api) -> None:
 
 
 def test_members_nobody_asked_for_are_ignored(api: Api) -> None:
-    body = {"username": "ada", "password": PASSWORD, "type": "text", "id": 77, "admin": True}
+    body = {"username": "ada", "password": PASSWORD, "type": "text", "id": MAX_ID, "admin": True}
 
     answer = api.post("/api/register", body)
 
     assert answer.status == 201
-    assert answer.json["data"]["id"] != 77
+    assert answer.json["data"]["id"] != MAX_ID
 
 
 @pytest.mark.parametrize(
