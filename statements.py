@@ -7,14 +7,17 @@ millisecond or two with half a dozen of them, that is what most of the time woul
 
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from functools import partial
+from operator import attrgetter, methodcaller
 from typing import Any
 
 from sqlalchemy import Connection, Dialect
 from sqlalchemy.exc import DBAPIError
 
 Values = Mapping[str, Any]
+
+_ALL_ROWS = methodcaller("fetchall")
+_COUNT = attrgetter("rowcount")
 
 
 class Prepared:
@@ -32,51 +35,28 @@ class Prepared:
 
     def row(self, connection: Connection, values: Values) -> Any:
         """The only row, or None if there is none."""
-        with closing(connection.connection.cursor()) as cursor:
-            compiled = self._run(connection, cursor, values)
-            row = cursor.fetchone()
-            return None if row is None else compiled.rows([row])[0]
+        found = self.rows(connection, values)
+        return found[0] if found else None
 
     def rows(self, connection: Connection, values: Values) -> list[Any]:
-        with closing(connection.connection.cursor()) as cursor:
-            return self._run(connection, cursor, values).rows(cursor.fetchall())
+        compiled = self._for(connection)
+        return compiled.rows(compiled.run(connection, values, _ALL_ROWS))
 
     def count(self, connection: Connection, values: Values) -> int:
         """How many rows it has changed."""
-        with closing(connection.connection.cursor()) as cursor:
-            self._run(connection, cursor, values)
-            count: int = cursor.rowcount
-            return count
+        count: int = self._for(connection).run(connection, values, _COUNT)
+        return count
 
     def each(self, connection: Connection, many: Sequence[Values]) -> None:
         """Run it once for each."""
-        with closing(connection.connection.cursor()) as cursor:
-            self._run(connection, cursor, *many)
+        self._for(connection).run(connection, many, _COUNT, many=True)
 
-    def _run(self, connection: Connection, cursor: Any, *many: Values) -> "_Compiled":
+    def _for(self, connection: Connection) -> "_Compiled":
         dialect = connection.dialect
         compiled = self._compiled.get(dialect.name)
         if compiled is None:
             compiled = _Compiled(self._statement, self._columns, dialect)
             self._compiled[dialect.name] = compiled
-        try:
-            if len(many) == 1:
-                cursor.execute(compiled.sql, compiled.parameters(many[0]))
-            else:
-                cursor.executemany(compiled.sql, [compiled.parameters(each) for each in many])
-        except compiled.errors as error:
-            lost = dialect.is_disconnect(error, connection.connection.driver_connection, cursor)
-            if lost:
-                connection.invalidate(error)  # it must not go back to the pool
-            raise DBAPIError.instance(
-                compiled.sql,
-                None,
-                error,
-                compiled.errors,
-                hide_parameters=True,
-                connection_invalidated=lost,
-                dialect=dialect,
-            ) from error
         return compiled
 
 
@@ -101,13 +81,40 @@ class _Compiled:
         types = {place: column.type for place, column in enumerate(shown)}
         self._from_driver = _converters(types, "result_processor", dialect, None)
 
+    def run(
+        self, connection: Connection, values: Any, take: Callable[[Any], Any], *, many: bool = False
+    ) -> Any:
+        """What `take` takes of the driver's cursor."""
+        cursor: Any = connection.connection.cursor()
+        try:
+            if many:
+                cursor.executemany(self.sql, [self.parameters(each) for each in values])
+            else:
+                cursor.execute(self.sql, self.parameters(values))
+            return take(cursor)
+        except self.errors as error:
+            dialect = connection.dialect
+            lost = dialect.is_disconnect(error, connection.connection.driver_connection, cursor)
+            if lost:
+                connection.invalidate(error)  # it must not go back to the pool
+            raise DBAPIError.instance(
+                self.sql,
+                None,
+                error,
+                self.errors,
+                hide_parameters=True,
+                connection_invalidated=lost,
+                dialect=dialect,
+            ) from error
+        finally:
+            cursor.close()
+
     def parameters(self, values: Values) -> Any:
         given = {**self._given, **values}
         for name, convert in self._to_driver:
             given[name] = convert(given[name])
-        if self._by_place:
-            return [given[name] for name in self._names]
-        return {name: given[name] for name in self._names}
+        in_order = map(given.__getitem__, self._names)
+        return tuple(in_order) if self._by_place else dict(zip(self._names, in_order, strict=True))
 
     def rows(self, found: Sequence[Sequence[Any]]) -> list[Any]:
         if self._from_driver and found:

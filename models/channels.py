@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 from sqlalchemy import (
@@ -81,7 +82,7 @@ class Channel(Base):
             raise NotFound("No such channel.")
         return cls.from_row(row)
 
-    @property
+    @cached_property
     def name(self) -> str:
         return f"private-chat_{self.low_id}_{self.high_id}"
 

@@ -15,7 +15,7 @@ from sqlalchemy import event, text
 
 from config import Settings
 from database import db
-from statements import Prepared
+from statements import _Compiled
 
 Chat = dict[str, Any]
 Message = dict[str, Any]
@@ -117,21 +117,22 @@ def to_both(chat: Chat, name: str, data: Any) -> list[tuple[str, str, Any]]:
 def asked(app: Flask) -> Iterator[list[tuple[str, Any]]]:
     """What the application asks of its database meanwhile: statements and their parameters."""
     made: list[tuple[str, Any]] = []
-    run = Prepared._run
+    run = _Compiled.run
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         made.append((statement, parameters))
 
-    def noted(statement: Prepared, connection: Any, cursor: Any, *many: Any) -> Any:
-        compiled = run(statement, connection, cursor, *many)
-        made.append((compiled.sql, compiled.parameters(many[0])))
-        return compiled
+    def noted(
+        compiled: _Compiled, connection: Any, values: Any, take: Any, *, many: bool = False
+    ) -> Any:
+        made.append((compiled.sql, compiled.parameters(values[0] if many else values)))
+        return run(compiled, connection, values, take, many=many)
 
     with app.app_context():
         engine = db.engine
     event.listen(engine, "before_cursor_execute", note)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Prepared, "_run", noted)
+        patch.setattr(_Compiled, "run", noted)
         try:
             yield made
         finally:
