@@ -14,11 +14,11 @@ from sqlalchemy import (
     UniqueConstraint,
     bindparam,
     delete,
-    exists,
-    insert,
     select,
     text,
+    true,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 from werkzeug.exceptions import BadRequest
 
@@ -119,7 +119,8 @@ class Word(Base):
             if found
         ]
         if rows:
-            _ADD.each(session.connection(), rows)
+            connection = session.connection()
+            _ADD[connection.dialect.name].each(connection, rows)
 
     @classmethod
     def replace(cls, channel_id: int, message_id: int, old: str, new: str) -> None:
@@ -137,20 +138,17 @@ class Word(Base):
 _words = json_strings(bindparam("words", type_=String())).table_valued("value")
 _this_channel = bindparam("channel", type_=BigInteger())
 _this_message = bindparam("message", type_=BigInteger())
+
+
+def _add(insert: Any) -> Prepared:
+    found = select(_this_channel, _words.c.value, _this_message).where(true())
+    added = insert(Word).from_select(["channel_id", "word", "message_id"], found)
+    return Prepared(added.on_conflict_do_nothing())
+
+
 # One statement, however many words: between two, another thread may take the interpreter. Words
 # that are there stay: a process of before revision 0004 has indexed its messages at once.
-_ADD = Prepared(
-    insert(Word).from_select(
-        ["channel_id", "word", "message_id"],
-        select(_this_channel, _words.c.value, _this_message).where(
-            ~exists().where(
-                Word.channel_id == _this_channel,
-                Word.word == _words.c.value,
-                Word.message_id == _this_message,
-            )
-        ),
-    )
-)
+_ADD = {"sqlite": _add(sqlite.insert), "postgresql": _add(postgresql.insert)}
 
 
 class Cursor:
