@@ -3,11 +3,11 @@
 import gc
 import logging
 import os
+import secrets
 import signal
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from http import HTTPStatus
@@ -19,7 +19,7 @@ import click
 from flask import Blueprint, Flask, Response, abort, current_app, g, request
 from flask.json.provider import DefaultJSONProvider
 from flask.typing import ResponseReturnValue
-from flask_cors import CORS
+from flask_cors.core import get_cors_options, set_cors_headers
 from flask_migrate import Migrate
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as WaitedTooLong
@@ -62,7 +62,7 @@ api = Blueprint("api", __name__, url_prefix="/api")
 @api.post("/register")
 def register() -> ResponseReturnValue:
     limits: RateLimits = current_app.extensions["rate_limits"]
-    limits.refuse_over("register", request.remote_addr or "")
+    limits.refuse_over("register")
     body = schemas.body(schemas.Registration)
     with auth.hash_for_new_name(body.username, body.password) as password_hash, writing():
         user = User.register(body.username, password_hash)
@@ -587,15 +587,16 @@ def create_app(given: config.Settings | None = None) -> Flask:
     Migrate(app, db, render_as_batch=True)
     with app.app_context():
         prepare(db.engine)
-    CORS(
-        app,
+    other_sites = {
         # Never a text, which might look like a regular expression: http://[::1]:3000.
-        origins="*" if given.cors_origins == "*" else config.exactly(given.cors_origins),
-        send_wildcard=given.cors_origins == "*",
-        allow_headers=["Authorization", "Content-Type", "X-Socket-ID"],
-        expose_headers=["Link", "Retry-After", "X-Request-ID"],
-        max_age=86_400,
-    )
+        "origins": "*" if given.cors_origins == "*" else config.exactly(given.cors_origins),
+        "send_wildcard": given.cors_origins == "*",
+        "allow_headers": ["Authorization", "Content-Type", "X-Socket-ID"],
+        "expose_headers": ["Link", "Retry-After", "X-Request-ID"],
+        "max_age": 86_400,
+        "vary_header": False,
+    }
+    app.extensions["cors"] = get_cors_options(app, other_sites)
     app.url_map.converters["id"] = IdConverter
     app.register_blueprint(api)
     app.register_blueprint(root)
@@ -609,7 +610,7 @@ def create_app(given: config.Settings | None = None) -> Flask:
         app.register_error_handler(kind, answer_database_trouble)
     app.register_error_handler(Exception, answer_our_fault)
     app.before_request(begin_request)
-    app.after_request(name_request)
+    app.after_request(complete)
     app.teardown_appcontext(session.close)
     if given.trusted_proxies:
         count = given.trusted_proxies
@@ -674,19 +675,25 @@ def make_gateway(given: config.Settings, server: realtime.Server) -> Gateway:
 
 
 def begin_request() -> None:
-    g.request_id = uuid.uuid4().hex
-    start(cast(Any, current_app)._get_current_object())
-    current_app.extensions["rate_limits"].spend("default", request.remote_addr or "")
+    g.request_id = secrets.token_hex(16)
+    app: Flask = cast(Any, current_app)._get_current_object()
+    start(app)
+    app.extensions["rate_limits"].spend("default")
 
 
-def name_request(response: Response) -> Response:
-    response.headers["X-Request-ID"] = g.request_id
-    response.headers.setdefault("Content-Security-Policy", NO_CONTENT)
-    if settings().cors_origins != "*":
-        response.vary.add("Origin")  # Flask-CORS says so to those only whom it lets in
-    # To ask a stream for its length would be to gather all of it.
-    if not response.is_streamed and response.calculate_content_length() == 0:
-        response.headers.pop("Content-Type", None)  # Flask calls also nothing HTML
+def complete(response: Response) -> Response:
+    """The headers that every answer has."""
+    headers = response.headers
+    headers.add("X-Request-ID", g.request_id)
+    headers.add("Content-Security-Policy", g.pop("policy", NO_CONTENT))
+    # No answer is taken for another type than it says: a message is not a script.
+    headers.add("X-Content-Type-Options", "nosniff")
+    # Flask-CORS would look at each answer, and set nothing to nobody's question.
+    headers.add("Vary", "Origin")
+    if "HTTP_ORIGIN" in request.environ:
+        set_cors_headers(response, current_app.extensions["cors"])
+    if response.is_sequence and not any(response.response):
+        headers.pop("Content-Type", None)  # Flask calls also nothing HTML
     return response
 
 

@@ -5,7 +5,7 @@ It is a front end like any other: it knows nothing but the public API.
 
 import re
 
-from flask import Blueprint, Response, abort, render_template
+from flask import Blueprint, Response, abort, g, render_template
 from flask import send_from_directory as send
 
 import realtime
@@ -47,15 +47,8 @@ def restrict(response: Response) -> Response:
         "require-trusted-types-for": "'script'",
         "trusted-types": "'none'",
     }
-    response.headers["Content-Security-Policy"] = "; ".join(map(" ".join, policy.items()))
+    g.policy = "; ".join(map(" ".join, policy.items()))
     response.headers["Referrer-Policy"] = "no-referrer"
-    return response
-
-
-@chat_page.after_app_request
-def take_by_its_word(response: Response) -> Response:
-    """No answer is taken for another type than it says: a message is not a script."""
-    response.headers["X-Content-Type-Options"] = "nosniff"
     return response
 
 
