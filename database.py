@@ -9,10 +9,11 @@ the busy timeout.
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -57,10 +58,15 @@ INIT_LOCK = 0x43484154  # "CHAT": names our advisory lock on PostgreSQL
 
 
 class Moment(sqlite.DATETIME):
-    """Writes times as SQLite's own type does, in a tenth of the time."""
+    """Writes times as SQLite's own type does, and the same one only once."""
 
     def bind_processor(self, _dialect: object) -> Callable[[datetime | None], str | None]:
-        return lambda time: None if time is None else time.isoformat(" ", "microseconds")
+        return _text
+
+
+@lru_cache(maxsize=64)
+def _text(time: datetime | None) -> str | None:
+    return None if time is None else time.isoformat(" ", "microseconds")
 
 
 class Base(DeclarativeBase):
@@ -114,7 +120,6 @@ def engine_options(settings: config.Settings) -> dict[str, Any]:
         return {
             "hide_parameters": True,
             "pool_size": 32,
-            "pool_use_lifo": True,  # the connection used last has the most in its cache
             "max_overflow": -1,
             "connect_args": {"timeout": BUSY_SECONDS, "isolation_level": None},
         }
@@ -140,6 +145,8 @@ def prepare(engine: Engine) -> Engine:
     waits for ever for what another has locked."""
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_pragmas)
+        event.listen(engine, "engine_disposed", _close_kept)
+        _kept[engine] = deque()
         # What Connection.begin() asks of it. An event could do the same, at a cost to each request.
         engine.dialect.do_begin = _begin  # type: ignore[assignment,method-assign]
     else:
@@ -239,7 +246,7 @@ class RequestSession(threading.local):
         """The connection as it is, within a transaction or not."""
         opened = self._opened
         if opened is None:
-            opened = self._opened = db.engine.connect()
+            opened = self._opened = _connection(db.engine)
         return opened
 
     def connection(self) -> Connection:
@@ -290,10 +297,40 @@ class RequestSession(threading.local):
         if opened:
             with suppress(DBAPIError):  # lost: the pool finds that out, and the answer is made
                 opened.rollback()
-            opened.close()
+            _give_back(opened)
 
 
 session = RequestSession()
+
+# Connections to SQLite wait for the next request outside of the pool: going through it costs a send
+# as much as two of its statements. The one used last comes first, with the most in its cache.
+_kept: dict[Engine, deque[Connection]] = {}
+
+
+def _connection(engine: Engine) -> Connection:
+    try:
+        return _kept[engine].pop()
+    except LookupError:
+        return engine.connect()
+
+
+def _give_back(opened: Connection) -> None:
+    kept = _kept.get(opened.engine)
+    if kept is None or opened.invalidated or _left_open(opened):
+        opened.close()
+    else:
+        kept.append(opened)
+
+
+def _left_open(opened: Connection) -> bool:
+    driver: Any = opened.connection.driver_connection
+    return bool(driver.in_transaction)
+
+
+def _close_kept(engine: Engine) -> None:
+    for each in _kept.pop(engine, ()):
+        each.invalidate()
+        each.close()
 
 
 @contextmanager
@@ -364,8 +401,11 @@ def pages(
     def read() -> Iterator[list[T]]:
         after = 0
         while True:
-            with source.connect() as connection:
-                rows = statement.rows(connection, {**values, "after": after, "size": size})
+            opened = _connection(source)
+            try:
+                rows = statement.rows(opened, {**values, "after": after, "size": size})
+            finally:
+                _give_back(opened)
             if rows:
                 yield [shape(row) for row in rows]
             if len(rows) < size:

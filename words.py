@@ -8,6 +8,7 @@ characters make one.
 import re
 import unicodedata
 from collections.abc import Collection, Iterator
+from operator import itemgetter
 
 LONGEST = 64  # characters of a word that count
 
@@ -22,13 +23,14 @@ _UNSPACED = (
 )
 _RUN = re.compile(f"([{_UNSPACED}]+)|[^{_UNSPACED}]+")
 
-_ASCII = re.compile(f"([a-z0-9]{{1,{LONGEST}}})[a-z0-9]*")
+_ASCII = {ord(each): each.lower() if each.isalnum() else " " for each in map(chr, range(128))}
+_cut = itemgetter(slice(LONGEST))
 
 
 def words(text: str) -> set[str]:
     """The words of a text as they are indexed."""
     if text.isascii():  # the same as below, in a tenth of the time
-        return set(_ASCII.findall(text.lower()))
+        return set(map(_cut, text.translate(_ASCII).split()))
     found = set()
     for run, unspaced in _runs(text):
         if unspaced:

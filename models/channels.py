@@ -173,6 +173,7 @@ class Channel(Base):
             ],
             socket_id,
             row.id,
+            now=now,
         )
         return posted, True
 

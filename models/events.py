@@ -64,13 +64,15 @@ class Event(Base):
         events: Iterable[tuple[str, str, str]],
         socket_id: str | None,
         message_id: int | None = None,
+        *,
+        now: datetime | None = None,
     ) -> None:
         """Have (channel, name, data) delivered once this transaction is committed.
 
         The connection named by `socket_id`, if any, is left out. The only place where events
         come into being.
         """
-        same = {"socket_id": socket_id, "message_id": message_id, "created_at": utcnow()}
+        same = {"socket_id": socket_id, "message_id": message_id, "created_at": now or utcnow()}
         rows = [
             {"channel": channel, "name": name, "data": data, **same}
             for channel, name, data in events

@@ -1,6 +1,7 @@
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -33,7 +34,7 @@ from sqlalchemy.exc import IntegrityError
 
 from app import create_app
 from config import Settings
-from database import DatabaseError, db, engine_options, init_db
+from database import DatabaseError, db, engine_options, init_db, session
 from models.channels import UNINDEXED
 
 Chat = dict[str, Any]
@@ -220,6 +221,37 @@ def test_a_request_needs_a_single_connection(
 
     assert mine.get(path).status == 200
     assert most == 1
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_a_transaction_that_was_left_open_is_not_handed_to_the_next_request(
+    context: AppContext,
+) -> None:
+    opened = session.bare()
+    driver: Any = opened.connection.driver_connection
+    driver.execute("BEGIN IMMEDIATE")
+
+    session.close()
+
+    assert not driver.in_transaction
+    assert session.bare() is not opened
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_connections_between_requests_end_with_their_engine(
+    make_api: Callable[..., InProcess],
+) -> None:
+    api = make_api()
+    assert api.get("/api/users").status == 401
+    with api.app.app_context():
+        driver: Any = session.bare().connection.driver_connection
+        session.close()
+        assert driver.execute("SELECT 1").fetchone() == (1,)
+
+        db.engine.dispose()
+
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        driver.execute("SELECT 1")
 
 
 # Constraints -----------------------------------------------------------------------------------
