@@ -553,8 +553,23 @@ class CompactJSON(DefaultJSONProvider):
         return encode(obj)
 
 
+class Answer(Response):
+    def get_wsgi_response(self, environ: Any) -> Any:
+        """With the headers of every answer, which need no checking."""
+        body, status, headers = super().get_wsgi_response(environ)
+        always = [
+            ("X-Request-ID", g.request_id),
+            ("Content-Security-Policy", g.pop("policy", NO_CONTENT)),
+            # No answer is taken for another type than it says: a message is not a script.
+            ("X-Content-Type-Options", "nosniff"),
+            ("Vary", "Origin"),
+        ]
+        return body, status, headers + always
+
+
 class ChatAPI(Flask):
     json_provider_class = CompactJSON
+    response_class = Answer
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Ours are all plain functions. Flask would look whether one is `async def` anew for each
@@ -682,18 +697,11 @@ def begin_request() -> None:
 
 
 def complete(response: Response) -> Response:
-    """The headers that every answer has."""
-    headers = response.headers
-    headers.add("X-Request-ID", g.request_id)
-    headers.add("Content-Security-Policy", g.pop("policy", NO_CONTENT))
-    # No answer is taken for another type than it says: a message is not a script.
-    headers.add("X-Content-Type-Options", "nosniff")
     # Flask-CORS would look at each answer, and set nothing to nobody's question.
-    headers.add("Vary", "Origin")
     if "HTTP_ORIGIN" in request.environ:
         set_cors_headers(response, current_app.extensions["cors"])
     if response.is_sequence and not any(response.response):
-        headers.pop("Content-Type", None)  # Flask calls also nothing HTML
+        response.headers.pop("Content-Type", None)  # Flask calls also nothing HTML
     return response
 
 
