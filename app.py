@@ -19,10 +19,11 @@ import click
 from flask import Blueprint, Flask, Response, abort, current_app, g, request
 from flask.json.provider import DefaultJSONProvider
 from flask.typing import ResponseReturnValue
-from flask_cors.core import get_cors_options, set_cors_headers
+from flask_cors.core import get_cors_headers, get_cors_options, set_cors_headers
 from flask_migrate import Migrate
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as WaitedTooLong
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import (
     Forbidden,
     HTTPException,
@@ -557,6 +558,8 @@ class Answer(Response):
     def get_wsgi_response(self, environ: Any) -> Any:
         """With the headers of every answer, which need no checking."""
         body, status, headers = super().get_wsgi_response(environ)
+        if "HTTP_ORIGIN" not in environ:
+            headers = headers + current_app.extensions["cors_unasked"]
         always = [
             ("X-Request-ID", g.request_id),
             ("Content-Security-Policy", g.pop("policy", NO_CONTENT)),
@@ -611,7 +614,8 @@ def create_app(given: config.Settings | None = None) -> Flask:
         "max_age": 86_400,
         "vary_header": False,
     }
-    app.extensions["cors"] = get_cors_options(app, other_sites)
+    cors = app.extensions["cors"] = get_cors_options(app, other_sites)
+    app.extensions["cors_unasked"] = [*get_cors_headers(cors, Headers(), "GET").items()]
     app.url_map.converters["id"] = IdConverter
     app.register_blueprint(api)
     app.register_blueprint(root)
@@ -697,8 +701,7 @@ def begin_request() -> None:
 
 
 def complete(response: Response) -> Response:
-    # Flask-CORS would look at each answer, and set nothing to nobody's question.
-    if "HTTP_ORIGIN" in request.environ:
+    if "HTTP_ORIGIN" in request.environ:  # the others' are always the same: see Answer
         set_cors_headers(response, current_app.extensions["cors"])
     if response.is_sequence and not any(response.response):
         response.headers.pop("Content-Type", None)  # Flask calls also nothing HTML
