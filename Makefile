@@ -4,6 +4,7 @@ PORT ?= 5000
 PYTHON ?= python3
 VENV = .venv
 BIN = $(VENV)/bin
+NODE = tests/node/node_modules
 # Two more than there are processors: tests wait as well.
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN || echo 2) + 2)
 
@@ -51,21 +52,28 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-# For the chat page; without Node it asks for news every few seconds instead.
+# For the chat page; without it the page asks for news every few seconds instead.
 pusher-js:
-	@if [ -d node_modules/pusher-js ]; then :; \
-	elif command -v npm >/dev/null; then \
-		echo "==> Installing pusher-js for the chat page"; npm ci --omit=dev --loglevel=error; \
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory node_modules/.installed \
+		|| echo "==> npm could not install pusher-js: the chat page works without live connection"; \
 	else echo "==> npm is missing: the chat page works without live connection (Debian: nodejs npm)"; fi
 
-# Clients and servers for the tests. Without Node the tests that need it are skipped, and say so.
-node:
-	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory node_modules/.installed; \
-	else echo "==> npm is missing: tests with pusher-js and soketi are skipped (Debian: nodejs npm)"; fi
-
 node_modules/.installed: package.json package-lock.json
-	@echo "==> Installing pusher-js and soketi"
-	@npm ci --no-audit --no-fund --loglevel=error
+	@echo "==> Installing pusher-js for the chat page"
+	@npm ci --loglevel=error
+	@touch $@
+
+# Clients and servers for the tests. Without Node the tests that need it are skipped, and say so.
+node: pusher-js
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(NODE)/.installed; \
+	else echo "==> Tests with pusher-js and soketi are skipped"; fi
+
+# npm 9, which Debian has, fails on overrides of what comes from git; a later one runs on its Node.
+$(NODE)/.installed: tests/node/package.json tests/node/package-lock.json
+	@echo "==> Installing pusher-js, soketi and axe for the tests"
+	@cd tests/node; case "$$(npm --version)" in \
+		[1-9].*) npx --yes npm@10.9.4 ci --loglevel=error ;; \
+		*) npm ci --loglevel=error ;; esac
 	@touch $@
 
 # constraints.txt anew, from the exact versions in requirements*.txt (needs uv).
@@ -77,4 +85,4 @@ lock:
 	@rm -f .requirements.in .requirements-dev.in
 
 clean:
-	rm -rf $(VENV) node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) node_modules $(NODE) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -109,7 +109,7 @@ def soketi(_: Bench) -> Iterator[Contender]:
         "SOKETI_CLUSTER_UNICAST_ADDRESSES": "127.0.0.1",
         "SOKETI_CLUSTER_PORT": str(port),
     }
-    program = ROOT / "node_modules/@soketi/soketi/bin/server.js"
+    program = ROOT / "tests/node/node_modules/@soketi/soketi/bin/server.js"
     # In a folder of its own: it would read the project's .env.
     with (
         tempfile.TemporaryDirectory() as folder,

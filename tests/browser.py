@@ -10,10 +10,11 @@ from chat import PASSWORD, Person
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect
 from servers import NODE_MODULES
 
+from page import PUSHER_JS
+
 CHROMIUM = shutil.which("chromium") or ""
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 AXE = NODE_MODULES / "axe-core/axe.min.js"
-PUSHER_JS = NODE_MODULES / "pusher-js/dist/web/pusher.min.js"
 # What the browser itself says of a request that failed, whatever the page makes of it.
 CUT_OFF = "Failed to load resource|WebSocket connection to"
 # What it says of pusher-js, whatever the page does, and nothing is lost by either: pusher-js sends
@@ -39,7 +40,7 @@ class PagePackages:
     @classmethod
     def lacks(cls) -> str | None:
         missing = [path.name for path in (PUSHER_JS, AXE) if not path.exists()]
-        return f"{' and '.join(missing)} missing (npm ci)" if missing else None
+        return f"{' and '.join(missing)} missing (make node)" if missing else None
 
 
 @dataclass

@@ -69,7 +69,7 @@ class PusherJs:
         if not shutil.which("node"):
             return "Node.js is missing (Debian: nodejs npm)"
         found = all((NODE_MODULES / name).exists() for name in ("pusher-js", "pusher-js-4"))
-        return None if found else "pusher-js is missing (npm ci)"
+        return None if found else "pusher-js is missing (make node)"
 
     def connect(
         self,

@@ -26,7 +26,7 @@ from psycopg import sql
 HOST = "127.0.0.1"
 #: Seconds to wait for what may be starting, or ending, on a busy machine.
 PATIENCE = 60
-NODE_MODULES = Path(__file__).parent.parent / "node_modules"
+NODE_MODULES = Path(__file__).parent / "node/node_modules"
 
 
 class Part(Protocol):
@@ -325,7 +325,7 @@ class Soketi(Server, PusherApp):
     def lacks(cls) -> str | None:
         if not shutil.which("node"):
             return "Node.js is missing (Debian: nodejs npm)"
-        return None if cls.program.exists() else "soketi is missing (npm ci)"
+        return None if cls.program.exists() else "soketi is missing (make node)"
 
     def command(self) -> list[str | Path]:
         return ["node", self.program, "start"]

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import pysher
 import pytest
-from browser import CHROMIUM, OPTIONS, PUSHER_JS, Chromium, PagePackages
+from browser import CHROMIUM, OPTIONS, Chromium, PagePackages
 from chat import PASSWORD, Answer, Api, ChatServer, InProcess, Person, at_once, refused
 from gateway_client import (
     APP_ID,
@@ -36,6 +36,7 @@ from werkzeug.serving import make_server
 
 from gateway.frames import event_frame
 from gateway.hub import Delivery
+from page import PUSHER_JS
 from realtime import SignedSockets
 
 IN_CI = bool(os.environ.get("CI"))
@@ -289,7 +290,7 @@ class NodePusher:
     def lacks(cls) -> str | None:
         if not shutil.which("node"):
             return "Node.js is missing (Debian: nodejs npm)"
-        return None if (NODE_MODULES / "pusher").exists() else "pusher is missing (npm ci)"
+        return None if (NODE_MODULES / "pusher").exists() else "pusher is missing (make node)"
 
 
 @pytest.mark.parametrize("path", ["/apps/1/events", "/apps/1/channels"])

@@ -11,7 +11,7 @@ from typing import Any
 
 import jwt
 import pytest
-from browser import CHROMIUM, CUT_OFF, OPTIONS, PUSHER_JS, Chromium, PagePackages, Windows
+from browser import CHROMIUM, CUT_OFF, OPTIONS, Chromium, PagePackages, Windows
 from chat import PASSWORD, ROOT, Api, ChatServer, InProcess, Person, looking_into, refused
 from conftest import application
 from playwright.sync_api import Browser, expect, sync_playwright
@@ -20,6 +20,7 @@ from sqlalchemy import text as sql
 
 import page as page_module
 from config import Settings, load
+from page import PUSHER_JS
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 numbers = count(1)
