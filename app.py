@@ -16,7 +16,7 @@ from typing import Any, cast
 from urllib.parse import quote, urlencode
 
 import click
-from flask import Blueprint, Flask, Response, abort, current_app, g, request
+from flask import Blueprint, Flask, Response, abort, appcontext_pushed, current_app, g, request
 from flask.json.provider import DefaultJSONProvider
 from flask.typing import ResponseReturnValue
 from flask_cors.core import get_cors_headers, get_cors_options, set_cors_headers
@@ -630,7 +630,8 @@ def create_app(given: config.Settings | None = None) -> Flask:
     app.register_error_handler(Exception, answer_our_fault)
     app.before_request(begin_request)
     app.after_request(complete)
-    app.teardown_appcontext(session.close)
+    appcontext_pushed.connect(session.enter, app)
+    app.teardown_appcontext(session.leave)
     if given.trusted_proxies:
         count = given.trusted_proxies
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]

@@ -13,9 +13,9 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import click
 from alembic import command
@@ -26,7 +26,6 @@ from filelock import FileLock
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import (
     Connection,
-    DateTime,
     Engine,
     MetaData,
     Row,
@@ -53,24 +52,19 @@ AnySelect = Select[*tuple[Any, ...]]
 
 BUSY_SECONDS = 10
 TRY_SECONDS = 0.0003
+MOST_KEPT = 32  # connections
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 INIT_LOCK = 0x43484154  # "CHAT": names our advisory lock on PostgreSQL
 
 
-class Moment(sqlite.DATETIME):
-    """Writes times as SQLite's own type does, and the same one only once."""
+class _NotSelected:
+    """In place of a column: what the row holds goes first."""
 
-    def bind_processor(self, _dialect: object) -> Callable[[datetime | None], str | None]:
-        return _text
-
-
-@lru_cache(maxsize=64)
-def _text(time: datetime | None) -> str | None:
-    return None if time is None else time.isoformat(" ", "microseconds")
+    def __get__(self, row: object, _class: type) -> Any:
+        raise AttributeError("This column was not selected.")
 
 
 class Base(DeclarativeBase):
-    type_annotation_map: ClassVar = {datetime: DateTime().with_variant(Moment(), "sqlite")}  # type: ignore[no-untyped-call]
     metadata = MetaData(
         naming_convention={
             "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -94,7 +88,7 @@ class Base(DeclarativeBase):
     @cache
     def _plain(cls) -> type[Self]:
         """The same class but for the ORM's descriptors, which would see to each look at a value."""
-        hidden: dict[str, Any] = dict.fromkeys(cls.__table__.columns.keys())
+        hidden: dict[str, Any] = dict.fromkeys(cls.__table__.columns.keys(), _NotSelected())
         return type(cls.__name__, (cls,), {"__abstract__": True, **hidden})
 
 
@@ -119,7 +113,7 @@ def engine_options(settings: config.Settings) -> dict[str, Any]:
     if settings.url.drivername == "sqlite":
         return {
             "hide_parameters": True,
-            "pool_size": 32,
+            "pool_size": MOST_KEPT,
             "max_overflow": -1,
             "connect_args": {"timeout": BUSY_SECONDS, "isolation_level": None},
         }
@@ -234,13 +228,23 @@ class RequestSession(threading.local):
     """What a request has of the database: one connection, from its first statement to its end,
     and the transaction on it.
 
-    Each thread has its own, as each answers one request at a time. Less than an ORM's session,
-    which would follow the changes of objects: nothing here is written by changing an object, and
-    it cost a send a sixth of its time.
+    Each thread has its own, as each answers one request at a time, and each application's context
+    within it. Less than an ORM's session, which would follow the changes of objects: nothing here
+    is written by changing an object, and it cost a send a sixth of its time.
     """
 
     _opened: Connection | None = None
     _on_commit: tuple[Callable[[], object], ...] = ()
+    _outer: tuple[Any, ...] = ()
+
+    def enter(self, _app: object, **_: object) -> None:
+        """A context begins; what the one around it has of the database waits."""
+        self._outer = (self._opened, self._on_commit, self._outer)
+        self._opened, self._on_commit = None, ()
+
+    def leave(self, _error: BaseException | None = None) -> None:
+        self.close()
+        self._opened, self._on_commit, self._outer = self._outer
 
     def bare(self) -> Connection:
         """The connection as it is, within a transaction or not."""
@@ -290,7 +294,7 @@ class RequestSession(threading.local):
         if self._opened:
             self._opened.rollback()
 
-    def close(self, _error: BaseException | None = None) -> None:
+    def close(self) -> None:
         """Give the connection back; what was not committed is rolled back."""
         self._on_commit = ()
         opened, self._opened = self._opened, None
@@ -316,7 +320,7 @@ def _connection(engine: Engine) -> Connection:
 
 def _give_back(opened: Connection) -> None:
     kept = _kept.get(opened.engine)
-    if kept is None or opened.invalidated or _left_open(opened):
+    if kept is None or len(kept) >= MOST_KEPT or opened.invalidated or _left_open(opened):
         opened.close()
     else:
         kept.append(opened)
@@ -328,9 +332,12 @@ def _left_open(opened: Connection) -> bool:
 
 
 def _close_kept(engine: Engine) -> None:
-    for each in _kept.pop(engine, ()):
-        each.invalidate()
-        each.close()
+    kept = _kept.pop(engine, None)
+    while kept:
+        with suppress(IndexError):  # another thread took it
+            last = kept.pop()
+            last.invalidate()
+            last.close()
 
 
 @contextmanager

@@ -388,9 +388,12 @@ def _whole(sent: Request) -> bytes:
     length = sent.content_length
     if length is None:
         return sent.get_data()
-    received: bytes = sent.stream.read(length)
-    if len(received) < length:
-        raise ClientDisconnected
+    received = b""
+    while len(received) < length:
+        part = sent.stream.read(length - len(received))
+        if not part:
+            raise ClientDisconnected
+        received += part
     return received
 
 

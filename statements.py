@@ -7,11 +7,12 @@ millisecond or two with half a dozen of them, that is what most of the time woul
 
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from datetime import datetime
+from functools import lru_cache, partial
 from operator import attrgetter, methodcaller
 from typing import Any
 
-from sqlalchemy import Connection, Dialect
+from sqlalchemy import Connection, DateTime, Dialect
 from sqlalchemy.exc import DBAPIError
 
 Values = Mapping[str, Any]
@@ -49,7 +50,10 @@ class Prepared:
 
     def each(self, connection: Connection, many: Sequence[Values]) -> None:
         """Run it once for each."""
-        self._for(connection).run(connection, many, _COUNT, many=True)
+        if len(many) == 1:
+            self.count(connection, many[0])
+        else:
+            self._for(connection).run(connection, many, _COUNT, many=True)
 
     def _for(self, connection: Connection) -> "_Compiled":
         dialect = connection.dialect
@@ -133,4 +137,12 @@ def _converters(
         key: getattr(type_.dialect_impl(dialect), way)(dialect, *more)
         for key, type_ in types.items()
     }
+    if dialect.name == "sqlite" and way == "bind_processor":
+        found |= {key: _text for key, type_ in types.items() if isinstance(type_, DateTime)}
     return [(key, convert) for key, convert in found.items() if convert]
+
+
+@lru_cache(maxsize=64)
+def _text(time: datetime | None) -> str | None:
+    """A time as SQLAlchemy stores it on SQLite; the same one is bound several times."""
+    return None if time is None else time.isoformat(" ", "microseconds")

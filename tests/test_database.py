@@ -34,7 +34,17 @@ from sqlalchemy.exc import IntegrityError
 
 from app import create_app
 from config import Settings
-from database import DatabaseError, db, engine_options, init_db, session
+from database import (
+    MOST_KEPT,
+    DatabaseError,
+    _connection,
+    _give_back,
+    db,
+    engine_options,
+    init_db,
+    session,
+    writing,
+)
 from models.channels import UNINDEXED
 
 Chat = dict[str, Any]
@@ -235,6 +245,36 @@ def test_a_transaction_that_was_left_open_is_not_handed_to_the_next_request(
 
     assert not driver.in_transaction
     assert session.bare() is not opened
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_no_more_connections_are_kept_than_a_pool_would_have(context: AppContext) -> None:
+    opened = [_connection(db.engine) for _ in range(MOST_KEPT + 5)]
+    drivers: list[Any] = [each.connection.driver_connection for each in opened]
+
+    for each in opened:
+        _give_back(each)
+
+    again = [_connection(db.engine) for _ in range(MOST_KEPT)]
+    assert again == opened[MOST_KEPT - 1 :: -1]
+    assert all(each.execute("SELECT 1").fetchone() == (1,) for each in drivers[:MOST_KEPT])
+    for each in again:
+        _give_back(each)
+
+
+def test_a_context_within_another_leaves_its_transaction_alone(
+    app: Flask, context: AppContext, make_api: Callable[..., InProcess], ada: Person, bob: Person
+) -> None:
+    other = make_api().app
+    with writing():
+        opened = session.connection()
+        session.execute(text(f"INSERT INTO blocks VALUES ({ada.id}, {bob.id})"))
+        with app.app_context(), other.app_context():
+            assert session.bare().engine is db.engine
+            assert session.bare().engine is not opened.engine
+            assert session.execute(text("SELECT count(*) FROM blocks")).scalar() == 0
+        assert session.connection() is opened
+        assert session.execute(text("SELECT count(*) FROM blocks")).scalar() == 1
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)

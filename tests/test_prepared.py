@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, insert, select, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from database import db, session, utcnow
-from models import Event, Message
+from models import Event, Message, User
 from statements import Prepared
 
 MESSAGES = select(Message.__table__).order_by(Message.id)
@@ -80,3 +80,11 @@ def test_a_lost_connection_is_given_up(context: AppContext) -> None:
 
     assert lost.value.connection_invalidated
     assert Prepared(BY_ID).row(session.connection(), {"id": 1}) is None
+
+
+def test_a_value_that_was_not_selected_is_an_error(context: AppContext, ada: Person) -> None:
+    user = User.with_id(ada.id)
+
+    assert user.username == "ada"
+    with pytest.raises(AttributeError, match="not selected"):
+        _ = user.created_at

@@ -1,8 +1,12 @@
+import io
+import json
 from typing import Any
 
 import pytest
 from chat import PASSWORD, Api, InProcess, at_once, refused, stored
+from flask import Flask
 from werkzeug.security import generate_password_hash
+from werkzeug.test import create_environ, run_wsgi_app
 
 from config import Settings
 from schemas import MAX_ID
@@ -206,3 +210,26 @@ def test_those_who_race_for_one_name_do_not_cost_a_hash_each(
 
     assert sorted(statuses) == [201] + [409] * 31
     assert len(hashed) == 1
+
+
+class InPieces:
+    """What some servers hand over: no more at once than a socket has given."""
+
+    def __init__(self, body: bytes) -> None:
+        self.body = io.BytesIO(body)
+
+    def read(self, size: int = -1) -> bytes:
+        return self.body.read(min(7, size) if size > 0 else size)
+
+
+@pytest.mark.parametrize("terminated", [True, False])
+def test_a_body_may_come_in_pieces(app: Flask, *, terminated: bool) -> None:
+    body = json.dumps({"username": "ada", "password": "long enough"}).encode()
+    environ = create_environ("/api/register", method="POST", content_type="application/json")
+    environ |= {"wsgi.input": InPieces(body), "CONTENT_LENGTH": str(len(body))}
+    if terminated:
+        environ["wsgi.input_terminated"] = True
+
+    _, status, _ = run_wsgi_app(app, environ)
+
+    assert status == "201 CREATED"
