@@ -16,10 +16,20 @@ from typing import Any, cast
 from urllib.parse import quote, urlencode
 
 import click
-from flask import Blueprint, Flask, Response, abort, appcontext_pushed, current_app, g, request
+from flask import (
+    Blueprint,
+    Flask,
+    Request,
+    Response,
+    abort,
+    appcontext_pushed,
+    current_app,
+    g,
+    request,
+)
 from flask.json.provider import DefaultJSONProvider
 from flask.typing import ResponseReturnValue
-from flask_cors.core import get_cors_headers, get_cors_options, set_cors_headers
+from flask_cors.core import get_cors_headers, get_cors_options
 from flask_migrate import Migrate
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as WaitedTooLong
@@ -51,7 +61,6 @@ from ratelimits import RateLimits
 
 MAX_BODY = 64 * 1024
 MAX_ID = schemas.MAX_ID
-NO_CONTENT = "default-src 'none'; frame-ancestors 'none'"  # for data that is not a page
 
 log = logging.getLogger(__name__)
 api = Blueprint("api", __name__, url_prefix="/api")
@@ -512,6 +521,12 @@ def refusal(code: str, message: str) -> dict[str, str]:
     return {"status": "error", "code": code, "message": message}
 
 
+def request_id() -> str:
+    """By which an answer is found in the log."""
+    named: str = g.headers["X-Request-ID"]
+    return named
+
+
 def answer_error(error: HTTPException) -> Response:
     """The one error shape; the exception's own headers (Allow, Retry-After) stay."""
     response = current_app.make_response(cast(Response, error.get_response()))
@@ -521,7 +536,7 @@ def answer_error(error: HTTPException) -> Response:
     if message == type(error).description:
         message = SENTENCES.get(status, message)
     if status >= 500:
-        message = f"{message} (Request {g.request_id})"
+        message = f"{message} (Request {request_id()})"
     if status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     response.data = current_app.json.dumps(refusal(code, message))
@@ -530,17 +545,17 @@ def answer_error(error: HTTPException) -> Response:
 
 
 def answer_database_trouble(error: Exception) -> Response:
-    log.error("Request %s: the database failed: %s", g.request_id, error)
+    log.error("Request %s: the database failed: %s", request_id(), error)
     return answer_error(ServiceUnavailable("The database does not answer. Try again later."))
 
 
 def answer_wrong_database(error: DatabaseError) -> Response:
-    log.error("Request %s: %s", g.request_id, error.message)
+    log.error("Request %s: %s", request_id(), error.message)
     return answer_error(ServiceUnavailable(error.message))
 
 
 def answer_our_fault(error: Exception) -> Response:
-    log.error("Request %s failed.", g.request_id, exc_info=error)
+    log.error("Request %s failed.", request_id(), exc_info=error)
     return answer_error(InternalServerError("Something failed on our side."))
 
 
@@ -558,16 +573,7 @@ class Answer(Response):
     def get_wsgi_response(self, environ: Any) -> Any:
         """With the headers of every answer, which need no checking."""
         body, status, headers = super().get_wsgi_response(environ)
-        if "HTTP_ORIGIN" not in environ:
-            headers = headers + current_app.extensions["cors_unasked"]
-        always = [
-            ("X-Request-ID", g.request_id),
-            ("Content-Security-Policy", g.pop("policy", NO_CONTENT)),
-            # No answer is taken for another type than it says: a message is not a script.
-            ("X-Content-Type-Options", "nosniff"),
-            ("Vary", "Origin"),
-        ]
-        return body, status, headers + always
+        return body, status, [*headers, *g.headers.items()]
 
 
 class ChatAPI(Flask):
@@ -611,11 +617,11 @@ def create_app(given: config.Settings | None = None) -> Flask:
         "send_wildcard": given.cors_origins == "*",
         "allow_headers": ["Authorization", "Content-Type", "X-Socket-ID"],
         "expose_headers": ["Link", "Retry-After", "X-Request-ID"],
-        "max_age": 86_400,
+        "max_age": "86400",
         "vary_header": False,
     }
     cors = app.extensions["cors"] = get_cors_options(app, other_sites)
-    app.extensions["cors_unasked"] = [*get_cors_headers(cors, Headers(), "GET").items()]
+    app.extensions["cors_unasked"] = get_cors_headers(cors, Headers(), "GET")
     app.url_map.converters["id"] = IdConverter
     app.register_blueprint(api)
     app.register_blueprint(root)
@@ -694,16 +700,28 @@ def make_gateway(given: config.Settings, server: realtime.Server) -> Gateway:
     return Gateway(server.app_id, server.key, server.secret, limits=limits, allowed_origins=origins)
 
 
+#: Of every answer; a view may change its own in g.headers.
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",  # mere data, no page
+    # No answer is taken for another type than it says: a message is not a script.
+    "X-Content-Type-Options": "nosniff",
+    "Vary": "Origin",
+}
+
+
 def begin_request() -> None:
-    g.request_id = secrets.token_hex(16)
+    # Not through the proxies, each look at which would raise and forget an error.
     app: Flask = cast(Any, current_app)._get_current_object()
+    sent: Request = cast(Any, request)._get_current_object()
+    cors: Mapping[str, Any] = app.extensions["cors_unasked"]
+    if "Origin" in sent.headers:
+        cors = get_cors_headers(app.extensions["cors"], sent.headers, sent.method)
+    g.headers = {**HEADERS, **cors, "X-Request-ID": secrets.token_hex(16)}
     start(app)
     app.extensions["rate_limits"].spend("default")
 
 
 def complete(response: Response) -> Response:
-    if "HTTP_ORIGIN" in request.environ:  # the others' are always the same: see Answer
-        set_cors_headers(response, current_app.extensions["cors"])
     if response.is_sequence and not any(response.response):
         response.headers.pop("Content-Type", None)  # Flask calls also nothing HTML
     return response

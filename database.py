@@ -42,6 +42,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as WaitedTooLong
 from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.pool import QueuePool
 
 import config
 from statements import Prepared
@@ -107,12 +108,37 @@ def utcnow() -> datetime:
 # Engines -------------------------------------------------------------------------------------
 
 
+class KeepingPool(QueuePool):
+    """A pool beside which connections wait for the next request as they are: going through it
+    costs a send as much as two of its statements. The one used last comes first, with the most in
+    its cache."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.kept: deque[Connection] = deque()
+
+    def keep(self, opened: Connection) -> None:
+        if len(self.kept) < MOST_KEPT:
+            self.kept.append(opened)
+        else:
+            opened.close()
+
+    def dispose(self) -> None:
+        while self.kept:
+            with suppress(IndexError):  # another thread took it
+                last = self.kept.pop()
+                last.invalidate()
+                last.close()
+        super().dispose()
+
+
 def engine_options(settings: config.Settings) -> dict[str, Any]:
     """Arguments of create_engine(): enough connections that no thread waits for one, and errors
     that do not quote messages and password hashes into the log."""
     if settings.url.drivername == "sqlite":
         return {
             "hide_parameters": True,
+            "poolclass": KeepingPool,
             "pool_size": MOST_KEPT,
             "max_overflow": -1,
             "connect_args": {"timeout": BUSY_SECONDS, "isolation_level": None},
@@ -139,8 +165,6 @@ def prepare(engine: Engine) -> Engine:
     waits for ever for what another has locked."""
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_pragmas)
-        event.listen(engine, "engine_disposed", _close_kept)
-        _kept[engine] = deque()
         # What Connection.begin() asks of it. An event could do the same, at a cost to each request.
         engine.dialect.do_begin = _begin  # type: ignore[assignment,method-assign]
     else:
@@ -162,7 +186,7 @@ def _set_pragmas(connection: Any, _record: object) -> None:
 
 def _begin(driver: Any) -> None:
     # The driver's own BEGIN is off (isolation_level=None): it would come too late for a writer.
-    if not driver.in_transaction:  # it is when begin_to_write() has begun it
+    if not driver.dbapi_connection.in_transaction:  # it is when begin_to_write() has begun it
         driver.execute("BEGIN")
 
 
@@ -306,38 +330,25 @@ class RequestSession(threading.local):
 
 session = RequestSession()
 
-# Connections to SQLite wait for the next request outside of the pool: going through it costs a send
-# as much as two of its statements. The one used last comes first, with the most in its cache.
-_kept: dict[Engine, deque[Connection]] = {}
-
 
 def _connection(engine: Engine) -> Connection:
-    try:
-        return _kept[engine].pop()
-    except LookupError:
-        return engine.connect()
+    if isinstance(engine.pool, KeepingPool):
+        with suppress(IndexError):
+            return engine.pool.kept.pop()
+    return engine.connect()
 
 
 def _give_back(opened: Connection) -> None:
-    kept = _kept.get(opened.engine)
-    if kept is None or len(kept) >= MOST_KEPT or opened.invalidated or _left_open(opened):
+    pool = opened.engine.pool
+    if not isinstance(pool, KeepingPool) or opened.invalidated or _left_open(opened):
         opened.close()
     else:
-        kept.append(opened)
+        pool.keep(opened)
 
 
 def _left_open(opened: Connection) -> bool:
     driver: Any = opened.connection.driver_connection
     return bool(driver.in_transaction)
-
-
-def _close_kept(engine: Engine) -> None:
-    kept = _kept.pop(engine, None)
-    while kept:
-        with suppress(IndexError):  # another thread took it
-            last = kept.pop()
-            last.invalidate()
-            last.close()
 
 
 @contextmanager

@@ -47,7 +47,7 @@ def restrict(response: Response) -> Response:
         "require-trusted-types-for": "'script'",
         "trusted-types": "'none'",
     }
-    g.policy = "; ".join(map(" ".join, policy.items()))
+    g.headers["Content-Security-Policy"] = "; ".join(map(" ".join, policy.items()))
     response.headers["Referrer-Policy"] = "no-referrer"
     return response
 

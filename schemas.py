@@ -31,7 +31,7 @@ MAX_ID = 2**63 - 1
 #: After a body that took so long to arrive the caller's session is asked for again.
 SLOW_SECONDS = 1
 DIGITS = re.compile(r"[0-9]{1,19}")
-HUGE = re.compile(rb"[0-9][eE]|[0-9]{300}")  # in any body with a number too large for a float
+HUGE = re.compile(rb"[0-9](?:[eE]|[0-9]{299})")  # in any body with a number too large for a float
 SURROGATES = re.compile("[\ud800-\udfff]")
 SOCKET_ID = re.compile(r"[0-9]{1,20}\.[0-9]{1,20}")
 PUSHER_CHANNEL = re.compile(r"[A-Za-z0-9_\-=@,.;]{1,164}")

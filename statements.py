@@ -89,7 +89,8 @@ class _Compiled:
         self, connection: Connection, values: Any, take: Callable[[Any], Any], *, many: bool = False
     ) -> Any:
         """What `take` takes of the driver's cursor."""
-        cursor: Any = connection.connection.cursor()
+        driver: Any = connection.connection.dbapi_connection
+        cursor = driver.cursor()
         try:
             if many:
                 cursor.executemany(self.sql, [self.parameters(each) for each in values])
@@ -98,7 +99,7 @@ class _Compiled:
             return take(cursor)
         except self.errors as error:
             dialect = connection.dialect
-            lost = dialect.is_disconnect(error, connection.connection.driver_connection, cursor)
+            lost = dialect.is_disconnect(error, driver, cursor)
             if lost:
                 connection.invalidate(error)  # it must not go back to the pool
             raise DBAPIError.instance(
