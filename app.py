@@ -59,7 +59,7 @@ from models import CHAT_CHANNEL, PRESENCE_CHANNEL, Channel, Event, Session, User
 from page import chat_page
 from ratelimits import RateLimits
 
-MAX_BODY = 64 * 1024
+MAX_BODY = schemas.MAX_BODY
 MAX_ID = schemas.MAX_ID
 
 log = logging.getLogger(__name__)

@@ -24,9 +24,16 @@ from pydantic import (
 )
 from pydantic import model_validator as check
 from pydantic_core import PydanticCustomError, from_json
-from werkzeug.exceptions import BadRequest, ClientDisconnected, HTTPException, UnsupportedMediaType
+from werkzeug.exceptions import (
+    BadRequest,
+    ClientDisconnected,
+    HTTPException,
+    RequestEntityTooLarge,
+    UnsupportedMediaType,
+)
 from werkzeug.sansio.utils import get_host, host_is_trusted
 
+MAX_BODY = 64 * 1024  # bytes
 MAX_ID = 2**63 - 1
 #: After a body that took so long to arrive the caller's session is asked for again.
 SLOW_SECONDS = 1
@@ -383,14 +390,16 @@ def _received(sent: Request, read: Callable[[], Any]) -> Any:
 
 
 def _whole(sent: Request) -> bytes:
-    """The body, read by its length where it has one: get_data() would ask for as much as may
-    come, twice, and clearing that memory takes longer than reading a message."""
+    """The body, read by its length where it has one, as the server hands it over: get_data()
+    would ask for as much as may come, twice, through a stream that counts along."""
     length = sent.content_length
     if length is None:
         return sent.get_data()
+    if length > MAX_BODY:
+        raise RequestEntityTooLarge
     received = b""
     while len(received) < length:
-        part = sent.stream.read(length - len(received))
+        part: bytes = sent.environ["wsgi.input"].read(length - len(received))
         if not part:
             raise ClientDisconnected
         received += part

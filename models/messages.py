@@ -1,7 +1,6 @@
 """Messages: what was said, its words for the search, and the order of its changes."""
 
 import base64
-import json
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -25,6 +24,7 @@ from werkzeug.exceptions import BadRequest
 import answers
 from database import Base, session
 from models.columns import MAX_ID, BigId, Key, iso, json_strings, next_change
+from models.events import encode
 from statements import Prepared
 from words import words
 
@@ -114,7 +114,7 @@ class Word(Base):
     def add(channel_id: int, texts: Iterable[tuple[int, set[str]]]) -> None:
         """Index the words of messages, each given by its id."""
         rows = [
-            {"channel": channel_id, "message": message_id, "words": json.dumps(sorted(found))}
+            {"channel": channel_id, "message": message_id, "words": encode(sorted(found))}
             for message_id, found in texts
             if found
         ]

@@ -195,9 +195,9 @@ def test_who_logs_out_while_a_body_is_on_its_way_has_logged_out(
     before = stored(settings, "messages", "events")
 
     class LateBody(io.BytesIO):
-        def readinto(self, buffer: Any) -> int:
+        def read(self, size: int | None = -1, /) -> bytes:
             ada.post("/api/logout")
-            return super().readinto(buffer)
+            return super().read(size)
 
     members = {"channel": chat["channel_id"], "message": "Still me", "socket_id": "1.2"}
     body = json.dumps(members | {"channel_name": chat["channel_name"]}).encode()
