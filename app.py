@@ -714,7 +714,7 @@ def begin_request() -> None:
     app: Flask = cast(Any, current_app)._get_current_object()
     sent: Request = cast(Any, request)._get_current_object()
     cors: Mapping[str, Any] = app.extensions["cors_unasked"]
-    if "Origin" in sent.headers:
+    if "HTTP_ORIGIN" in sent.environ:
         cors = get_cors_headers(app.extensions["cors"], sent.headers, sent.method)
     g.headers = {**HEADERS, **cors, "X-Request-ID": secrets.token_hex(16)}
     start(app)

@@ -356,7 +356,7 @@ def name_or_id(segment: str) -> str | int:
 def socket_id() -> str | None:
     """The connection that X-Socket-ID asks to leave out of the request's events; a malformed
     one is ignored."""
-    given = request.headers.get("X-Socket-ID", "")
+    given = request.environ.get("HTTP_X_SOCKET_ID", "")
     return given if SOCKET_ID.fullmatch(given) else None
 
 
