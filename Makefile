@@ -70,7 +70,7 @@ node: pusher-js
 
 # npm 9, which Debian has, fails on overrides of what comes from git; a later one runs on its Node.
 $(NODE)/.installed: tests/node/package.json tests/node/package-lock.json
-	@echo "==> Installing pusher-js, soketi and axe for the tests"
+	@echo "==> Installing soketi, axe and more for the tests"
 	@cd tests/node; case "$$(npm --version)" in \
 		[1-9].*) npx --yes npm@10.9.4 ci --loglevel=error ;; \
 		*) npm ci --loglevel=error ;; esac

@@ -14,6 +14,8 @@ from typing import Any, Literal, Self, TypeVar
 
 from servers import NODE_MODULES, PATIENCE, require
 
+from page import PUSHER_JS
+
 T = TypeVar("T")
 
 CLIENT = Path(__file__).parent / "node/client.mjs"
@@ -68,7 +70,7 @@ class PusherJs:
     def lacks(cls) -> str | None:
         if not shutil.which("node"):
             return "Node.js is missing (Debian: nodejs npm)"
-        found = all((NODE_MODULES / name).exists() for name in ("pusher-js", "pusher-js-4"))
+        found = PUSHER_JS.exists() and (NODE_MODULES / "pusher-js-4").exists()
         return None if found else "pusher-js is missing (make node)"
 
     def connect(

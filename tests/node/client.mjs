@@ -10,6 +10,7 @@ import { createInterface } from "node:readline";
 
 const require = createRequire(import.meta.url);
 const version = process.argv[2];
+// The one without a number is the chat page's own, from the top of the project.
 const Pusher = require(version === "4" ? "pusher-js-4" : "pusher-js");
 
 const say = (line) => process.stdout.write(JSON.stringify(line) + "\n");
