@@ -53,7 +53,6 @@ AnySelect = Select[*tuple[Any, ...]]
 
 BUSY_SECONDS = 10
 TRY_SECONDS = 0.0003
-MOST_KEPT = 32  # connections
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 INIT_LOCK = 0x43484154  # "CHAT": names our advisory lock on PostgreSQL
 
@@ -118,7 +117,7 @@ class KeepingPool(QueuePool):
         self.kept: deque[Connection] = deque()
 
     def keep(self, opened: Connection) -> None:
-        if len(self.kept) < MOST_KEPT:
+        if len(self.kept) < self.size():
             self.kept.append(opened)
         else:
             opened.close()
@@ -139,7 +138,7 @@ def engine_options(settings: config.Settings) -> dict[str, Any]:
         return {
             "hide_parameters": True,
             "poolclass": KeepingPool,
-            "pool_size": MOST_KEPT,
+            "pool_size": 32,
             "max_overflow": -1,
             "connect_args": {"timeout": BUSY_SECONDS, "isolation_level": None},
         }

@@ -35,8 +35,8 @@ from sqlalchemy.exc import IntegrityError
 from app import create_app
 from config import Settings
 from database import (
-    MOST_KEPT,
     DatabaseError,
+    KeepingPool,
     _connection,
     _give_back,
     db,
@@ -249,15 +249,18 @@ def test_a_transaction_that_was_left_open_is_not_handed_to_the_next_request(
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_no_more_connections_are_kept_than_a_pool_would_have(context: AppContext) -> None:
-    opened = [_connection(db.engine) for _ in range(MOST_KEPT + 5)]
+    pool = db.engine.pool
+    assert isinstance(pool, KeepingPool)
+    most = pool.size()
+    opened = [_connection(db.engine) for _ in range(most + 5)]
     drivers: list[Any] = [each.connection.driver_connection for each in opened]
 
     for each in opened:
         _give_back(each)
 
-    again = [_connection(db.engine) for _ in range(MOST_KEPT)]
-    assert again == opened[MOST_KEPT - 1 :: -1]
-    assert all(each.execute("SELECT 1").fetchone() == (1,) for each in drivers[:MOST_KEPT])
+    again = [_connection(db.engine) for _ in range(most)]
+    assert again == opened[most - 1 :: -1]
+    assert all(each.execute("SELECT 1").fetchone() == (1,) for each in drivers[:most])
     for each in again:
         _give_back(each)
 
