@@ -617,7 +617,7 @@ def create_app(given: config.Settings | None = None) -> Flask:
         "send_wildcard": given.cors_origins == "*",
         "allow_headers": ["Authorization", "Content-Type", "X-Socket-ID"],
         "expose_headers": ["Link", "Retry-After", "X-Request-ID"],
-        "max_age": "86400",
+        "max_age": "86400",  # a text, as WSGI has it: Flask-CORS hands it on as it is
         "vary_header": False,
     }
     cors = app.extensions["cors"] = get_cors_options(app, other_sites)
