@@ -2,7 +2,8 @@
 
     .venv/bin/python docs/screenshot.py
 
-Needs Chromium (Debian: chromium), and fonts-noto-core and fonts-noto-color-emoji for the looks.
+Needs Chromium (Debian: chromium-headless-shell), and fonts-noto-core and fonts-noto-color-emoji
+for the looks.
 """
 
 import base64
