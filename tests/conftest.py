@@ -46,16 +46,25 @@ PROCESSES = {"chat_server", "chromium", "server", "servers", "start"}
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The files that take long come first, lest one process be left with them at the end. Without
-    CI, what starts processes does so for one of the two databases only."""
-    slow = [item for item in items if PROCESSES & set(getattr(item, "fixturenames", ()))]
-    files = {item.path for item in slow}
-    items.sort(key=lambda item: item.path not in files)
-    if not os.environ.get("CI"):
-        names = {item.nodeid for item in items}
-        for item in slow:
-            twin = item.nodeid.replace("postgresql", "sqlite")
-            if twin != item.nodeid and twin in names:
+    CI, of a test's examples only the first is tried on PostgreSQL too, and none where processes
+    are started for each."""
+    slow = {item.path for item in items if _starts_processes(item)}
+    items.sort(key=lambda item: item.path not in slow)
+    if os.environ.get("CI"):
+        return
+    names = {item.nodeid for item in items}
+    tried = set()
+    for item in items:
+        twin = item.nodeid.replace("postgresql", "sqlite")
+        if twin != item.nodeid and twin in names:
+            test = item.nodeid.partition("[")[0]
+            if _starts_processes(item) or test in tried:
                 item.add_marker(pytest.mark.skip(reason="with CI set; here on SQLite only"))
+            tried.add(test)
+
+
+def _starts_processes(item: pytest.Item) -> bool:
+    return not PROCESSES.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(scope="session", autouse=True)
