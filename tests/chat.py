@@ -7,15 +7,17 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from http.client import HTTPConnection
 from pathlib import Path
+from subprocess import Popen
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from flask import Flask
+from forked import Forked
 from servers import HOST, Server
 from sqlalchemy import Connection, Engine, NullPool, create_engine, insert, select
 from sqlalchemy.engine import URL
@@ -223,6 +225,14 @@ class ChatServer(Server):
         gunicorn += ["--config", ROOT / "gunicorn.conf.py", "--bind", f"{HOST}:{self.port}"]
         return [*gunicorn, *self.options]
 
+    def spawn(self) -> Popen[bytes] | Forked:
+        """With CI set, as anybody would; otherwise in a quarter of the time."""
+        command = [str(each) for each in self.command()]
+        if os.environ.get("CI") or command[:2] != [sys.executable, "-m"]:
+            return super().spawn()
+        env = os.environ | self.environment()
+        return Forked(command, log=self.log, cwd=self.directory, env=env)
+
     def environment(self) -> dict[str, str]:
         # Nothing of it goes to the working tree: each server has an instance folder of its own.
         places = {"INSTANCE_PATH": str(self.directory / "instance"), "PYTHONPATH": str(ROOT)}
@@ -231,7 +241,8 @@ class ChatServer(Server):
     def kill(self) -> None:
         """Without a word to anybody, workers included."""
         if self.process is not None:
-            os.killpg(self.process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has ended by itself
+                os.killpg(self.process.pid, signal.SIGKILL)
         super().kill()
 
     @property
@@ -248,8 +259,11 @@ def looking_into(settings: Settings) -> Iterator[Connection]:
 
 @cache
 def _engine(url: URL) -> Engine:
-    """Made once for each database, as it takes longer than most looks; it keeps no connection."""
-    return prepare(create_engine(url, poolclass=NullPool))
+    """Made once for each database, as it takes longer than most looks. It keeps a connection to
+    PostgreSQL, where making one takes twenty times as long as a look."""
+    if url.drivername == "sqlite":
+        return prepare(create_engine(url, poolclass=NullPool))
+    return prepare(create_engine(url, pool_size=1, max_overflow=-1, pool_pre_ping=True))
 
 
 def stored(settings: Settings, *tables: str) -> dict[str, list[tuple[Any, ...]]]:

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from forked import Forked
 from psycopg import sql
 
 HOST = "127.0.0.1"
@@ -90,7 +91,7 @@ class Server:
         self.port = free_port()
         self.directory = Path(tempfile.mkdtemp(prefix=f"{type(self).__name__.lower()}-"))
         self.log = self.directory / "log"
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | Forked | None = None
 
     @classmethod
     def lacks(cls) -> str | None:
@@ -110,9 +111,19 @@ class Server:
     def start(self, timeout: float = 120) -> None:
         assert self.process is None, f"{self.log} is of a server that is running"
 
+        self.process = self.spawn()
+        self._guard = _guard(self.process.pid, self.directory)
+
+        process = self.process
+        eventually(lambda: process.poll() is not None or self.answers(), timeout)
+        if process.poll() is not None or not self.answers():
+            self.kill()
+            raise RuntimeError(f"{type(self).__name__} did not start:\n{self.log.read_text()}")
+
+    def spawn(self) -> subprocess.Popen[bytes] | Forked:
         # Its own folder is the working directory: soketi, say, would read the project's .env.
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
+            return subprocess.Popen(
                 self.command(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -124,13 +135,6 @@ class Server:
                 extra_groups=[] if self.user else None,
                 start_new_session=True,
             )
-        self._guard = _guard(self.process.pid, self.directory)
-
-        process = self.process
-        eventually(lambda: process.poll() is not None or self.answers(), timeout)
-        if process.poll() is not None or not self.answers():
-            self.kill()
-            raise RuntimeError(f"{type(self).__name__} did not start:\n{self.log.read_text()}")
 
     def stop(self, how: signal.Signals | None = None, timeout: float = PATIENCE) -> None:
         if self.process is None:

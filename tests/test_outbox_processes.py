@@ -213,13 +213,8 @@ def test_nothing_but_a_server_delivers(
     assert stub.requests == 0
 
 
-class Reloading(ChatServer):
-    def command(self) -> list[str | Path]:
-        return [*super().command(), "--debug"]
-
-
 def test_the_reloader_leaves_deliveries_to_its_child(stub: StubPusher) -> None:
-    with Reloading("flask", **stub.env) as server:
+    with ChatServer("flask --debug", **stub.env) as server:
         a_chat(server)
         stub.wait_for(lambda events: len(events) == 1)
 

@@ -1,0 +1,81 @@
+"""Servers forked from a process that has imported their libraries: of a start, that is most.
+
+What is the API's own, each imports by itself, with the environment it is given.
+"""
+
+import atexit
+import multiprocessing
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(
+    [
+        *("dotenv", "filelock", "flask.cli", "flask_cors", "flask_migrate.cli"),
+        *("flask_sqlalchemy", "flask_swagger_ui", "gunicorn.app.wsgiapp"),
+        *("gunicorn.workers.gthread", "jwt", "limits.storage", "limits.strategies", "psycopg"),
+        *("pusher.requests", "pydantic.json_schema", "requests", "sqlalchemy.orm"),
+        *("sqlalchemy.dialects.postgresql.psycopg", "sqlite3", "websockets.server"),
+        "werkzeug.middleware.proxy_fix",
+    ]
+)
+
+
+class Forked:
+    """What a command of `python -m` would be, shown as subprocess.Popen shows a process.
+
+    It leads a session of its own, and what it writes goes to the end of the log.
+    """
+
+    def __init__(self, command: list[str], *, log: Path, cwd: Path, env: dict[str, str]) -> None:
+        self.args = command
+        self._process = _context.Process(target=_become, args=(command, log, cwd, env))
+        self._process.start()
+        assert self._process.pid
+        self.pid: int = self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        if self.returncode is None:
+            raise subprocess.TimeoutExpired(self.args, timeout or 0)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.returncode is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+def _become(command: list[str], log: Path, cwd: Path, env: dict[str, str]) -> None:
+    os.setsid()
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(env)
+    with log.open("ab") as output:
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
+    sys.path.remove(str(Path(__file__).parent))
+    sys.orig_argv = command  # which Flask's reloader repeats
+    sys.argv = command[2:]
+    try:
+        runpy.run_module(command[2], run_name="__main__", alter_sys=True)
+    finally:  # what the interpreter does at its end, and multiprocessing does not
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
