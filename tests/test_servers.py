@@ -1,6 +1,7 @@
 """The servers and clients of the other tests, tried on each other first."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -21,6 +22,7 @@ import pusher
 import pytest
 import redis
 import requests
+from chat import ROOT, ChatServer
 from conversations import meanwhile
 from pusher.errors import PusherBadAuth, PusherBadRequest, PusherBadStatus, PusherForbidden
 from pusher_js import PusherJs, SubscriptionRefused
@@ -487,12 +489,15 @@ def test_redis_answers_and_can_be_away_for_a_while() -> None:
 # Manners
 
 
-def test_a_server_does_not_outlive_a_test_run_that_is_killed() -> None:
+@pytest.mark.parametrize("server", ["servers.Redis", "chat.ChatServer"])
+def test_a_server_does_not_outlive_a_test_run_that_is_killed(server: str) -> None:
     require(Redis)
-    script = "import servers, time; s = servers.Redis(); s.start(); print(s.port, s.directory)"
+    module = server.partition(".")[0]
+    script = f"import {module}, time; s = {server}(); s.start(); print(s.port, s.directory)"
     with subprocess.Popen(
         [sys.executable, "-c", f"{script}; import sys; sys.stdout.flush(); time.sleep(60)"],
         cwd=Path(__file__).parent,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         text=True,
     ) as test_run:
@@ -519,6 +524,11 @@ def test_a_server_that_cannot_start_says_why_and_leaves_nothing(
         pass
 
     assert not server.directory.exists()
+
+
+def test_an_api_that_cannot_start_says_why() -> None:
+    with pytest.raises(RuntimeError, match="JWT_SECRET_KEY"), ChatServer(JWT_SECRET_KEY="short"):
+        pass
 
 
 def test_what_a_machine_lacks_is_skipped_but_fails_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
