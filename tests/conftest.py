@@ -41,7 +41,7 @@ hypothesis.register_profile(
 )
 
 #: Fixtures behind which processes are started.
-PROCESSES = {"chat_server", "chromium", "server", "servers", "start"}
+PROCESSES = {"chat_server", "chromium", "nowhere", "server", "servers", "start"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
