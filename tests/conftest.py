@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -101,24 +102,38 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
+def new_database_on(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Callable[[Path], str]]:
+    """By backend. What belongs to one is kept: each file of tests goes through both of them, and
+    pytest would make anew for each what depends on a parameter."""
+
+    @cache
+    def on(backend: str) -> Callable[[Path], str]:
+        if backend == "postgresql":
+            postgres: Postgres = request.getfixturevalue("postgres")
+            url = postgres.create_database()
+            init_db(Settings(database_url=url))
+            return lambda folder: postgres.create_database(like=url)
+
+        original = tmp_path_factory.mktemp("original")
+        init_db(Settings(instance_path=str(original)))
+
+        def copy(folder: Path) -> str:
+            shutil.copy(original / "chat.db", folder / "chat.db")
+            return "sqlite:///chat.db"
+
+        return copy
+
+    return on
+
+
+@pytest.fixture(scope="session")
 def new_database(
-    backend: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    backend: str, new_database_on: Callable[[str], Callable[[Path], str]]
 ) -> Callable[[Path], str]:
     """Makes an empty database, with its tables, for an instance folder."""
-    if backend == "postgresql":
-        postgres: Postgres = request.getfixturevalue("postgres")
-        url = postgres.create_database()
-        init_db(Settings(database_url=url))
-        return lambda folder: postgres.create_database(like=url)
-
-    original = tmp_path_factory.mktemp("original")
-    init_db(Settings(instance_path=str(original)))
-
-    def copy(folder: Path) -> str:
-        shutil.copy(original / "chat.db", folder / "chat.db")
-        return "sqlite:///chat.db"
-
-    return copy
+    return new_database_on(backend)
 
 
 @contextmanager
@@ -134,16 +149,28 @@ def application(settings: Settings) -> Iterator[Flask]:
 
 
 @pytest.fixture(scope="session")
-def only_app(
-    new_database: Callable[[Path], str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Flask]:
+def app_on(
+    new_database_on: Callable[[str], Callable[[Path], str]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[[str], Flask]]:
+    with ExitStack() as stack:
+
+        @cache
+        def on(backend: str) -> Flask:
+            folder = tmp_path_factory.mktemp("instance")
+            url = new_database_on(backend)(folder)
+            settings = Settings(
+                instance_path=str(folder), database_url=url, password_hash=CHEAP_HASH
+            )
+            return stack.enter_context(application(settings))
+
+        yield on
+
+
+@pytest.fixture(scope="session")
+def only_app(backend: str, app_on: Callable[[str], Flask]) -> Flask:
     """For all tests: an application and a database for each would take most of their time."""
-    folder = tmp_path_factory.mktemp("instance")
-    url = new_database(folder)
-    with application(
-        Settings(instance_path=str(folder), database_url=url, password_hash=CHEAP_HASH)
-    ) as app:
-        yield app
+    return app_on(backend)
 
 
 @pytest.fixture
