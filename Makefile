@@ -54,7 +54,7 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 
 # For the chat page; without it the page asks for news every few seconds instead.
 pusher-js:
-	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory node_modules/.installed \
+	@if command -v npm >/dev/null; then $(MAKE) --silent node_modules/.installed \
 		|| echo "==> npm could not install pusher-js: the chat page works without live connection"; \
 	else echo "==> npm is missing: the chat page works without live connection (Debian: nodejs npm)"; fi
 
@@ -65,7 +65,7 @@ node_modules/.installed: package.json package-lock.json
 
 # Clients and servers for the tests. Without Node the tests that need it are skipped, and say so.
 node: pusher-js
-	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(NODE)/.installed; \
+	@if command -v npm >/dev/null; then $(MAKE) --silent $(NODE)/.installed; \
 	else echo "==> Tests with pusher-js and soketi are skipped"; fi
 
 # npm 9, which Debian has, fails on overrides of what comes from git; a later one runs on its Node.

@@ -72,11 +72,14 @@ def free_port() -> int:
 
 
 def eventually(condition: Callable[[], bool], timeout: float = PATIENCE) -> bool:
+    """Whether it comes true: looked at less and less often, down to ten times a second."""
     deadline = time.monotonic() + timeout
+    pause = 0.01
     while not condition():
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.02)
+        time.sleep(pause)
+        pause = min(1.5 * pause, 0.1)
     return True
 
 
