@@ -11,19 +11,27 @@ import signal
 import subprocess
 import sys
 import threading
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(
-    [
-        *("dotenv", "filelock", "flask.cli", "flask_cors", "flask_migrate.cli"),
-        *("flask_sqlalchemy", "flask_swagger_ui", "gunicorn.app.wsgiapp"),
-        *("gunicorn.workers.gthread", "jwt", "limits.storage", "limits.strategies", "psycopg"),
-        *("pusher.requests", "pydantic.json_schema", "requests", "sqlalchemy.orm"),
-        *("sqlalchemy.dialects.postgresql.psycopg", "sqlite3", "websockets.server"),
-        "werkzeug.middleware.proxy_fix",
-    ]
-)
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerContext
+
+LIBRARIES = [
+    *("dotenv", "filelock", "flask.cli", "flask_cors", "flask_migrate.cli", "flask_sqlalchemy"),
+    *("flask_swagger_ui", "gunicorn.app.wsgiapp", "gunicorn.workers.gthread", "jwt"),
+    *("limits.storage", "limits.strategies", "psycopg", "pusher.requests", "pydantic.json_schema"),
+    *("requests", "sqlalchemy.dialects.postgresql.psycopg", "sqlalchemy.orm", "sqlite3"),
+    *("websockets.server", "werkzeug.middleware.proxy_fix"),
+]
+
+
+@cache
+def _fork_server() -> "ForkServerContext":
+    server = multiprocessing.get_context("forkserver")  # not on Windows
+    server.set_forkserver_preload(LIBRARIES)
+    return server
 
 
 class Forked:
@@ -34,7 +42,7 @@ class Forked:
 
     def __init__(self, command: list[str], *, log: Path, cwd: Path, env: dict[str, str]) -> None:
         self.args = command
-        self._process = _context.Process(target=_become, args=(command, log, cwd, env))
+        self._process = _fork_server().Process(target=_become, args=(command, log, cwd, env))
         self._process.start()
         assert self._process.pid
         self.pid: int = self._process.pid
