@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from functools import cache
 from http.client import HTTPConnection
 from pathlib import Path
-from subprocess import Popen
+from subprocess import PIPE, STDOUT, Popen, run
+from tempfile import NamedTemporaryFile
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from flask import Flask
 from forked import Forked
-from servers import HOST, Server
+from servers import HOST, IN_CI, PATIENCE, Server
 from sqlalchemy import Connection, Engine, NullPool, create_engine, insert, select
 from sqlalchemy.engine import URL
 from werkzeug.security import generate_password_hash
@@ -228,7 +229,7 @@ class ChatServer(Server):
     def spawn(self) -> Popen[bytes] | Forked:
         """With CI set, as anybody would; otherwise in a quarter of the time."""
         command = [str(each) for each in self.command()]
-        if os.environ.get("CI") or command[:2] != [sys.executable, "-m"]:
+        if IN_CI or command[:2] != [sys.executable, "-m"]:
             return super().spawn()
         env = os.environ | self.environment()
         return Forked(command, log=self.log, cwd=self.directory, env=env)
@@ -248,6 +249,20 @@ class ChatServer(Server):
     @property
     def api(self) -> OverHttp:
         return OverHttp(self.port)
+
+
+def python(
+    *arguments: str, env: dict[str, str], cwd: Path = ROOT, typed: str = ""
+) -> tuple[int, str]:
+    """How `python ...` ends, and all that it writes; started as a server is."""
+    command = [sys.executable, *arguments]
+    env = os.environ | {"PYTHONPATH": str(ROOT)} | env
+    if IN_CI:
+        end = run(command, cwd=cwd, env=env, input=typed, stdout=PIPE, stderr=STDOUT, text=True)
+        return end.returncode, end.stdout
+    with NamedTemporaryFile() as log:
+        forked = Forked(command, log=Path(log.name), cwd=cwd, env=env, typed=typed)
+        return forked.wait(PATIENCE), Path(log.name).read_text()
 
 
 @contextmanager

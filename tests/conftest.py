@@ -16,7 +16,7 @@ from flask import Flask
 from flask.ctx import AppContext
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis
-from servers import Postgres
+from servers import IN_CI, Postgres
 from sqlalchemy import delete
 
 from config import Settings
@@ -51,7 +51,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     are started for each."""
     slow = {item.path for item in items if _starts_processes(item)}
     items.sort(key=lambda item: item.path not in slow)
-    if os.environ.get("CI"):
+    if IN_CI:
         return
     names = {item.nodeid for item in items}
     tried = set()

@@ -1,6 +1,5 @@
 """What tests of conversations and accounts say often, beside the people's own verbs."""
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,7 +9,7 @@ from typing import Any, TypeVar
 import pytest
 from chat import Answer, Person, events, looking_into
 from flask import Flask
-from servers import eventually
+from servers import IN_CI, eventually
 from sqlalchemy import event, text
 
 from config import Settings
@@ -22,10 +21,12 @@ Message = dict[str, Any]
 T = TypeVar("T")
 
 #: Where a race is left to chance, or examples are made up, CI tries more often.
-OFTEN = 10 if os.environ.get("CI") else 1
+OFTEN = 10 if IN_CI else 1
 
 #: What SQLite's one writer cannot even begin is tried on PostgreSQL only.
 postgresql_only = pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+#: Where it makes no difference which database there is.
+sqlite_only = pytest.mark.parametrize("backend", ["sqlite"], indirect=True, scope="session")
 
 
 def inbox(person: Person, **query: Any) -> list[dict[str, Any]]:

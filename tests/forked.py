@@ -1,4 +1,4 @@
-"""Servers forked from a process that has imported their libraries: of a start, that is most.
+"""Processes forked from one that has imported their libraries: of a start, that is most.
 
 What is the API's own, each imports by itself, with the environment it is given.
 """
@@ -11,7 +11,9 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from functools import cache
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,14 +37,18 @@ def _fork_server() -> "ForkServerContext":
 
 
 class Forked:
-    """What a command of `python -m` would be, shown as subprocess.Popen shows a process.
+    """What a command of `python -m` or `python -c` would be, shown as subprocess.Popen shows a
+    process.
 
-    It leads a session of its own, and what it writes goes to the end of the log.
+    It leads a session of its own, reads what was typed, and what it writes goes to the end of the
+    log.
     """
 
-    def __init__(self, command: list[str], *, log: Path, cwd: Path, env: dict[str, str]) -> None:
+    def __init__(
+        self, command: list[str], *, log: Path, cwd: Path, env: dict[str, str], typed: str = ""
+    ) -> None:
         self.args = command
-        self._process = _fork_server().Process(target=_become, args=(command, log, cwd, env))
+        self._process = _fork_server().Process(target=_become, args=(command, log, cwd, env, typed))
         self._process.start()
         assert self._process.pid
         self.pid: int = self._process.pid
@@ -62,7 +68,8 @@ class Forked:
 
     def send_signal(self, number: int) -> None:
         if self.returncode is None:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):  # it has ended, which is about to be heard of
+                os.kill(self.pid, number)
 
     def terminate(self) -> None:
         self.send_signal(signal.SIGTERM)
@@ -71,7 +78,7 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
-def _become(command: list[str], log: Path, cwd: Path, env: dict[str, str]) -> None:
+def _become(command: list[str], log: Path, cwd: Path, env: dict[str, str], typed: str) -> None:
     os.setsid()
     os.chdir(cwd)
     os.environ.clear()
@@ -79,11 +86,16 @@ def _become(command: list[str], log: Path, cwd: Path, env: dict[str, str]) -> No
     with log.open("ab") as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
+    sys.stdin = StringIO(typed)
     sys.path.remove(str(Path(__file__).parent))
     sys.orig_argv = command  # which Flask's reloader repeats
+    _, kind, program, *_ = command
     sys.argv = command[2:]
     try:
-        runpy.run_module(command[2], run_name="__main__", alter_sys=True)
+        if kind == "-c":
+            exec(program, {"__name__": "__main__"})
+        else:
+            runpy.run_module(program, run_name="__main__", alter_sys=True)
     finally:  # what the interpreter does at its end, and multiprocessing does not
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()

@@ -25,6 +25,8 @@ from forked import Forked
 from psycopg import sql
 
 HOST = "127.0.0.1"
+#: Whether everything is tried, and as often as it takes.
+IN_CI = bool(os.environ.get("CI"))
 #: Seconds to wait for what may be starting, or ending, on a busy machine.
 PATIENCE = 60
 NODE_MODULES = Path(__file__).parent / "node/node_modules"

@@ -1,13 +1,10 @@
-import os
 import stat
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from chat import CHEAP_HASH, ROOT, ChatServer, InProcess, at_once
+from chat import CHEAP_HASH, ROOT, ChatServer, InProcess, at_once, python
 from servers import HOST
 
 from config import Settings, SettingsError, load
@@ -181,33 +178,25 @@ def test_the_environment_wins_over_the_file(
 def test_a_wrong_setting_stops_the_start_with_a_sentence(
     command: list[str], tmp_path: Path
 ) -> None:
-    environ = os.environ | without(HOSTED, "PUSHER_APP_ID") | {"INSTANCE_PATH": str(tmp_path)}
+    keys = without(HOSTED, "PUSHER_APP_ID")
 
-    run = subprocess.run(
-        [sys.executable, *command], cwd=ROOT, env=environ, capture_output=True, text=True
-    )
+    end, said = python(*command, env=keys | {"INSTANCE_PATH": str(tmp_path)})
 
-    assert run.returncode != 0
-    assert "PUSHER_APP_ID missing" in run.stderr
-    assert KEYS["PUSHER_SECRET"] not in run.stdout + run.stderr
+    assert end != 0
+    assert "PUSHER_APP_ID missing" in said
+    assert KEYS["PUSHER_SECRET"] not in said
     if "flask" in command:
-        assert "Traceback" not in run.stderr
+        assert "Traceback" not in said
     assert not list(tmp_path.iterdir())
 
 
 def test_importing_does_nothing(tmp_path: Path) -> None:
-    script = "import threading, app; assert threading.active_count() == 1; print(app.app.name)"
-    environ = os.environ | {"INSTANCE_PATH": str(tmp_path / "instance")}
+    script = "import warnings, threading; warnings.simplefilter('error'); import app"
+    script += "; assert threading.active_count() == 1; print(app.app.name)"
 
-    run = subprocess.run(
-        [sys.executable, "-W", "error", "-c", script],
-        cwd=ROOT,
-        env=environ,
-        capture_output=True,
-        text=True,
-    )
+    end, said = python("-c", script, env={"INSTANCE_PATH": str(tmp_path / "instance")})
 
-    assert (run.returncode, run.stdout, run.stderr) == (0, "app\n", "")
+    assert (end, said) == (0, "app\n")
     assert not list(tmp_path.iterdir())
 
 

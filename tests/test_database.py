@@ -1,9 +1,6 @@
-import os
 import shutil
 import socket
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -13,7 +10,6 @@ from typing import Any
 import pytest
 from chat import (
     CHEAP_HASH,
-    ROOT,
     Answer,
     ChatServer,
     InProcess,
@@ -22,13 +18,14 @@ from chat import (
     at_once,
     fill,
     looking_into,
+    python,
     refused,
     stored,
 )
 from conversations import statements
 from flask import Flask
 from flask.ctx import AppContext
-from servers import HOST, Postgres, require
+from servers import HOST, IN_CI, Postgres, require
 from sqlalchemy import create_engine, event, inspect, text
 from sqlalchemy.exc import IntegrityError
 
@@ -48,8 +45,8 @@ from database import (
 from models.channels import UNINDEXED
 
 Chat = dict[str, Any]
-INIT = "from database import init_db; init_db()"
-PROCESSES = 6 if os.environ.get("CI") else 3
+INIT = "import warnings; warnings.simplefilter('error'); from database import init_db; init_db()"
+PROCESSES = 6 if IN_CI else 3
 
 
 @pytest.fixture
@@ -66,28 +63,18 @@ def nowhere(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Set
     )
 
 
-def environ(settings: Settings) -> dict[str, str]:
-    given = {"INSTANCE_PATH": settings.instance_path, "DATABASE_URL": settings.database_url}
-    return {**os.environ, **given, "PYTHONPATH": str(ROOT)}
+def given(settings: Settings) -> dict[str, str]:
+    """What a process is told of a database."""
+    return {"INSTANCE_PATH": settings.instance_path, "DATABASE_URL": settings.database_url}
 
 
 # init_db ---------------------------------------------------------------------------------------
 
 
 def test_several_processes_at_once_make_one_database(nowhere: Settings, tmp_path: Path) -> None:
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", INIT],
-            cwd=tmp_path,
-            env=environ(nowhere),
-            stderr=subprocess.PIPE,
-        )
-        for _ in range(PROCESSES)
-    ]
+    ends = at_once(PROCESSES, lambda _: python("-c", INIT, cwd=tmp_path, env=given(nowhere)))
 
-    ends = [(process.communicate(timeout=120)[1], process.returncode) for process in processes]
-
-    assert ends == [(b"", 0)] * PROCESSES
+    assert ends == [(0, "")] * PROCESSES
     assert set(stored(nowhere)) >= {"users", "sessions", "channels", "messages", "events"}
     assert [path.name for path in tmp_path.iterdir()] in ([], ["instance"])
 
@@ -112,18 +99,15 @@ def test_a_database_of_a_newer_version_is_refused(nowhere: Settings) -> None:
     with pytest.raises(DatabaseError, match=r"9999.* newer version .*\.$"):
         init_db(nowhere)
 
-    with ChatServer(
-        "flask", **{k: environ(nowhere)[k] for k in ("INSTANCE_PATH", "DATABASE_URL")}
-    ) as server:
+    with ChatServer(**given(nowhere)) as server:
         answer = server.api.get("/health")
         assert "newer version" in refused(answer, 503, "unavailable")
 
 
 def test_a_server_makes_a_missing_database_by_itself(nowhere: Settings, backend: str) -> None:
     program: Program = "flask" if backend == "sqlite" else "gunicorn"
-    given = {"INSTANCE_PATH": nowhere.instance_path, "DATABASE_URL": nowhere.database_url}
 
-    with ChatServer(program, **given) as server:
+    with ChatServer(program, **given(nowhere)) as server:
         ada, bob = (server.api.sign_up(name) for name in ("ada", "bob"))
         message = ada.said(ada.asks(bob).json, "Hello")
         server.restart()

@@ -28,7 +28,7 @@ def server(chromium: Browser) -> Iterator[ChatServer]:
         yield server
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def page(server: ChatServer, chromium: Browser) -> Iterator[Page]:
     """The documentation; whatever the browser complains of fails the test, and so does a request
     to anybody else."""

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import queue
 import shutil
 import subprocess
@@ -31,7 +30,7 @@ from gateway_client import Server as Sockets
 from playwright.sync_api import sync_playwright
 from pusher.errors import PusherBadAuth
 from pusher_js import PusherJs, SubscriptionRefused
-from servers import HOST, NODE_MODULES, Soketi, eventually, require
+from servers import HOST, IN_CI, NODE_MODULES, Soketi, eventually, require
 from werkzeug.serving import make_server
 
 from gateway.frames import event_frame
@@ -39,7 +38,6 @@ from gateway.hub import Delivery
 from page import PUSHER_JS
 from realtime import SignedSockets
 
-IN_CI = bool(os.environ.get("CI"))
 MESSAGES = 50 if IN_CI else 15
 KEYS = {"EMBEDDED_APP_ID": APP_ID, "EMBEDDED_KEY": KEY, "EMBEDDED_SECRET": SECRET}
 PRESENCE = "presence-chitchat"

@@ -15,8 +15,8 @@ from chat import ChatServer, Person, events, refused
 from gateway_client import KEY, UPGRADE, Client, make_gateway, read_to_end
 from gateway_client import Server as Sockets
 from pusher.errors import PusherBadStatus
-from servers import HOST, Postgres, eventually
-from test_embedded import IN_CI, KEYS, Tab, join, long_test, numbers
+from servers import HOST, IN_CI, Postgres, eventually
+from test_embedded import KEYS, Tab, join, long_test, numbers
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from config import load

@@ -1,6 +1,5 @@
 """What was acknowledged survives a kill -9, and is there once."""
 
-import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from chat import ChatServer, Person
+from servers import IN_CI
 
-KILLS = 20 if os.environ.get("CI") else 2
+KILLS = 20 if IN_CI else 2
 WRITERS = 4
 
 

@@ -1,9 +1,6 @@
 """Deliveries over processes that start, stop, are killed and share a database."""
 
-import os
 import random
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -14,17 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chat import ROOT, Api, ChatServer, Person, stored
+from chat import Api, ChatServer, Person, python, stored
+from conversations import sqlite_only
 from deliveries import heard, wait_for_texts
-from servers import Postgres, eventually
+from servers import IN_CI, Postgres, eventually
 from stub_pusher import Event as Heard
 from stub_pusher import StubPusher
 
 from config import Settings
 from database import init_db
 
-KILLS = 20 if os.environ.get("CI") else 2
-SQLITE = pytest.mark.parametrize("backend", ["sqlite"], indirect=True, scope="session")
+KILLS = 20 if IN_CI else 2
 Serve = Callable[..., ChatServer]
 
 
@@ -184,30 +181,23 @@ def test_under_gunicorn_what_a_killed_process_left_waits_for_no_request(
     wait_for_texts(stub, left, ["hi"])
 
 
-@SQLITE
+@sqlite_only
 def test_nothing_but_a_server_delivers(
     left: dict[str, Any], stub: StubPusher, settings: Settings
 ) -> None:
     threads = "import app, threading; print('threads:', threading.active_count())"
-    flask = [sys.executable, "-m", "flask", "--app", "app.py"]
+    flask = ("-m", "flask", "--app", "app.py")
     env = {"INSTANCE_PATH": settings.instance_path, "DATABASE_URL": settings.database_url}
-    for command, typed in (
-        ([sys.executable, "-c", threads], ""),
-        ([*flask, "shell"], threads),
-        ([*flask, "db", "current"], ""),
-        ([*flask, "events", "list"], ""),
+    for arguments, typed in (
+        (("-c", threads), ""),
+        ((*flask, "shell"), threads),
+        ((*flask, "db", "current"), ""),
+        ((*flask, "events", "list"), ""),
     ):
-        done = subprocess.run(
-            command,
-            cwd=ROOT,
-            env=os.environ | env | stub.env,
-            input=typed,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        if threads in (*command, typed):
-            assert "threads: 1\n" in done.stdout, done
+        end, said = python(*arguments, typed=typed, env=env | stub.env)
+        assert end == 0, said
+        if threads in (*arguments, typed):
+            assert "threads: 1\n" in said
 
     assert len(stored(settings, "events")["events"]) == 3
     assert stub.requests == 0

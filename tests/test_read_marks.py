@@ -21,6 +21,7 @@ from flask import Flask
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from servers import IN_CI
 
 from config import Settings
 
@@ -287,11 +288,14 @@ ACTS = st.tuples(
 )
 
 
+MANY = 30 if IN_CI else 15
+
+
 def test_the_inbox_is_exact_whatever_is_done_in_whatever_order(api: Api) -> None:
     numbers = count()
 
     @hypothesis_settings(max_examples=2 * OFTEN)
-    @given(st.lists(ACTS, min_size=30, max_size=40))
+    @given(st.lists(ACTS, min_size=MANY, max_size=MANY + 10))
     def holds(acts: list[tuple[str, int, int, int]]) -> None:
         conversations = Conversations(api, next(numbers))
         for verb, *how in acts:

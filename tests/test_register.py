@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from chat import PASSWORD, Api, InProcess, at_once, refused, stored
+from conversations import sqlite_only
 from flask import Flask
 from werkzeug.security import generate_password_hash
 from werkzeug.test import create_environ, run_wsgi_app
@@ -131,6 +132,7 @@ def test_a_taken_name_costs_no_hash(api: Api, monkeypatch: pytest.MonkeyPatch) -
     refused(api.register("Ada"), 409, "taken")
 
 
+@sqlite_only
 def test_passwords_are_stored_as_salted_hashes_of_the_strength_advised(
     make_api: Any, settings: Settings
 ) -> None:

@@ -8,6 +8,7 @@ from flask import Flask
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from servers import IN_CI
 from sqlalchemy import insert
 
 from config import Settings
@@ -162,20 +163,27 @@ def texts(ada: Person, bob: Person, chat: Chat) -> dict[str, str]:
     return {name: ada.said(chat, text)["message"] for name, text in TEXTS.items()}
 
 
+@pytest.fixture
+def step(backend: str) -> int:
+    """Of many searches PostgreSQL, which takes five times as long, gets each third without CI."""
+    return 1 if IN_CI or backend == "sqlite" else 3
+
+
 @pytest.mark.usefixtures("indexing")
 def test_the_same_is_found_on_both_databases(
-    ada: Person, bob: Person, chat: Chat, texts: dict[str, str]
+    ada: Person, bob: Person, chat: Chat, texts: dict[str, str], step: int
 ) -> None:
     names = {text: name for name, text in texts.items()}
+    tried = FOUND[::step]
 
-    answers = {q: [names[text] for text in found(bob, q)][::-1] for q, _ in FOUND}
+    answers = {q: [names[text] for text in found(bob, q)][::-1] for q, _ in tried}
 
-    assert answers == dict(FOUND)
+    assert answers == dict(tried)
 
 
 @pytest.mark.usefixtures("indexing")
-def test_every_word_of_a_text_finds_it(bob: Person, texts: dict[str, str]) -> None:
-    for text in texts.values():
+def test_every_word_of_a_text_finds_it(bob: Person, texts: dict[str, str], step: int) -> None:
+    for text in list(texts.values())[::step]:
         for word in text[:30].split():
             if sought(word):
                 assert text in found(bob, word[:200])

@@ -24,9 +24,21 @@ import redis
 import requests
 from chat import ROOT, ChatServer
 from conversations import meanwhile
+from forked import Forked
 from pusher.errors import PusherBadAuth, PusherBadRequest, PusherBadStatus, PusherForbidden
 from pusher_js import PusherJs, SubscriptionRefused
-from servers import HOST, Postgres, PusherApp, Redis, Server, Soketi, eventually, require
+from servers import (
+    HOST,
+    IN_CI,
+    PATIENCE,
+    Postgres,
+    PusherApp,
+    Redis,
+    Server,
+    Soketi,
+    eventually,
+    require,
+)
 from stub_pusher import Mode, StubPusher, signature
 
 VERSIONS: list[Literal[8, 4]] = [8, 4]
@@ -162,7 +174,7 @@ def test_client_events_and_members_of_a_presence_channel_are_reported(soketi: So
         }
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", VERSIONS if IN_CI else VERSIONS[:1])
 def test_pusher_js_comes_back_to_a_soketi_that_was_killed(version: Literal[8, 4]) -> None:
     with Soketi() as soketi, PusherJs(version) as ada:
         ada.connect(config(soketi))
@@ -526,6 +538,16 @@ def test_a_server_that_cannot_start_says_why_and_leaves_nothing(
 def test_an_api_that_cannot_start_says_why() -> None:
     with pytest.raises(RuntimeError, match="JWT_SECRET_KEY"), ChatServer(JWT_SECRET_KEY="short"):
         pass
+
+
+def test_a_process_may_be_signalled_whose_end_was_not_heard_of_yet(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    forked = Forked(["python", "-c", ""], log=tmp_path / "log", cwd=tmp_path, env={})
+    assert forked.wait(PATIENCE) == 0
+    monkeypatch.setattr(Forked, "returncode", None)
+
+    forked.send_signal(0)
 
 
 def test_what_a_machine_lacks_is_skipped_but_fails_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
