@@ -374,11 +374,13 @@ def address() -> str:
 
 
 def _received(sent: Request, read: Callable[[], Any]) -> Any:
+    if (sent.content_length or 0) > MAX_BODY:
+        raise RequestEntityTooLarge
     began = time.monotonic()
     try:
         received = read()
         if sent.content_length is None:
-            sent.stream.read(1)  # what came in chunks was cut at the limit: this refuses it
+            sent.stream.read(1)  # refused if chunks have filled it beyond the limit
     except Exception as error:
         if isinstance(error, HTTPException) and not isinstance(error, ClientDisconnected):
             raise
@@ -395,8 +397,6 @@ def _whole(sent: Request) -> bytes:
     length = sent.content_length
     if length is None:
         return sent.get_data()
-    if length > MAX_BODY:
-        raise RequestEntityTooLarge
     received = b""
     while len(received) < length:
         part: bytes = sent.environ["wsgi.input"].read(length - len(received))

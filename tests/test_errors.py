@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from http.client import HTTPResponse, RemoteDisconnected
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from chat import JSON, Answer, Api, ChatServer, InProcess, OverHttp, Person, refused, stored
@@ -309,6 +310,29 @@ def test_20_megabytes_in_chunks_are_refused(server: ChatServer, ada: Person) -> 
 
     assert answer is not None
     refused(answer, 413, "too_large")
+
+
+@pytest.mark.parametrize("in_chunks", [False, True])
+@pytest.mark.parametrize("form", [False, True])
+def test_64_kib_are_a_body_and_a_byte_more_is_not(
+    server: ChatServer, ada: Person, form: bool, in_chunks: bool
+) -> None:
+    members = {"socket_id": "1.2", "channel_name": f"private-notification_user_{ada.id}"}
+    kind = "application/x-www-form-urlencoded" if form else "application/json"
+    body = (f"{urlencode(members)}&x=" if form else json.dumps(members)).encode()
+
+    def sent(size: int) -> int:
+        padded = body + b" " * (size - len(body))
+        length = f"Content-Length: {size}"
+        if in_chunks:
+            length = "Transfer-Encoding: chunked"
+            padded = b"%x\r\n%b\r\n0\r\n\r\n" % (size, padded)
+        start = head(ada, "/api/pusher/auth", length)
+        answer = raw(server, start.replace(b"application/json", kind.encode()) + padded)
+        assert answer is not None
+        return answer.status
+
+    assert (sent(65_536), sent(65_537)) == (200, 413)
 
 
 def test_a_body_in_chunks_is_a_body(server: ChatServer, ada: Person, bob: Person) -> None:
