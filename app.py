@@ -598,7 +598,7 @@ def create_app(given: config.Settings | None = None) -> Flask:
     app.extensions["rate_limits"] = RateLimits(given)
     app.extensions["signed_sockets"] = realtime.SignedSockets()
     app.config.update(
-        MAX_CONTENT_LENGTH=MAX_BODY + 1,  # so that a chunked body is seen to be longer
+        MAX_CONTENT_LENGTH=MAX_BODY + 1,  # so much is read to see that a body is too long
         SQLALCHEMY_DATABASE_URI=given.url,
         SQLALCHEMY_ENGINE_OPTIONS=engine_options(given),
     )

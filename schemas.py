@@ -7,7 +7,6 @@ import math
 import re
 import time
 import unicodedata
-from collections.abc import Callable
 from typing import Annotated, Any, Self, TypeVar, cast
 from urllib.parse import unquote_to_bytes
 
@@ -26,8 +25,6 @@ from pydantic import model_validator as check
 from pydantic_core import PydanticCustomError, from_json
 from werkzeug.exceptions import (
     BadRequest,
-    ClientDisconnected,
-    HTTPException,
     RequestEntityTooLarge,
     UnsupportedMediaType,
 )
@@ -313,9 +310,10 @@ def body(model: type[Parsed], *, form: bool = False, optional: bool = False) -> 
     # Through the proxy each look at it would raise and forget an error.
     sent: Request = cast(Any, request)._get_current_object()
     if form and sent.mimetype in ("application/x-www-form-urlencoded", "multipart/form-data"):
-        return parse(model, _received(sent, lambda: sent.form.to_dict()))
+        _received(sent, form=True)
+        return parse(model, sent.form.to_dict())
     is_json = sent.is_json
-    received = _received(sent, lambda: _whole(sent)) if is_json or optional else b""
+    received = _received(sent) if is_json or optional else b""
     if optional and not received:
         return parse(model, {})
     if not is_json:
@@ -373,35 +371,35 @@ def address() -> str:
     return f"{request.scheme}://{request.host or given}"
 
 
-def _received(sent: Request, read: Callable[[], Any]) -> Any:
-    if (sent.content_length or 0) > MAX_BODY:
+def _received(sent: Request, *, form: bool = False) -> bytes:
+    """The body, whole; one that the session may not have outlived has the caller asked again."""
+    length = sent.content_length
+    if (length or 0) > MAX_BODY:
         raise RequestEntityTooLarge
     began = time.monotonic()
     try:
-        received = read()
-        if sent.content_length is None:
-            sent.stream.read(1)  # refused if chunks have filled it beyond the limit
+        # Flask makes the form of what get_data() keeps.
+        received = sent.get_data() if form or length is None else _read(sent, length)
     except Exception as error:
-        if isinstance(error, HTTPException) and not isinstance(error, ClientDisconnected):
-            raise
         # A broken chunk, a connection that ended early: each server has its own word for it.
         raise BadRequest("The body did not arrive as its headers said.") from error
+    if len(received) < (length or 0):
+        raise BadRequest("The body did not arrive as its headers said.")
+    if len(received) > MAX_BODY:
+        raise RequestEntityTooLarge
     if time.monotonic() - began > SLOW_SECONDS and "ask_again" in g:
         g.ask_again()
     return received
 
 
-def _whole(sent: Request) -> bytes:
-    """The body, read by its length where it has one, as the server hands it over: get_data()
-    would ask for as much as may come, twice, through a stream that counts along."""
-    length = sent.content_length
-    if length is None:
-        return sent.get_data()
+def _read(sent: Request, length: int) -> bytes:
+    """A body by its length, as the server hands it over: get_data() would ask for as much as may
+    come, twice, through a stream that counts along."""
     received = b""
     while len(received) < length:
         part: bytes = sent.environ["wsgi.input"].read(length - len(received))
         if not part:
-            raise ClientDisconnected
+            break
         received += part
     return received
 

@@ -357,10 +357,14 @@ def test_broken_chunks_are_refused(server: ChatServer, ada: Person, chunks: byte
         assert answer.status == 400
 
 
-def test_a_body_that_ends_early_is_refused(server: ChatServer, ada: Person) -> None:
-    request = head(ada, "/api/send_message", "Content-Length: 100") + b'{"message": "Hel'
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "application/json"])
+def test_a_body_that_ends_early_is_refused(server: ChatServer, ada: Person, kind: str) -> None:
+    members = {"socket_id": "1.2", "channel_name": f"private-notification_user_{ada.id}"}
+    body = (json.dumps(members) if "json" in kind else urlencode(members)).encode()
+    start = head(ada, "/api/pusher/auth", f"Content-Length: {len(body) + 1}")
+    start = start.replace(b"application/json", kind.encode())
 
-    answer = raw(server, request, then_close=True)
+    answer = raw(server, start + body, then_close=True)
 
     if answer:
         refused(answer, 400, "invalid")
