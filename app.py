@@ -57,8 +57,11 @@ from database import DatabaseError, db, engine_options, ensure_db, prepare, sess
 from gateway import Gateway, Limits
 from models import CHAT_CHANNEL, PRESENCE_CHANNEL, Channel, Event, Session, User, encode, inbox
 from page import chat_page
+from places import Places
 from ratelimits import RateLimits
 
+#: Requests that a process works on at once; on PostgreSQL not more than it has connections.
+PLACES = 24
 MAX_BODY = schemas.MAX_BODY
 MAX_ID = schemas.MAX_ID
 
@@ -636,6 +639,8 @@ def create_app(given: config.Settings | None = None) -> Flask:
     app.register_error_handler(Exception, answer_our_fault)
     app.before_request(begin_request)
     app.after_request(complete)
+    places = Places(app.wsgi_app, min(PLACES, given.database_pool_size))
+    app.extensions["places"] = app.wsgi_app = places  # type: ignore[method-assign]
     appcontext_pushed.connect(session.enter, app)
     app.teardown_appcontext(session.leave)
     if given.trusted_proxies:

@@ -23,6 +23,7 @@ from werkzeug.security import check_password_hash, generate_password_hash
 from config import settings
 from database import session
 from models import Session, Taken, User
+from places import Places
 from ratelimits import RateLimits
 
 ALGORITHM = "HS256"
@@ -45,9 +46,11 @@ class TokenExpired(Unauthorized):
 
 @contextmanager
 def _turn_to_hash() -> Iterator[None]:
-    """Who waits for a turn, or hashes, has no connection to the database."""
+    """Who waits for a turn, or hashes, has no connection to the database, and keeps nobody else
+    from being served."""
     session.close()
-    with _one_hash:
+    places: Places = current_app.extensions["places"]
+    with places.left(), _one_hash:
         yield
 
 

@@ -81,7 +81,7 @@ class Settings:
         secret=True,
     )
     database_pool_size: int = setting(
-        32, "PostgreSQL connections kept for each process; at least its number of threads."
+        32, "PostgreSQL connections a process keeps; it works on as many requests, at most 24."
     )
 
     jwt_secret_key: str = setting(

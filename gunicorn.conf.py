@@ -14,9 +14,10 @@ bind = "127.0.0.1:5000"
 # One process: the embedded Pusher server and the rate limits in memory know only their own.
 workers = 1
 
-# Requests that wait, for the one password hash at a time above all, leave threads to the others.
+# Threads are for requests that wait, for a slow client or for the one password hash at a time; how
+# many are worked on at once says app.PLACES.
 worker_class = "gthread"
-threads = 24
+threads = 500
 
 # Seconds: what a client may be silent on a connection, and so what a stop waits for it at most.
 keepalive = 1

@@ -10,7 +10,7 @@ import unicodedata
 from typing import Annotated, Any, Self, TypeVar, cast
 from urllib.parse import unquote_to_bytes
 
-from flask import Request, g, request
+from flask import Request, current_app, g, request
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -378,8 +378,9 @@ def _received(sent: Request, *, form: bool = False) -> bytes:
         raise RequestEntityTooLarge
     began = time.monotonic()
     try:
-        # Flask makes the form of what get_data() keeps.
-        received = sent.get_data() if form or length is None else _read(sent, length)
+        with current_app.extensions["places"].left():  # it may be long in coming
+            # Flask makes the form of what get_data() keeps.
+            received = sent.get_data() if form or length is None else _read(sent, length)
     except Exception as error:
         # A broken chunk, a connection that ended early: each server has its own word for it.
         raise BadRequest("The body did not arrive as its headers said.") from error

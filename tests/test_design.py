@@ -16,13 +16,16 @@ MAY_IMPORT = {
     "openapi": {"endpoints", "answers", "schemas"},
     "endpoints": {"answers", "schemas"},
     "outbox": {"models", "database", "lease"},
-    "auth": {"models", "database", "ratelimits", "config"},
+    "auth": {"models", "database", "ratelimits", "places", "config"},
     "models": {"models", "database", "answers", "statements", "words"},
     "database": {"config", "statements"},
     "realtime": {"config", "answers"},
     "ratelimits": {"config"},
     "gateway": {"gateway"},
-    **{name: set() for name in ("answers", "config", "lease", "schemas", "statements", "words")},
+    **{
+        name: set()
+        for name in ("answers", "config", "lease", "places", "schemas", "statements", "words")
+    },
 }
 
 

@@ -1,0 +1,37 @@
+"""Places to work at: how many requests a process works on at once, whatever its threads are.
+
+More at once do not get more done: they take the interpreter from each other (performance is in
+bench/README.md). But a request that waits, for a slow client or for its turn to hash a password,
+does no work, and must keep none from being done: it holds a thread, of which there can be many, and
+no place.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+WSGI = Callable[[dict[str, Any], Any], Iterable[bytes]]
+
+
+class Places:
+    """A WSGI middleware: a request has a place until its answer has begun, which is then sent
+    without one."""
+
+    def __init__(self, application: WSGI, count: int) -> None:
+        self._application = application
+        self._free = threading.Semaphore(count)
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        with self._free:
+            return self._application(environ, start_response)
+
+    @contextmanager
+    def left(self) -> Iterator[None]:
+        """Let another request have the place of this one inside the block. Not for where others
+        wait for what this one holds: it may have to wait for a place at the end."""
+        self._free.release()
+        try:
+            yield
+        finally:
+            self._free.acquire()
