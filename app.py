@@ -54,7 +54,7 @@ import schemas
 from auth import login_required
 from config import settings
 from database import DatabaseError, db, engine_options, ensure_db, prepare, session, writing
-from gateway import Gateway, Limits
+from gateway import BODY_BYTES, Gateway, Limits
 from models import CHAT_CHANNEL, PRESENCE_CHANNEL, Channel, Event, Session, User, encode, inbox
 from page import chat_page
 from places import Places
@@ -62,7 +62,6 @@ from ratelimits import RateLimits
 
 #: Requests that a process works on at once; on PostgreSQL not more than it has connections.
 PLACES = 24
-MAX_BODY = schemas.MAX_BODY
 MAX_ID = schemas.MAX_ID
 
 log = logging.getLogger(__name__)
@@ -372,7 +371,8 @@ def pusher_http_api(_path: str) -> ResponseReturnValue:
     if not settings().embedded_http_api:
         abort(404)
     query = request.query_string.decode("latin-1")
-    status, answer = gateway.api(request.method, request.path, query, request.get_data())
+    body = schemas.received_body(BODY_BYTES)
+    status, answer = gateway.api(request.method, request.path, query, body)
     return answer, status
 
 
@@ -505,7 +505,6 @@ CODES = {
 SENTENCES = {
     404: "No such path.",
     405: "This path does not take this method; the Allow header names those it takes.",
-    413: f"The body is larger than {MAX_BODY // 1024} KiB.",
 }
 
 
@@ -601,7 +600,7 @@ def create_app(given: config.Settings | None = None) -> Flask:
     app.extensions["rate_limits"] = RateLimits(given)
     app.extensions["signed_sockets"] = realtime.SignedSockets()
     app.config.update(
-        MAX_CONTENT_LENGTH=MAX_BODY + 1,  # so much is read to see that a body is too long
+        MAX_CONTENT_LENGTH=schemas.MAX_BODY,
         SQLALCHEMY_DATABASE_URI=given.url,
         SQLALCHEMY_ENGINE_OPTIONS=engine_options(given),
     )

@@ -310,10 +310,10 @@ def body(model: type[Parsed], *, form: bool = False, optional: bool = False) -> 
     # Through the proxy each look at it would raise and forget an error.
     sent: Request = cast(Any, request)._get_current_object()
     if form and sent.mimetype in ("application/x-www-form-urlencoded", "multipart/form-data"):
-        _received(sent, form=True)
+        received_body(form=True)
         return parse(model, sent.form.to_dict())
     is_json = sent.is_json
-    received = _received(sent) if is_json or optional else b""
+    received = received_body() if is_json or optional else b""
     if optional and not received:
         return parse(model, {})
     if not is_json:
@@ -371,26 +371,37 @@ def address() -> str:
     return f"{request.scheme}://{request.host or given}"
 
 
-def _received(sent: Request, *, form: bool = False) -> bytes:
-    """The body, whole; one that the session may not have outlived has the caller asked again."""
+def received_body(most: int = MAX_BODY, *, form: bool = False) -> bytes:
+    """The request's body, whole, of at most so many bytes; for a form, what Flask makes it of.
+
+    If it was long in coming, the session may have ended since, and the caller is asked for again.
+    Raises BadRequest, RequestEntityTooLarge or Unauthorized.
+    """
+    sent: Request = cast(Any, request)._get_current_object()
     length = sent.content_length
-    if (length or 0) > MAX_BODY:
-        raise RequestEntityTooLarge
+    _refuse_over(most, length or 0)
     began = time.monotonic()
     try:
-        with current_app.extensions["places"].left():  # it may be long in coming
-            # Flask makes the form of what get_data() keeps.
-            received = sent.get_data() if form or length is None else _read(sent, length)
+        with current_app.extensions["places"].left():
+            if form or length is None:
+                sent.max_content_length = most + 1  # to see that there is more than allowed
+                received = sent.get_data()
+            else:
+                received = _read(sent, length)
     except Exception as error:
         # A broken chunk, a connection that ended early: each server has its own word for it.
         raise BadRequest("The body did not arrive as its headers said.") from error
     if len(received) < (length or 0):
         raise BadRequest("The body did not arrive as its headers said.")
-    if len(received) > MAX_BODY:
-        raise RequestEntityTooLarge
+    _refuse_over(most, len(received))
     if time.monotonic() - began > SLOW_SECONDS and "ask_again" in g:
         g.ask_again()
     return received
+
+
+def _refuse_over(most: int, size: int) -> None:
+    if size > most:
+        raise RequestEntityTooLarge(f"The body is larger than {most // 1024} KiB.")
 
 
 def _read(sent: Request, length: int) -> bytes:

@@ -13,8 +13,9 @@ knows nothing of users or chats: who may do what, the application says with sign
         return jsonify(answer.body), answer.status, answer.headers
 """
 
+from gateway.api import BODY_BYTES
 from gateway.handshake import Answer
 from gateway.limits import Limits
 from gateway.server import Gateway, GatewayClosed
 
-__all__ = ["Answer", "Gateway", "GatewayClosed", "Limits"]
+__all__ = ["BODY_BYTES", "Answer", "Gateway", "GatewayClosed", "Limits"]

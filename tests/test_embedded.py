@@ -4,6 +4,7 @@ import json
 import logging
 import queue
 import shutil
+import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -246,6 +247,28 @@ def test_the_official_python_library_publishes_and_asks_who_is_there(
     assert [bob.expect("reminder")["data"] for _ in range(3)] == [{"at": "noon"}, "twice", "twice"]
     assert publisher.channels_info("private-chat")["channels"] == {channel: {}}
     assert publisher.users_info(PRESENCE)["users"] == [{"id": str(people[0].id)}]
+
+
+def test_a_batch_of_ten_events_that_are_full_is_taken(
+    sockets: Sockets, people: list[Person], their_chat: dict[str, Any]
+) -> None:
+    channel = their_chat["channel_name"]
+    bob = join(sockets, people[1], channel)
+    event = {"channel": channel, "name": "reminder", "data": "x" * 10_000}
+
+    sockets.publisher().trigger_batch([dict(event) for _ in range(10)])
+
+    assert [bob.expect("reminder")["data"] for _ in range(10)] == [event["data"]] * 10
+
+
+def test_a_publisher_who_sends_broken_chunks_is_told(server: ChatServer) -> None:
+    head = "POST /apps/1/events HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+    with socket.create_connection((HOST, server.port), timeout=60) as connection:
+        connection.sendall(f"{head}zz\r\n".encode())
+        answer = connection.recv(1_000)
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
 
 
 def test_the_official_node_library_publishes_and_asks_who_is_there(
