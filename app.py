@@ -610,7 +610,7 @@ def create_app(given: config.Settings | None = None) -> Flask:
     _ = app.logger  # its handler serves our other loggers, "app.<module>", too
 
     db.init_app(app)
-    Migrate(app, db, render_as_batch=True)
+    Migrate(app, db)
     with app.app_context():
         prepare(db.engine)
     other_sites = {

@@ -73,7 +73,8 @@ class Settings:
     """Every setting, by the name of its environment variable in lower case."""
 
     instance_path: str = setting(
-        str(ROOT / "instance"), "Folder for the SQLite file and the secrets made on first need."
+        str(ROOT / "instance"),
+        "Folder, relative to the project, for the SQLite file and the secrets made on first need.",
     )
     database_url: str = setting(
         "sqlite:///chat.db",
@@ -139,7 +140,7 @@ class Settings:
     )
     ratelimit_register: str = setting("300 per hour", "Registrations allowed from one address.")
     ratelimit_default: str = setting(
-        "", "A limit for every route and address, such as 100 per minute. Unset: none."
+        "", "Requests of all kinds from one address, such as 1000 per minute. Unset: no limit."
     )
     ratelimit_storage_uri: str = setting(
         "memory://",
@@ -299,7 +300,8 @@ def _check_hash(method: str) -> None:
         try:
             generate_password_hash("", method)
         except (ValueError, OverflowError, MemoryError) as error:
-            raise SettingsError(f"PASSWORD_HASH cannot be used: {error}.") from None
+            reason = str(error).rstrip(".")
+            raise SettingsError(f"PASSWORD_HASH cannot be used: {reason}.") from None
 
 
 def _check_secret(key: str) -> None:

@@ -446,7 +446,9 @@ def init_db(settings: config.Settings | None = None) -> None:
     settings = settings or config.load()
     url = settings.url
     if url.drivername == "sqlite":
-        Path(str(url.database)).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = Path(str(url.database))
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file.touch(mode=0o600)  # SQLite would let everybody read it; its other files follow it
     engine = prepare(create_engine(url, **engine_options(settings)))
     try:
         with _init_lock(url), engine.connect() as connection:

@@ -431,8 +431,6 @@ def _finite(value: Any) -> bool:
 _SENTENCES: dict[str, str] = {
     "missing": "is missing",
     "string_type": "must be a string",
-    "string_too_short": "must have at least {min_length} characters",
-    "string_too_long": "must have at most {max_length} characters",
     "too_short": "must have at least {min_length} characters",
     "too_long": "must have at most {max_length} characters",
     "greater_than_equal": "must be at least {ge}",
@@ -444,7 +442,10 @@ _SENTENCES: dict[str, str] = {
 def _sentence(error: ValidationError) -> str:
     """The first fault in words; pydantic's own name its classes."""
     fault = error.errors(include_url=False, include_input=False)[0]
+    context = fault.get("ctx", {})
     words = _SENTENCES.get(fault["type"])
-    said = words.format(**fault.get("ctx", {})) if words else fault["msg"]
+    said = words.format(**context) if words else fault["msg"]
+    if context.get("min_length") == 1:
+        said = "must not be empty"
     member = str(fault["loc"][0]) if fault["loc"] else ""
     return f"{member} {said}.".strip()

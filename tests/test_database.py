@@ -1,6 +1,7 @@
 import shutil
 import socket
 import sqlite3
+import stat
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -77,6 +78,18 @@ def test_several_processes_at_once_make_one_database(nowhere: Settings, tmp_path
     assert ends == [(0, "")] * PROCESSES
     assert set(stored(nowhere)) >= {"users", "sessions", "channels", "messages", "events"}
     assert [path.name for path in tmp_path.iterdir()] in ([], ["instance"])
+
+
+def test_a_new_sqlite_file_is_for_its_owner_only(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)  # a folder that was there before
+    settings = Settings(instance_path=str(tmp_path))
+
+    init_db(settings)
+
+    with looking_into(settings):
+        files = list(tmp_path.glob("chat.db*"))
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in files}
+    assert {mode for name, mode in modes.items() if "lock" not in name} == {0o600}, modes
 
 
 def test_init_db_can_be_run_again_and_keeps_everything(

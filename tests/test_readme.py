@@ -4,14 +4,14 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 from chat import ChatServer
 from servers import require
 
-from config import ROOT, Settings
+from config import ROOT, Settings, load
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -71,6 +71,9 @@ def test_env_example_shows_the_sentences_and_defaults_of_the_settings() -> None:
 
     for each in fields(Settings):
         assert f"# {each.metadata['sentence']}\n# {each.name.upper()}=" in example, each.name
+    shown = load(dict(re.findall(r"^# ([A-Z_]+)=(.*)$", example, re.M)))
+    assert shown.folder == Settings().folder
+    assert replace(shown, instance_path=Settings().instance_path) == Settings()
 
 
 def test_the_map_names_every_module() -> None:
@@ -83,10 +86,17 @@ def test_the_map_names_every_module() -> None:
         assert f"`{package}/`" in the_map
 
 
-@pytest.mark.parametrize("document", ["README.md", "SECURITY.md", "bench/README.md"])
-def test_links_lead_somewhere(document: str) -> None:
-    path = ROOT / document
-    links = re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8"))
+DOCUMENTS = [ROOT / "README.md", ROOT / "SECURITY.md", *ROOT.glob("*/*.md")]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\(([^):]+)\)", document.read_text(encoding="utf-8"))
 
     for link in links:
-        assert (path.parent / link).exists(), link
+        path, _, heading = link.partition("#")
+        target = document.parent / path if path else document
+        assert target.exists(), link
+        if heading:
+            headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.M)
+            assert heading in [each.lower().replace(" ", "-") for each in headings], link
