@@ -54,7 +54,7 @@ import schemas
 from auth import login_required
 from config import settings
 from database import DatabaseError, db, engine_options, ensure_db, prepare, session, writing
-from gateway import BODY_BYTES, Gateway, Limits
+from gateway import BODY_BYTES, SUBSCRIPTION_ENDED, Gateway, Limits
 from models import CHAT_CHANNEL, PRESENCE_CHANNEL, Channel, Event, Session, User, encode, inbox
 from page import chat_page
 from places import Places
@@ -146,7 +146,7 @@ def send_message(user: User) -> ResponseReturnValue:
     with writing():
         channel = channel_to_write(user, body.spellings)
         if body.to_user not in (None, channel.peer_id(user.id)):
-            abort(400, "to_user is not the other one of this channel.")
+            abort(400, "to_user is not the other person of this channel.")
         message, new = channel.post(
             user.id, body.message, body.client_message_id, schemas.socket_id()
         )
@@ -247,7 +247,7 @@ def block(user: User, user_id: int) -> ResponseReturnValue:
     if gateway:
         lost = [right_to_hear(channel, each) for each in (user.id, user_id)]
         signed = current_app.extensions["signed_sockets"].pop(lost)
-        gateway.close_connections(signed, 4200, "A subscription has lost its right")
+        gateway.close_connections(signed, 4200, SUBSCRIPTION_ENDED)
         gateway.close_subscribers(channel)
     return "", 204
 
@@ -310,7 +310,7 @@ def change_password(user: User) -> ResponseReturnValue:
 @api.delete("/me")
 @login_required
 def delete_account(user: User) -> ResponseReturnValue:
-    body = schemas.body(schemas.Farewell)
+    body = schemas.body(schemas.AccountDeletion)
     confirmed = auth.confirm(user, body.password)
     ended = None
     while ended is None:
@@ -401,8 +401,8 @@ def refuse_channel_of_others(user: User, name: str) -> None:
 
 
 def remember(user: User, signing: schemas.ChannelToSign) -> None:
-    """Write down what this connection is about to have a signature by; one that is forgotten for
-    it has to come back (4200), or nothing could end what it hears."""
+    """Remember which connection gets this signature, so that it can be closed when the right to
+    it ends. Of too many, the oldest is closed (4200) and comes back to be remembered anew."""
     rights = [user.jti]
     if CHAT_CHANNEL.fullmatch(signing.channel_name):
         rights.append(right_to_hear(signing.channel_name, user.id))
@@ -410,7 +410,7 @@ def remember(user: User, signing: schemas.ChannelToSign) -> None:
         oldest = current_app.extensions["signed_sockets"].add(right, signing.socket_id)
         gateway: Gateway | None = current_app.extensions["gateway"]
         if gateway and oldest:
-            gateway.close_connections([oldest], 4200, "Connections are too many to remember")
+            gateway.close_connections([oldest], 4200, "Too many connections of one session or chat")
 
 
 def right_to_hear(channel: str, user_id: int) -> str:
@@ -504,7 +504,7 @@ CODES = {
 }
 SENTENCES = {
     404: "No such path.",
-    405: "This path does not take this method; the Allow header names those it takes.",
+    405: "This path does not accept this method; the Allow header names those it does.",
 }
 
 
@@ -727,7 +727,7 @@ def begin_request() -> None:
 
 def complete(response: Response) -> Response:
     if response.is_sequence and not any(response.response):
-        response.headers.pop("Content-Type", None)  # Flask calls also nothing HTML
+        response.headers.pop("Content-Type", None)  # Flask labels even an empty body as HTML
     return response
 
 

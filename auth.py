@@ -135,7 +135,8 @@ def login_required(view: Callable[..., ResponseReturnValue]) -> Callable[..., Re
 
     @wraps(view)
     def with_caller(**parameters: Any) -> ResponseReturnValue:
-        g.ask_again = caller  # for whoever has waited since
+        # A body that is slow to arrive may outlive the session: schemas then calls this again.
+        g.ask_again = caller
         return view(caller(), **parameters)
 
     return with_caller
@@ -157,7 +158,10 @@ def _claims(token: str, key: str) -> dict[str, Any]:
 
 
 def caller() -> User:
-    """Whose token came with the request. Not for within a transaction. Raises Unauthorized."""
+    """The user whose token came with the request. Not to be called within a transaction.
+
+    Raises Unauthorized.
+    """
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     token = token.strip(" ")
     if scheme.lower() != "bearer" or not token:
@@ -173,5 +177,5 @@ def caller() -> User:
     # Our own are hexadecimal; PostgreSQL fails on some of what else a signed claim may hold.
     user = Session.user(claims["jti"]) if claims["jti"].isalnum() else None
     if user is None or str(user.id) != claims["sub"]:
-        raise Unauthorized("The token is not valid any more. Log in again.")
+        raise Unauthorized("The token is no longer valid. Log in again.")
     return user

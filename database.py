@@ -58,7 +58,7 @@ INIT_LOCK = 0x43484154  # "CHAT": names our advisory lock on PostgreSQL
 
 
 class _NotSelected:
-    """In place of a column: what the row holds goes first."""
+    """Stands in for a column; a value of the instance's own, had it been selected, comes first."""
 
     def __get__(self, row: object, _class: type) -> Any:
         raise AttributeError("This column was not selected.")
@@ -284,7 +284,7 @@ class RequestSession(threading.local):
         return opened
 
     def read_alone(self, statement: Prepared, values: dict[str, Any]) -> Any:
-        """The only row of a statement, outside of any transaction. Not for within one.
+        """The only row of a statement, outside of any transaction. Not to be called within one.
 
         SQLite needs none. PostgreSQL's driver begins one, in which the client must not be waited
         for: locks would be held, and the connection, for as long as a body takes to arrive.

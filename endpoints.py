@@ -388,7 +388,7 @@ ENDPOINTS = {
             "The name is free and the tokens void; messages stay readable to the other side, or "
             "with `erase` are deleted. The id is never used again."
         ),
-        body=schemas.Farewell,
+        body=schemas.AccountDeletion,
         success={204: "The account is gone."},
         refusals=["forbidden"],
         sent={"password": NEW_PASSWORD, "erase": True},
@@ -459,7 +459,7 @@ ERRORS: Mapping[answers.ErrorCode, tuple[int, str, str]] = {
     "method_not_allowed": (
         405,
         "The Allow header names the methods of this path.",
-        "This path does not take this method; the Allow header names those it takes.",
+        "This path does not accept this method; the Allow header names those it does.",
     ),
     "taken": (409, "The username is in use.", "This username is in use. Choose another one."),
     "conflict": (
@@ -476,7 +476,7 @@ ERRORS: Mapping[answers.ErrorCode, tuple[int, str, str]] = {
     "rate_limited": (
         429,
         "Too many requests: failed logins and registrations, as shipped; more by setting.",
-        "Too many tries. Wait 180 seconds.",
+        "Too many attempts. Try again in 180 seconds.",
     ),
     "internal": (
         500,
@@ -495,7 +495,7 @@ ERRORS: Mapping[answers.ErrorCode, tuple[int, str, str]] = {
 
 
 @dataclass(frozen=True)
-class Told:
+class EventDescription:
     """An event: on which channels, with which data."""
 
     summary: str
@@ -506,16 +506,22 @@ class Told:
 
 EVERYWHERE = "The chat's channel and both people's notification channels."
 EVENTS = {
-    "new_chat": Told(
+    "new_chat": EventDescription(
         "A chat is wanted, or has a new message",
         "The receiver's notification channel.",
         answers.NewChat,
         {**CHAT, "message": MESSAGE},
     ),
-    "new_message": Told("A message was sent", "The chat's channel.", answers.MessageEvent, MESSAGE),
-    "message_updated": Told("A message was edited", EVERYWHERE, answers.MessageEvent, EDITED),
-    "message_deleted": Told("A message was deleted", EVERYWHERE, answers.MessageEvent, DELETED),
-    "message_read": Told(
+    "new_message": EventDescription(
+        "A message was sent", "The chat's channel.", answers.MessageEvent, MESSAGE
+    ),
+    "message_updated": EventDescription(
+        "A message was edited", EVERYWHERE, answers.MessageEvent, EDITED
+    ),
+    "message_deleted": EventDescription(
+        "A message was deleted", EVERYWHERE, answers.MessageEvent, DELETED
+    ),
+    "message_read": EventDescription(
         "Somebody has read up to here", EVERYWHERE, answers.Mark, {**MARK, "user_id": 2}
     ),
 }

@@ -24,8 +24,8 @@ Register, log in, and send the token with every other request: `Authorization: B
 Every error has one shape, see `Error`; a method that a path does not take is a 405 with `Allow`.
 In bodies, members that are not named here are ignored, and one that is `null` counts as left out.
 The events below, under Webhooks, reach front ends through pusher-js, which `/api/config`
-configures. People who type tell each other by client events, `client-typing` on their chat's
-channel; `presence-chitchat` tells who is online.
+configures. Typing indicators are client events, `client-typing`, on the chat's channel;
+`presence-chitchat` tells who is online.
 """
 REF = "#/components/schemas/{model}"
 JSON = "application/json"

@@ -56,7 +56,7 @@ class RateLimits:
     def _refuse(self, name: str, key: tuple[str, ...]) -> None:
         end = self._ask("get_window_stats", name, key).reset_time
         wait = max(1, math.ceil(end - time.time()))
-        raise TooManyRequests(f"Too many tries. Wait {wait} seconds.", retry_after=wait)
+        raise TooManyRequests(f"Too many attempts. Try again in {wait} seconds.", retry_after=wait)
 
     def _ask(self, verb: str, name: str, key: tuple[str, ...]) -> Any:
         limit, key = self._limits[name], (name, *key, request.remote_addr or "")

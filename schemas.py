@@ -20,8 +20,8 @@ from pydantic import (
     GetJsonSchemaHandler,
     ValidationError,
     WithJsonSchema,
+    model_validator,
 )
-from pydantic import model_validator as check
 from pydantic_core import PydanticCustomError, from_json
 from werkzeug.exceptions import (
     BadRequest,
@@ -43,7 +43,7 @@ PUSHER_CHANNEL = re.compile(r"[A-Za-z0-9_\-=@,.;]{1,164}")
 Parsed = TypeVar("Parsed", bound="Parameters")
 
 
-def refuse(sentence: str) -> PydanticCustomError:
+def refusal(sentence: str) -> PydanticCustomError:
     return PydanticCustomError("invalid", "{sentence}", {"sentence": sentence})
 
 
@@ -53,23 +53,23 @@ def refuse(sentence: str) -> PydanticCustomError:
 def _plain_text(value: str) -> str:
     # PostgreSQL stores no NUL, and UTF-8 has no lone surrogates.
     if "\0" in value or (not value.isascii() and SURROGATES.search(value)):
-        raise refuse("must be Unicode text without NUL or lone surrogates")
+        raise refusal("must be Unicode text without NUL or lone surrogates")
     return value
 
 
 def _not_blank(value: str) -> str:
     if value.isspace():
-        raise refuse("must not be only white space")
+        raise refusal("must not be only white space")
     return value
 
 
 def _username(value: str) -> str:
     if not 1 <= len(unicodedata.normalize("NFKC", value)) <= 50:
-        raise refuse("must have 1 to 50 characters")
+        raise refusal("must have 1 to 50 characters")
     if any(unicodedata.category(character) == "Cc" for character in value):
-        raise refuse("must not have control characters")
+        raise refusal("must not have control characters")
     if value != value.strip():
-        raise refuse("must not begin or end with white space")
+        raise refusal("must not begin or end with white space")
     return value
 
 
@@ -80,7 +80,7 @@ def _number(value: Any) -> int:
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # 7.0 is the same number in JSON
     if type(value) is not int or not 0 <= value <= MAX_ID:
-        raise refuse("must be a number, such as 7")
+        raise refusal("must be a number, such as 7")
     return int(value)
 
 
@@ -92,13 +92,13 @@ def _name_or_id(value: Any) -> str | int:
 
 def _socket_id(value: str) -> str:
     if not SOCKET_ID.fullmatch(value):
-        raise refuse("must be two numbers with a dot between, such as 123.456")
+        raise refusal("must be two numbers with a dot between, such as 123.456")
     return value
 
 
 def _pusher_channel(value: str) -> str:
     if not PUSHER_CHANNEL.fullmatch(value):
-        raise refuse("must be 1 to 164 letters, digits or any of _-=@,.;")
+        raise refusal("must be 1 to 164 letters, digits or any of _-=@,.;")
     return value
 
 
@@ -179,7 +179,7 @@ class Parameters(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
-    @check(mode="before")
+    @model_validator(mode="before")
     @classmethod
     def _leave_out_null(cls, members: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in members.items() if value is not None}
@@ -221,10 +221,10 @@ class NewMessage(Parameters):
     channel_id: NameOrId | None = None
     client_message_id: Annotated[Text, Field(min_length=1, max_length=64)] | None = None
 
-    @check(mode="after")
+    @model_validator(mode="after")
     def _channel_is_said(self) -> Self:
         if not self.spellings:
-            raise refuse("channel is missing: give its name or id")
+            raise refusal("channel is missing: give its name or id")
         return self
 
     @property
@@ -253,10 +253,10 @@ class History(Parameters):
     around: IdInQuery | None = None
     limit: Limit | None = None
 
-    @check(mode="after")
+    @model_validator(mode="after")
     def _one_place(self) -> Self:
         if len(self.model_fields_set & {"before", "after", "around"}) > 1:
-            raise refuse("give at most one of before, after and around")
+            raise refusal("give at most one of before, after and around")
         return self
 
 
@@ -294,7 +294,7 @@ class PasswordChange(Parameters):
     new_password: Password
 
 
-class Farewell(Parameters):
+class AccountDeletion(Parameters):
     password: Text
     erase: Flag = False
 

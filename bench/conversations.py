@@ -26,7 +26,7 @@ from bench import data
 from bench.run import API, compare, row
 from bench.server import Request, Server
 from database import init_db
-from models.messages import Cursor
+from models.inbox import Cursor
 from words import words
 
 MINE = 10  # chats of user 1

@@ -16,6 +16,13 @@ knows nothing of users or chats: who may do what, the application says with sign
 from gateway.api import BODY_BYTES
 from gateway.handshake import Answer
 from gateway.limits import Limits
-from gateway.server import Gateway, GatewayClosed
+from gateway.server import SUBSCRIPTION_ENDED, Gateway, GatewayClosed
 
-__all__ = ["BODY_BYTES", "Answer", "Gateway", "GatewayClosed", "Limits"]
+__all__ = [
+    "BODY_BYTES",
+    "SUBSCRIPTION_ENDED",
+    "Answer",
+    "Gateway",
+    "GatewayClosed",
+    "Limits",
+]

@@ -39,6 +39,9 @@ LINGERING = 1_000
 WINDOWS_SOCKETS = 500
 """What select(), all there is on Windows, can watch at once."""
 
+#: Why a connection is closed whose subscription is no longer allowed.
+SUBSCRIPTION_ENDED = "A subscription is no longer allowed"
+
 
 class GatewayClosed(Exception):
     """The gateway is not open: what was asked for has not happened."""
@@ -150,8 +153,7 @@ class Gateway:
         no other way for a server to end a subscription. Closes with 4200."""
         if loop := self._current():
             with contextlib.suppress(Ended):
-                reason = "A subscription has lost its right"
-                loop.post(lambda: loop.hub.close_subscribers(channel, RESTART, reason))
+                loop.post(lambda: loop.hub.close_subscribers(channel, RESTART, SUBSCRIPTION_ENDED))
 
     # The application
 

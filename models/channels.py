@@ -44,6 +44,10 @@ def notification_channel(user_id: int) -> str:
     return f"private-notification_user_{user_id}"
 
 
+def chat_channel(low_id: int, high_id: int) -> str:
+    return f"private-chat_{low_id}_{high_id}"
+
+
 class Channel(Base):
     """The chat of two people. Made from a row, it carries values and verbs; nothing is written
     by changing it."""
@@ -84,7 +88,7 @@ class Channel(Base):
 
     @cached_property
     def name(self) -> str:
-        return f"private-chat_{self.low_id}_{self.high_id}"
+        return chat_channel(self.low_id, self.high_id)
 
     def peer_id(self, user_id: int) -> int:
         return self.high_id if user_id == self.low_id else self.low_id
@@ -206,6 +210,7 @@ class Channel(Base):
         if row.id > self.indexed_id:
             self._add_words()
             _INDEXED.count(session.connection(), {"channel": self.id})
+            # What was read, too: another change in this transaction must not index them again.
             vars(self)["indexed_id"] = self.last_message_id
         Word.replace(self.id, row.id, row.text, changed.text)
         message = self.message(changed)

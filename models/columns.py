@@ -79,8 +79,8 @@ def _one_more(_element: object, _compiler: object, **_: Any) -> str:
 @compiles(current_transaction, "postgresql")
 @compiles(next_change, "postgresql")
 def _number(_element: object, _compiler: object, **_: Any) -> str:
-    # Of those who queue for a row that each of them changes, PostgreSQL numbers some before it is
-    # their turn. Raised to the last number completed, none is below that of who went before.
+    # Writers who queue for a row may have been numbered before their turn. Raised to the last
+    # number completed, theirs is never below that of whoever went before them.
     return (
         "GREATEST(CAST(CAST(pg_current_xact_id() AS TEXT) AS BIGINT),"
         " CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS TEXT) AS BIGINT) - 1)"

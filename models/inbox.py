@@ -1,6 +1,7 @@
 """What a user sees over all of their chats: the inbox, what has changed, what matches a search,
 and everything at once. Each asks only for channels that the user takes part in."""
 
+import base64
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import partial
@@ -11,7 +12,6 @@ from sqlalchemy import (
     case,
     func,
     intersect,
-    or_,
     select,
     true,
     tuple_,
@@ -22,10 +22,10 @@ from werkzeug.exceptions import BadRequest
 
 import answers
 from database import AnyRow, db, pages, session
-from models.channels import UNINDEXED, Channel
+from models.channels import UNINDEXED, Channel, chat_channel
 from models.columns import MAX_ID, horizon, iso, starts_with
-from models.messages import SHOWN, Cursor, Message, Word
-from models.users import User
+from models.messages import SHOWN, Message, Word
+from models.users import MINE, User
 from statements import Prepared
 from words import has_all, sought
 
@@ -33,6 +33,32 @@ EPOCH = datetime(1970, 1, 1)
 MICROSECOND = timedelta(microseconds=1)
 
 _USER: Any = bindparam("user")
+
+
+# Cursors ---------------------------------------------------------------------------------------
+
+
+class Cursor:
+    """A place in a list, opaque to clients: the list's name, two numbers, and an end, lest what
+    was cut short be another place."""
+
+    @staticmethod
+    def encode(name: str, first: int, second: int) -> str:
+        return base64.urlsafe_b64encode(f"{name}.{first}.{second}.".encode()).decode().rstrip("=")
+
+    @staticmethod
+    def decode(name: str, cursor: str, *, member: str) -> tuple[int, int]:
+        """Raises BadRequest, naming the member, for what encode() has not made for this list."""
+        try:
+            padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+            _, first, second, _ = base64.urlsafe_b64decode(padded).split(b".")
+            numbers = int(first), int(second)
+        except ValueError:
+            numbers = -1, -1
+        ours = min(numbers) >= 0 and max(numbers) <= MAX_ID
+        if not ours or cursor != Cursor.encode(name, *numbers):
+            raise BadRequest(f"{member} is not a cursor from this server.")
+        return numbers
 
 
 # The inbox -----------------------------------------------------------------------------------
@@ -66,7 +92,7 @@ def chats(
 def _chat(row: AnyRow) -> answers.ChatSummary:
     return {
         "channel_id": row.channel,
-        "channel_name": f"private-chat_{row.low_id}_{row.high_id}",
+        "channel_name": chat_channel(row.low_id, row.high_id),
         "user": {"id": row.peer_id, "username": row.peer_name or None},
         "last_message": Message.to_dict(row, row.low_id, row.high_id) if row.id else None,
         "unread": row.unread,
@@ -139,7 +165,7 @@ def changes(user_id: int, since: str | None, limit: int) -> answers.Changes:
     values = {"user": user_id, "number": number, "id": message_id, "limit": limit + 1}
     rows = session.execute(_CHANGES[session.bare().dialect.name], values).all()
     if not rows and number > session.execute(_NOW).scalar():
-        raise BadRequest("since is of a database that is no more. Load the chats anew.")
+        raise BadRequest("since is of a database that no longer exists. Load the chats anew.")
     shown = rows[:limit]
     if shown:
         since = Cursor.encode("sync", shown[-1].transaction_id, shown[-1].id)
@@ -150,7 +176,6 @@ def changes(user_id: int, since: str | None, limit: int) -> answers.Changes:
     }
 
 
-_mine = or_(Channel.low_id == _USER, Channel.high_id == _USER)
 _one = aliased(Message)
 # The index leads to the oldest changes of each chat, so that a long absence costs no more than a
 # page of each; among those the page is chosen.
@@ -169,7 +194,7 @@ _each = _first_of_each.lateral()
 _chosen = (
     select(_each.c.id, _each.c.transaction_id, Channel.low_id, Channel.high_id)
     .join(_each, true())
-    .where(_mine)
+    .where(MINE)
     .order_by(_each.c.transaction_id, _each.c.id)
     .limit(bindparam("limit"))
     .subquery()
@@ -181,7 +206,7 @@ _CHANGES = {
     .order_by(_chosen.c.transaction_id, _chosen.c.id),
     "sqlite": select(*SHOWN, Message.transaction_id, Channel.low_id, Channel.high_id)
     .join(Channel, Message.id.in_(_first_of_each.with_only_columns(_one.id)))
-    .where(_mine)
+    .where(MINE)
     .order_by(Message.transaction_id, Message.id)
     .limit(bindparam("limit")),
 }
@@ -208,7 +233,7 @@ def search(
     # Their number is a power of two, or each other one would be a statement to compile and to keep.
     looked_up += looked_up[:1] * (2 ** (len(looked_up) - 1).bit_length() - len(looked_up))
     before = MAX_ID if before is None else before
-    which = Channel.id == channel.id if channel else _mine
+    which = Channel.id == channel.id if channel else MINE
     values = {"user": user_id, "before": before}
     # These first: who is indexed meanwhile is found twice rather than not at all.
     new = session.execute(_UNINDEXED[session.bare().dialect.name].where(which), values)
@@ -296,7 +321,7 @@ _MY_CHANNELS = Prepared(
         iso(Channel.created_at).label("created"),
         Channel.last_message_id,
     )
-    .where(_mine, Channel.id > bindparam("after"))
+    .where(MINE, Channel.id > bindparam("after"))
     .order_by(Channel.id)
     .limit(bindparam("size"))
 )

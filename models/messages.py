@@ -1,6 +1,5 @@
 """Messages: what was said, its words for the search, and the order of its changes."""
 
-import base64
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -19,11 +18,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
-from werkzeug.exceptions import BadRequest
 
 import answers
 from database import Base, session
-from models.columns import MAX_ID, BigId, Key, iso, json_strings, next_change
+from models.columns import BigId, Key, iso, json_strings, next_change
 from models.events import encode
 from statements import Prepared
 from words import words
@@ -149,26 +147,3 @@ def _add(insert: Any) -> Prepared:
 # One statement, however many words: between two, another thread may take the interpreter. Words
 # that are there stay: a process of before revision 0004 has indexed its messages at once.
 _ADD = {"sqlite": _add(sqlite.insert), "postgresql": _add(postgresql.insert)}
-
-
-class Cursor:
-    """A place in a list, opaque to clients: the list's name, two numbers, and an end, lest what
-    was cut short be another place."""
-
-    @staticmethod
-    def encode(name: str, first: int, second: int) -> str:
-        return base64.urlsafe_b64encode(f"{name}.{first}.{second}.".encode()).decode().rstrip("=")
-
-    @staticmethod
-    def decode(name: str, cursor: str, *, member: str) -> tuple[int, int]:
-        """Raises BadRequest, naming the member, for what encode() has not made for this list."""
-        try:
-            padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-            _, first, second, _ = base64.urlsafe_b64decode(padded).split(b".")
-            numbers = int(first), int(second)
-        except ValueError:
-            numbers = -1, -1
-        ours = min(numbers) >= 0 and max(numbers) <= MAX_ID
-        if not ours or cursor != Cursor.encode(name, *numbers):
-            raise BadRequest(f"{member} is not a cursor that came from here.")
-        return numbers

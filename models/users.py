@@ -26,7 +26,7 @@ from werkzeug.exceptions import Conflict, Forbidden, NotFound, Unauthorized
 import answers
 from database import AnyRow, AnySelect, Base, insert_once, pages, session, utcnow
 from models.blocks import Block, Blocked
-from models.channels import Channel, notification_channel
+from models.channels import Channel, chat_channel, notification_channel
 from models.columns import MAX_ID, BigId, Key, starts_with
 from models.messages import SHOWN, Message
 from statements import Prepared
@@ -152,7 +152,7 @@ class User(Base):
         found = _WRITE["message"].row(session.connection(), values)
         if found is None:
             raise NotFound("No such message.")
-        row = session.execute(_MESSAGE, {"message": message_id}).one()
+        row = session.execute(_MESSAGE_WITH_ID, {"message": message_id}).one()
         if row.sender_id != self.id:
             raise Forbidden("Only its author may change a message.")
         return Channel.found(found), row
@@ -161,7 +161,7 @@ class User(Base):
         """The one channel of this pair, and whether it is new. Raises NotFound and Blocked."""
         low, high = sorted((self.id, peer_id))
         _hold(_STAY, low, high)
-        if session.execute(_IS_BLOCKED, {"low": low, "high": high}).scalar():
+        if session.execute(_PAIR_IS_BLOCKED, {"low": low, "high": high}).scalar():
             raise Blocked
         now = utcnow()
         pair: dict[str, Any] = {"low_id": low, "high_id": high}
@@ -184,7 +184,7 @@ class User(Base):
         _hold(_STAND_STILL, self.id, peer_id)
         Block.put(self.id, peer_id)
         low, high = sorted((self.id, peer_id))
-        return Channel(low_id=low, high_id=high).name
+        return chat_channel(low, high)
 
     def unblock(self, peer_id: int) -> None:
         """Raises NotFound."""
@@ -294,7 +294,7 @@ class Session(Base):
     def end(cls, jti: str) -> list[str]:
         """Raises Unauthorized if it has ended already."""
         if session.execute(delete(cls).where(cls.jti == jti)).rowcount != 1:
-            raise Unauthorized("The token is not valid any more. Log in again.")
+            raise Unauthorized("The token is no longer valid. Log in again.")
         return [jti]
 
     @classmethod
@@ -345,8 +345,8 @@ def _hold(how: AnySelect, one: int, other: int) -> None:
         raise NotFound("No such user.")
 
 
-_IS_BLOCKED = select(Block.between(bindparam("low"), bindparam("high")))
-_MESSAGE = select(*SHOWN).where(Message.id == bindparam("message"))
+_PAIR_IS_BLOCKED = select(Block.between(bindparam("low"), bindparam("high")))
+_MESSAGE_WITH_ID = select(*SHOWN).where(Message.id == bindparam("message"))
 _OF_MINE = (Message.sender_id == bindparam("user"), Message.deleted_at.is_(None))
 _FIRST_OF_MINE = select(Message.id).where(*_OF_MINE).order_by(Message.id).limit(1)
 _MINE_IN_CHANNEL = (
@@ -356,7 +356,8 @@ _MINE_IN_CHANNEL = (
     .limit(bindparam("size"))
 )
 
-_MINE = or_(Channel.low_id == bindparam("user"), Channel.high_id == bindparam("user"))
+#: Channels that the user takes part in.
+MINE = or_(Channel.low_id == bindparam("user"), Channel.high_id == bindparam("user"))
 _WAYS = {
     "id": Channel.id == bindparam("id"),
     "pair": and_(Channel.low_id == bindparam("low"), Channel.high_id == bindparam("high")),
@@ -372,7 +373,7 @@ _CHANNEL = select(
     Channel.last_message_id,
     Channel.indexed_id,
     Channel.unindexed,
-).where(_MINE)
+).where(MINE)
 _first_id = select(func.min(Message.id)).where(Message.channel_id == Channel.id).scalar_subquery()
 _TO_READ = _CHANNEL.add_columns(
     _first_id.label("first_id"),

@@ -11,11 +11,11 @@ PASSWORD = "correct horse"
 ENDS_TOKENS = {"refresh", "change_password", "logout", "delete_account"}
 #: What no schema can say: refusals of requests that are as the document describes.
 IN_ORDER = re.compile(
-    r"(since|cursor) is not a cursor that came from here\."
-    r"|since is of a database that is no more\. .*"
+    r"(since|cursor) is not a cursor from this server\."
+    r"|since is of a database that no longer exists\. .*"
     r"|You cannot block yourself\."
     r"|to_user is you; a chat has two people\."
-    r"|to_user is not the other one of this channel\."
+    r"|to_user is not the other person of this channel\."
     r"|channel, channel_name and channel_id name different channels\."
     r"|give at most one of before, after and around\."
     r"|username must have 1 to 50 characters\."  # after NFKC normalisation

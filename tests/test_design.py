@@ -77,7 +77,7 @@ def test_only_config_reads_the_environment() -> None:
     assert readers == {"config"}
 
 
-def test_no_failure_is_swallowed_whole() -> None:
+def test_no_except_is_bare() -> None:
     bare = [
         f"{path.name}:{node.lineno}"
         for files in modules().values()

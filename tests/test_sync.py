@@ -29,7 +29,7 @@ from flask import Flask
 
 from database import session, writing
 from models import User
-from models.messages import Cursor
+from models.inbox import Cursor
 
 
 @pytest.fixture
