@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from chat import Api, at_once
+from limits import parse
 from servers import Redis
 
 import ratelimits
@@ -59,6 +60,39 @@ def test_limits_of_the_same_rule_are_counted_apart(make_api: Any) -> None:
     answers = [api.register(f"somebody{n}").status for n in range(5)]
 
     assert answers == [201] * 4 + [429]
+
+
+def test_what_is_over_is_forgotten_by_the_next_one_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = ratelimits.Counts(parse("2 per minute"))
+    now = 1_000.0
+    monkeypatch.setattr("ratelimits.time.monotonic", lambda: now)
+    for number in range(1_000):
+        now += 1
+        assert counts.hit((f"made up {number}",))
+    assert len(counts._used) == 60
+
+    now += 60
+    assert counts.test(("somebody",))
+
+    assert counts._used == {}
+
+
+def test_a_window_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = ratelimits.Counts(parse("2 per minute"))
+    now = 1_000.0
+    monkeypatch.setattr("ratelimits.time.monotonic", lambda: now)
+
+    assert counts.hit(("ada",))
+    now += 40
+    assert counts.hit(("ada",))
+    assert not counts.hit(("ada",))
+    assert counts.hit(("bob",))
+    assert counts.wait(("ada",)) == 20
+    now += 20
+    assert counts.test(("ada",))
+    assert counts.hit(("ada",))
+    assert not counts.test(("ada",))
+    assert counts.wait(("ada",)) == 40
 
 
 def test_who_waits_as_long_as_they_are_told_is_let_in(make_api: Any) -> None:
