@@ -30,7 +30,7 @@ NO_SOCKET = (
     "belongs to a proxy in front), or an external Pusher server."
 )
 FULL = "The realtime server has no room for another connection."
-FILES_OF_OTHERS = 1_000
+FILES_OF_OTHERS = 1_200
 """Files that the rest of the process may open: requests, databases, logs."""
 
 LINGERING = 1_000
@@ -71,6 +71,7 @@ class Gateway:
         self._api = Api(self._credentials, limits, self)
         self._lock = threading.Lock()
         self._loop: Loop | None = None
+        self._files = 0  # that this process may open
         self._pid = os.getpid()
 
     # Opening and closing
@@ -84,7 +85,8 @@ class Gateway:
         self._current()
         with self._lock:
             if self._loop is None:
-                _allow_files(self.limits.connections + LINGERING + FILES_OF_OTHERS)
+                wanted = self.limits.connections + LINGERING + FILES_OF_OTHERS
+                self._files = _allow_files(wanted)
                 self._loop = Loop(Hub(self._credentials, self.limits), self.limits, self._log)
                 self._loop.start()
                 atexit.register(self.stop)
@@ -206,6 +208,8 @@ class Gateway:
 
     def _room(self) -> int:
         room = self.limits.connections + LINGERING
+        # An HTTP server that cannot open another file may not survive it.
+        room = min(room, max(self._files - FILES_OF_OTHERS, self._files // 2))
         by_select = issubclass(selectors.DefaultSelector, selectors.SelectSelector)
         return min(room, WINDOWS_SOCKETS) if by_select else room
 
@@ -215,16 +219,18 @@ def _new_socket_id() -> str:
     return f"{secrets.randbelow(10**9) + 1}.{secrets.randbelow(10**9) + 1}"
 
 
-def _allow_files(count: int) -> None:
+def _allow_files(count: int) -> int:
     """Raise this process's limit of open files to so many, as far as the system lets it: many
-    begin with 1,024, and beyond that no request could be accepted either."""
+    begin with 1,024, and beyond that no request could be accepted either. How many it may open."""
     try:
         import resource
     except ImportError:  # Windows, which has no such limit
-        return
+        return count
     limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     if most != resource.RLIM_INFINITY:
         count = min(count, most)
     if limit != resource.RLIM_INFINITY and limit < count:
         with contextlib.suppress(ValueError, OSError):  # macOS has a lower limit still
             resource.setrlimit(resource.RLIMIT_NOFILE, (count, most))
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return count if limit == resource.RLIM_INFINITY else limit

@@ -278,6 +278,22 @@ def test_a_low_limit_of_open_files_is_raised() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
+def test_where_it_cannot_be_raised_half_of_it_is_left_to_requests(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, before[1]))
+    with monkeypatch.context() as patch:
+        patch.setattr("resource.setrlimit", no_more_files)
+        gateway = make_gateway()
+        gateway.open()
+    try:
+        assert gateway._room() == 256
+    finally:
+        gateway.stop()
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
 def test_stopping_tells_clients_to_come_back_and_opening_lets_them_in() -> None:
     with serving(make_gateway()) as server:
         for _ in range(3):
@@ -496,5 +512,5 @@ def test_a_process_out_of_files_keeps_the_connection_it_cannot_take(
     gateway.stop()
 
 
-def no_more_files() -> None:
+def no_more_files(*_: object) -> None:
     raise OSError("Too many open files")
