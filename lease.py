@@ -73,6 +73,14 @@ class Lease:
         changed, self._seen = seen != self._seen, seen
         return changed
 
+    def survives(self, connection: Connection) -> bool:
+        """Whether the lease is still held after a statement of its connection has failed, on
+        which no transaction is open then."""
+        if self._sqlite:
+            driver: Any = connection.connection.driver_connection
+            driver.rollback()
+        return self._sqlite
+
     def release(self) -> None:
         if self.connection is not None:
             # Closed for good, with its settings and locks, rather than given back to the pool.

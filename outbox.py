@@ -24,6 +24,8 @@ import requests
 from flask.cli import AppGroup
 from pusher.errors import PusherBadRequest, PusherBadStatus, PusherError
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as WaitedTooLong
 
 from database import AnyRow, begin_to_write, one_writer, session, writing
 from lease import Lease
@@ -91,6 +93,7 @@ class Dispatcher:
         self._on_loss = on_loss
         self._threads = threads
         self.asked = threading.Event()  # set once it is known whether the lease is to be had
+        self.elsewhere = False  # whether another process was seen to have it
         self._starting = threading.Lock()
         self._pid = 0
 
@@ -112,8 +115,8 @@ class Dispatcher:
             self._retry_at = 0.0
             self._lost = False  # whether the database does not answer
             self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
-            self._pid = os.getpid()
             self._thread.start()
+            self._pid = os.getpid()
             recorded.connect(self.wake)
             atexit.register(self.stop)
 
@@ -138,14 +141,13 @@ class Dispatcher:
         lease = Lease(self._engine)
         while not self._stopping.is_set():
             try:
-                if connection := lease.acquire():
+                connection = lease.acquire()
+                self.elsewhere = connection is None
+                if connection:
                     self._lead(lease, connection)
                 self.asked.set()
             except Exception as error:  # whatever it was: events must go out again
-                if not self._lost:
-                    reason = str(error).partition("\n")[0]
-                    log.error("The outbox lost the database; events wait: %s", reason)
-                self._lost = True
+                self._note_loss(error)
             finally:
                 lease.release()
             self._stopping.wait(STANDBY_SECONDS)
@@ -164,8 +166,9 @@ class Dispatcher:
         lease.others_committed()
         look_at = 0.0
         while not self._stopping.is_set() or self._flying or self._unbooked:
-            if self._unbooked:
-                self._book(connection)
+            if self._unbooked and not self._booked(lease, connection):
+                self._stopping.wait(STANDBY_SECONDS)
+                continue
             now = time.monotonic()
             if not self._stopping.is_set() and (lease.others_committed() or now >= look_at):
                 self._send_out(connection, now)
@@ -213,10 +216,33 @@ class Dispatcher:
                 self._left = bool(busy) or sum(map(len, made)) < len(waiting)
                 return
 
+    def _booked(self, lease: Lease, connection: Connection) -> bool:
+        """Whether the database has taken it. One that takes no writes for a while (a full disk, a
+        lock) is waited for with the lease in hand, where that does not live and die with the
+        connection: the clients of the embedded server can stay."""
+        try:
+            self._book(connection)
+        except (OperationalError, WaitedTooLong) as error:
+            if not lease.survives(connection):
+                raise
+            self._note_loss(error)
+            return False
+        return True
+
+    def _note_loss(self, error: Exception) -> None:
+        if not self._lost:
+            reason = str(error).partition("\n")[0]
+            log.error("The outbox lost the database; events wait: %s", reason)
+        self._lost = True
+
     def _book(self, connection: Connection) -> None:
         """Write down what came of the deliveries; only then may their channels be sent again."""
         booked = self._unbooked
         with one_writer(self._engine), begin_to_write(connection):
+            if any(delivery.refused or delivery.set_aside for delivery in booked):
+                # Or these would be locked after others, and with whoever erases them in order
+                # each could wait for the other.
+                Event.hold(connection, [each.id for delivery in booked for each in delivery.events])
             Event.remove(connection, [each for delivery in booked for each in delivery.taken])
             for delivery in booked:
                 for each in delivery.refused:

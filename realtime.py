@@ -28,12 +28,14 @@ Handle = Callable[[str, str, str, bytes], tuple[int, dict[str, Any]]]
 
 
 class Transport(RequestsBackend):  # type: ignore[misc]
-    """The official client's own, but for looking up proxies once rather than at each call."""
+    """The official client's own, but for looking up proxies once rather than at each call, and for
+    redirects: whoever answers with one has not taken the events, nor has who is asked instead."""
 
     def __init__(self, client: Any, **options: Any) -> None:
         super().__init__(client, **options)
         self.session.proxies = get_environ_proxies(f"{client.scheme}://{client.host}")
         self.session.trust_env = False
+        self.session.max_redirects = 0
 
 
 class InProcess:

@@ -183,6 +183,8 @@ class Channel(Base):
 
     def edit(self, row: AnyRow, text: str, socket_id: str | None) -> answers.Message:
         """Give a message another text. Raises Conflict if it was deleted, and Blocked."""
+        # Whoever blocks waits for writers by their users' rows: sending holds its own by itself.
+        session.execute(_HOLD_USER, {"user": row.sender_id})
         if session.execute(_IS_BLOCKED, {"channel": self.id}).scalar():
             raise Blocked
         if row.deleted_at:
@@ -308,8 +310,10 @@ _THIS = Channel.id == bindparam("channel")
 _IN_CHANNEL = Message.channel_id == bindparam("channel")
 _MESSAGE = select(*SHOWN).where(_IN_CHANNEL)
 
-_IS_BLOCKED = select(Block.between(Channel.low_id, Channel.high_id)).where(_THIS)
 _users = table("users", column("id"), column("deleted_at"))
+_HOLD_USER = select(_users.c.id).where(_users.c.id == bindparam("user"))
+_HOLD_USER = _HOLD_USER.with_for_update(read=True, key_share=True)
+_IS_BLOCKED = select(Block.between(Channel.low_id, Channel.high_id)).where(_THIS)
 _gone = exists().where(
     or_(_users.c.id == Channel.low_id, _users.c.id == Channel.high_id),
     _users.c.deleted_at.is_not(None),

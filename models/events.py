@@ -104,6 +104,12 @@ class Event(Base):
         return _WAITING.rows(connection, {"busy": encode(busy), "limit": limit})
 
     @staticmethod
+    def hold(connection: Connection, ids: list[int]) -> None:
+        """Lock them in the order in which all others do."""
+        locked = select(Event.id).where(Event.id.in_(ids)).order_by(Event.id).with_for_update()
+        connection.execute(locked).all()
+
+    @staticmethod
     def remove(connection: Connection, ids: list[int]) -> None:
         _REMOVE.count(connection, {"ids": encode(ids)})
 

@@ -18,13 +18,13 @@ start = Dispatcher.start  # at a first request, applications under test do not
 
 
 @contextmanager
-def delivering(app: Flask, server: PusherApp) -> Iterator[Dispatcher]:
+def delivering(app: Flask, server: PusherApp, **more: Any) -> Iterator[Dispatcher]:
     """Deliveries from the application's database to that server."""
     publisher = Server(
         server.app_id, server.key, server.secret, host=HOST, port=server.port, ssl=False
     )
     with app.app_context():
-        dispatcher = Dispatcher(db.engine, lambda: publisher.client())
+        dispatcher = Dispatcher(db.engine, lambda: publisher.client(), **more)
     start(dispatcher)
     try:
         yield dispatcher

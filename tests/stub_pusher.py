@@ -34,7 +34,18 @@ class Event(TypedDict):
 
 
 Mode = Literal[
-    "ok", "hang", "reset", "400", "401", "403", "413", "500", "503", "200-with-error", "garbage"
+    "ok",
+    "hang",
+    "reset",
+    "302",
+    "400",
+    "401",
+    "403",
+    "413",
+    "500",
+    "503",
+    "200-with-error",
+    "garbage",
 ]
 Answer = tuple[int, str]
 
@@ -45,6 +56,7 @@ class Request(NamedTuple):
 
 
 FAULTS: dict[Mode, Answer] = {
+    "302": (302, "Over there"),
     "400": (400, "Bad request"),
     "401": (401, "Unknown auth_key"),
     "403": (403, "Over quota"),
@@ -322,10 +334,19 @@ class _StubHandler(BaseHTTPRequestHandler):
             return
         status, text = answer
         self.send_response(status)
+        if status == 302:
+            self.send_header("Location", "/")
         self.send_header("Content-Type", "application/json" if text[0] == "{" else "text/plain")
         self.send_header("Content-Length", str(len(text.encode())))
         self.end_headers()
         self.wfile.write(text.encode())
+
+    def do_GET(self) -> None:
+        """As a page would answer that knows nothing of events."""
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
 
     def _client_is_gone(self) -> bool:
         try:

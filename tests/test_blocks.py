@@ -177,6 +177,24 @@ def test_of_two_blocks_each_ends_its_own(ada: Person, bob: Person, chat: Chat) -
     assert ada.says(chat, "Hello").status == 201
 
 
+@postgresql_only
+def test_an_edit_under_way_is_over_before_the_204(
+    ada: Person, bob: Person, chat: Chat, settings: Settings
+) -> None:
+    message = ada.said(chat, "Hello")
+    lock = f"SELECT id FROM messages WHERE id = {message['id']} FOR UPDATE"
+    with (
+        holding(settings, lock) as let_go,
+        meanwhile(lambda: edit(ada, message, "Goodbye")) as editing,
+    ):
+        wait_for_waiting(settings)
+        with meanwhile(lambda: block(bob, ada)) as blocking:
+            wait_for_waiting(settings, 2)
+            let_go()
+
+            assert (editing.result().status, blocking.result().status) == (200, 204)
+
+
 def test_for_others_a_blocked_channel_does_not_exist_either(
     ada: Person, bob: Person, eve: Person, chat: Chat
 ) -> None:

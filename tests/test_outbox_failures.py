@@ -6,7 +6,15 @@ from typing import Any
 
 import psycopg
 import pytest
-from chat import Api, Person, stored
+from chat import Api, Person, looking_into, stored
+from conversations import (
+    delete,
+    holding,
+    meanwhile,
+    postgresql_only,
+    sqlite_only,
+    wait_for_waiting,
+)
 from deliveries import delivering, heard, record, wait_for_texts
 from flask import Flask
 from servers import eventually
@@ -16,12 +24,14 @@ from stub_pusher import Mode, StubPusher
 import outbox
 import realtime
 from config import Settings
+from database import begin_to_write
 from lease import LEASE
 from outbox import TRIES, TRIES_IF_UNCLEAR, Dispatcher
 
 FAULTS: list[Mode] = [
     "hang",
     "reset",
+    "302",
     "400",
     "401",
     "403",
@@ -67,6 +77,61 @@ def events(api: Api) -> dict[str, Any]:
 
 def is_bad(event: Heard) -> bool:
     return event["name"] == "new_message" and event["data"]["message"] == "bad"
+
+
+# The database takes no writes -----------------------------------------------------------------
+
+
+@sqlite_only
+def test_what_was_delivered_is_booked_once_the_database_can_be_written_to(
+    app: Flask,
+    stub: StubPusher,
+    settings: Settings,
+    lines: Callable[[str], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And meanwhile the lease is kept, so that nobody is sent away."""
+    lost: list[str] = []
+    monkeypatch.setattr("outbox.STANDBY_SECONDS", 0.05)
+    monkeypatch.setattr("database.BUSY_SECONDS", 0.2)
+    with delivering(app, stub, on_loss=lambda: lost.append("lost")):
+        stub.delay = 0.5
+        record(app, ("channel", 1))
+        stub.wait_for(lambda events: len(events) == 1)
+        with looking_into(settings) as other, begin_to_write(other):
+            assert eventually(lambda: bool(lines("lost the database; events wait")))
+
+        assert eventually(lambda: not stored(settings, "events")["events"])
+        assert eventually(lambda: bool(lines("has the database back")))
+        assert lost == []
+        record(app, ("channel", 2))
+        stub.wait_for(lambda events: len(events) == 2)
+
+    assert heard(stub.events, "channel") == [1, 2]
+
+
+@postgresql_only
+def test_who_erases_and_who_books_a_refusal_do_not_wait_for_each_other(
+    app: Flask,
+    stub: StubPusher,
+    settings: Settings,
+    ada: Person,
+    chat: dict[str, Any],
+    lines: Callable[[str], list[str]],
+) -> None:
+    said = ada.said(chat, "bad")
+    stub.refuse(is_bad)
+    lock = "SELECT id FROM events WHERE name = 'new_message' FOR UPDATE"
+    with holding(settings, lock) as let_go, meanwhile(lambda: delete(ada, said)) as erasing:
+        wait_for_waiting(settings)
+        with delivering(app, stub):
+            wait_for_waiting(settings, 2)
+            let_go()
+
+            assert erasing.result().status == 200
+            assert eventually(lambda: not stored(settings, "events")["events"])
+
+    assert not lines("lost the database")
 
 
 # The server is away --------------------------------------------------------------------------
