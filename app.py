@@ -347,12 +347,11 @@ def health() -> ResponseReturnValue:
     if gateway:
         answer["sockets"] = {"owner": gateway.is_open, **gateway.stats()}
         if not gateway.is_open:
-            answer["sockets"]["message"] = OTHER_PROCESS
+            answer["sockets"]["message"] = why_no_sockets()
     return answer
 
 
-@root.get("/app/<path:key>", websocket=True)  # a handshake
-@root.get("/app/<path:key>")  # a person who looks at the address
+@root.get("/app/<path:key>")
 def socket(key: str) -> ResponseReturnValue:
     """The embedded server's WebSocket; only the process that delivers events has sockets."""
     gateway = embedded()
@@ -360,7 +359,7 @@ def socket(key: str) -> ResponseReturnValue:
     if answer.status == 101:
         return "", 101  # the connection is in other hands by now
     closed = answer.status == 503 and not gateway.is_open
-    message = OTHER_PROCESS if closed else (answer.body or {})["message"]
+    message = why_no_sockets() if closed else (answer.body or {})["message"]
     return refusal(code_of(answer.status), message), answer.status, answer.headers
 
 
@@ -512,6 +511,11 @@ OTHER_PROCESS = (
     "Another process of this server has the WebSocket connections. Run one worker process, or "
     "set PUSHER_* to a Pusher server that all can reach."
 )
+NO_DATABASE = "The WebSocket server waits until the database takes what it writes."
+
+
+def why_no_sockets() -> str:
+    return OTHER_PROCESS if current_app.extensions["outbox"].elsewhere else NO_DATABASE
 
 
 def code_of(status: int) -> str:
@@ -581,6 +585,14 @@ class Answer(Response):
 class ChatAPI(Flask):
     json_provider_class = CompactJSON
     response_class = Answer
+
+    def create_url_adapter(self, request: Any) -> Any:
+        """A client that offers to speak WebSocket where there is none is answered all the same
+        (RFC 9110, 7.8); Werkzeug would find no route for it."""
+        adapter = super().create_url_adapter(request)
+        if adapter:
+            adapter.websocket = False
+        return adapter
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Ours are all plain functions. Flask would look whether one is `async def` anew for each

@@ -5,11 +5,15 @@ Its command line wins over what stands here.
 
 import signal
 import threading
+import time
 from contextlib import suppress
 from typing import Any
 
 # For this machine only: others come through a reverse proxy (see TRUSTED_PROXIES).
 bind = "127.0.0.1:5000"
+
+# What they say of clients is for TRUSTED_PROXIES alone to believe.
+forwarded_allow_ips = ""
 
 # One process: the embedded Pusher server and the rate limits in memory know only their own.
 workers = 1
@@ -29,7 +33,13 @@ control_socket_disable = True
 def post_worker_init(worker: Any) -> None:
     """Ask the application for something, as its first client: then events that an earlier
     process left are delivered without waiting for a request."""
-    worker.wsgi.test_client().get("/health")
+
+    def start() -> None:
+        while "outbox" not in worker.wsgi.extensions:  # as long as the database is away
+            worker.wsgi.test_client().get("/health", environ_base={"REMOTE_ADDR": ""})
+            time.sleep(2)
+
+    threading.Thread(target=start, daemon=True).start()
 
     # WebSocket clients are told of a stop at once, not when the last request is answered.
     finish_requests: Any = signal.getsignal(signal.SIGTERM)

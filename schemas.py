@@ -64,11 +64,12 @@ def _not_blank(value: str) -> str:
 
 
 def _username(value: str) -> str:
-    if not 1 <= len(unicodedata.normalize("NFKC", value)) <= 50:
+    normal = unicodedata.normalize("NFKC", value)
+    if not 1 <= len(normal) <= 50:
         raise refusal("must have 1 to 50 characters")
     if any(unicodedata.category(character) == "Cc" for character in value):
         raise refusal("must not have control characters")
-    if value != value.strip():
+    if any(form != form.strip() for form in (value, normal)):
         raise refusal("must not begin or end with white space")
     return value
 
@@ -80,7 +81,7 @@ def _number(value: Any) -> int:
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # 7.0 is the same number in JSON
     if type(value) is not int or not 0 <= value <= MAX_ID:
-        raise refusal("must be a number, such as 7")
+        raise refusal("must be a whole number, such as 7")
     return int(value)
 
 
@@ -354,7 +355,7 @@ def name_or_id(segment: str) -> str | int:
 def socket_id() -> str | None:
     """The connection that X-Socket-ID asks to leave out of the request's events; a malformed
     one is ignored."""
-    given = request.environ.get("HTTP_X_SOCKET_ID", "")
+    given = request.environ.get("HTTP_X_SOCKET_ID", "").strip(" \t")  # flask run leaves it
     return given if SOCKET_ID.fullmatch(given) else None
 
 

@@ -279,6 +279,23 @@ def test_each_line_of_the_export_is_one_to_any_reader(ada: Person, chat: Chat) -
     assert json.loads(lines[-1]) == {"type": "message", **message}
 
 
+# Proxies ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("program", ["flask", "gunicorn"])
+@pytest.mark.parametrize(
+    "header", ["X-Forwarded-Proto: https", "X-Forwarded-Ssl: on", "SCRIPT_NAME: /x"]
+)
+def test_nobody_is_a_proxy_who_was_not_said_to_be_one(
+    servers: Callable[[Program], ChatServer], program: Program, header: str
+) -> None:
+    name, _, value = header.partition(": ")
+
+    answer = servers(program).api.get("/api/config", headers={name: value})
+
+    assert (answer.status, answer.json["forceTLS"]) == (200, False)
+
+
 # Bodies that nobody wants ----------------------------------------------------------------------
 
 

@@ -253,6 +253,27 @@ def test_a_wrong_method_is_told_the_right_ones(ada: Person, path: str, methods: 
         assert allowed - {"HEAD", "OPTIONS"} == methods
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/api/me", 200),
+        ("GET", "/api/users", 200),
+        ("POST", "/api/login", 415),
+        ("POST", "/api/me", 405),
+        ("GET", "/nothing", 404),
+    ],
+)
+def test_an_offer_to_speak_websocket_changes_nothing(
+    ada: Person, method: str, path: str, status: int
+) -> None:
+    offer = {"Connection": "Upgrade", "Upgrade": "websocket"}
+
+    answer = ada.request(method, path, headers=offer)
+
+    assert answer.status == status
+    assert answer.headers.get("allow") == ada.request(method, path).headers.get("allow")
+
+
 def test_head_answers_as_get_without_a_body(ada: Person) -> None:
     answer = ada.request("HEAD", "/api/users?limit=5")
 

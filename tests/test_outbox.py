@@ -109,7 +109,8 @@ def test_what_was_taken_is_removed(
 
 
 @pytest.mark.parametrize(
-    ("header", "left_out"), [("123.456", "123.456"), ("123.456:private-x", None)]
+    ("header", "left_out"),
+    [("123.456", "123.456"), (" 123.456\t", "123.456"), ("123.456:private-x", None)],
 )
 def test_x_socket_id_leaves_one_connection_out_of_every_event(
     header: str,

@@ -217,6 +217,25 @@ def test_the_reloader_leaves_deliveries_to_its_child(stub: StubPusher) -> None:
 # The database away ---------------------------------------------------------------------------
 
 
+def test_what_waits_goes_out_though_the_database_starts_after_gunicorn(stub: StubPusher) -> None:
+    with Postgres() as postgres:
+        url = postgres.create_database()
+        init_db(Settings(database_url=url))
+        stub.pause()
+        with ChatServer("gunicorn", DATABASE_URL=url, **stub.env) as server:
+            ada, _, chat = a_chat(server)
+            ada.said(chat, "hi")
+            server.kill()
+            stub.resume()
+            postgres.stop()
+
+            server.start()
+            assert eventually(lambda: "the database failed" in server.log.read_text())
+            postgres.start()
+
+            wait_for_texts(stub, chat, ["hi"])
+
+
 def test_deliveries_go_on_after_postgresql_was_restarted(stub: StubPusher) -> None:
     with Postgres() as postgres:
         url = postgres.create_database()

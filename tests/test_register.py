@@ -51,7 +51,7 @@ def test_a_name_is_shown_as_registered(api: Api, username: str) -> None:
     "username",
     [
         *("", "x" * 51, "😀" * 51, LIGATURE * 3),
-        *(" ada", "ada ", "\u3000ada", "ada\u00a0", "ada\n", "\tada", " "),
+        *(" ada", "ada ", "\u00a8ada", "\u3000ada", "ada\u00a0", "ada\n", "\tada", " "),
         *("a\0b", "a\x1fb", "a\x7fb", "a\x85b"),
         *(None, 5, 1.5, True, [], ["ada"], {}, {"name": "ada"}),
     ],

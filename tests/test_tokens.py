@@ -115,6 +115,14 @@ def test_claims_that_do_not_hold_are_refused_though_well_signed(
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
+def test_a_token_holds_though_the_clock_was_set_back(
+    api: Api, ada: Person, settings: Settings
+) -> None:
+    claims = claims_of(ada) | {"iat": int(time.time()) + 60}
+
+    assert ask(api, jwt.encode(claims, settings.jwt_key, "HS256")).status == 200
+
+
 def test_an_expired_token_says_so(api: Api, ada: Person, settings: Settings) -> None:
     claims = claims_of(ada) | {"exp": int(time.time()) - 1}
 
