@@ -31,7 +31,7 @@ from flask.json.provider import DefaultJSONProvider
 from flask.typing import ResponseReturnValue
 from flask_cors.core import get_cors_headers, get_cors_options
 from flask_migrate import Migrate
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as WaitedTooLong
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import (
@@ -645,7 +645,7 @@ def create_app(given: config.Settings | None = None) -> Flask:
 
     app.register_error_handler(HTTPException, answer_error)
     app.register_error_handler(DatabaseError, answer_wrong_database)
-    for kind in (OperationalError, InterfaceError, WaitedTooLong):
+    for kind in (OperationalError, InterfaceError, InternalError, WaitedTooLong):
         app.register_error_handler(kind, answer_database_trouble)
     app.register_error_handler(Exception, answer_our_fault)
     app.before_request(begin_request)

@@ -90,7 +90,10 @@ def authenticate(username: str, password: str) -> User:
 
 
 def confirm(caller: User, password: str) -> User:
-    """The caller, their password checked anew. Raises Forbidden and TooManyRequests."""
+    """The caller, their password checked anew.
+
+    Raises Forbidden, TooManyRequests, and Unauthorized if the session has ended meanwhile.
+    """
     user = _with_password(caller.username, password)
     if user is None or user.id != caller.id:
         raise Forbidden("The password is wrong.")
@@ -110,6 +113,8 @@ def _with_password(username: str, password: str) -> User | None:
         stored = user.password_hash if user else _hash_of_nobody()
         if check_password_hash(stored, password) and user:
             return user
+        if "ask_again" in g:
+            caller()  # or the same request, sent twice, would fail by what the first has changed
         limits.add(*failed)
         return None
 

@@ -3,10 +3,12 @@
 A refusal is a 400 `invalid` whose message names the member.
 """
 
+import json
 import math
 import re
 import time
 import unicodedata
+from contextlib import suppress
 from typing import Annotated, Any, Self, TypeVar, cast
 from urllib.parse import unquote_to_bytes
 
@@ -36,6 +38,7 @@ MAX_ID = 2**63 - 1
 SLOW_SECONDS = 1
 DIGITS = re.compile(r"[0-9]{1,19}")
 HUGE = re.compile(rb"[0-9](?:[eE]|[0-9]{299})")  # in any body with a number too large for a float
+PLAIN = "must be Unicode text without NUL or lone surrogates"
 SURROGATES = re.compile("[\ud800-\udfff]")
 SOCKET_ID = re.compile(r"[0-9]{1,20}\.[0-9]{1,20}")
 PUSHER_CHANNEL = re.compile(r"[A-Za-z0-9_\-=@,.;]{1,164}")
@@ -53,7 +56,7 @@ def refusal(sentence: str) -> PydanticCustomError:
 def _plain_text(value: str) -> str:
     # PostgreSQL stores no NUL, and UTF-8 has no lone surrogates.
     if "\0" in value or (not value.isascii() and SURROGATES.search(value)):
-        raise refusal("must be Unicode text without NUL or lone surrogates")
+        raise refusal(PLAIN)
     return value
 
 
@@ -315,7 +318,8 @@ def body(model: type[Parsed], *, form: bool = False, optional: bool = False) -> 
         return parse(model, sent.form.to_dict())
     is_json = sent.is_json
     received = received_body() if is_json or optional else b""
-    if optional and not received:
+    announced = sent.content_length or "HTTP_TRANSFER_ENCODING" in sent.environ
+    if not received and (optional or not (is_json or announced)):
         return parse(model, {})
     if not is_json:
         accepted = "JSON or a form" if form else "JSON"
@@ -323,7 +327,9 @@ def body(model: type[Parsed], *, form: bool = False, optional: bool = False) -> 
     try:
         members = from_json(received, allow_inf_nan=False)
     except ValueError as error:
-        raise BadRequest(f"The body is not valid JSON: {error}.") from None
+        members = _with_lone_surrogates(received) if "hex escape" in str(error) else None
+        if members is None:
+            raise BadRequest(f"The body is not valid JSON: {error}.") from None
     if not isinstance(members, dict):
         raise BadRequest('The body must be a JSON object, such as {"name": "value"}.')
     if HUGE.search(received) and not _finite(members):
@@ -417,6 +423,14 @@ def _read(sent: Request, length: int) -> bytes:
     return received
 
 
+def _with_lone_surrogates(received: bytes) -> Any:
+    """What Python's own parser makes of escapes that stand for no text, so that the member with
+    them can be named; None if it refuses them too."""
+    with suppress(ValueError, RecursionError):
+        return json.loads(received.decode(), parse_constant=int)  # which NaN is not
+    return None
+
+
 def _finite(value: Any) -> bool:
     """Whether no number in it overflowed (1e999); the parser bounds the depth."""
     match value:
@@ -432,6 +446,7 @@ def _finite(value: Any) -> bool:
 _SENTENCES: dict[str, str] = {
     "missing": "is missing",
     "string_type": "must be a string",
+    "string_unicode": PLAIN,
     "too_short": "must have at least {min_length} characters",
     "too_long": "must have at most {max_length} characters",
     "greater_than_equal": "must be at least {ge}",

@@ -45,7 +45,7 @@ def check(environ: "WSGIEnvironment") -> bytes | Answer:
     if response.status_code == 101:
         return response.serialize()
     if isinstance(protocol.handshake_exc, InvalidUpgrade):
-        headers = [("Upgrade", "websocket"), ("Connection", "Upgrade")]
+        headers = [("Upgrade", "websocket"), ("Connection", "Upgrade, close")]
         message = "This address speaks WebSocket: connect to it with a Pusher client."
         return Answer(426, headers, {"message": message})
     # RFC 6455, 4.4: name the version that would have done.

@@ -24,7 +24,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.orm import Mapped, mapped_column
-from werkzeug.exceptions import Conflict, NotFound
+from werkzeug.exceptions import Conflict, NotFound, Unauthorized
 
 import answers
 from database import AnyRow, Base, insert_once, pages, session, utcnow
@@ -127,8 +127,8 @@ class Channel(Base):
     ) -> tuple[answers.Message, bool]:
         """Store a message and its events, once for each client_message_id; whether it is new.
 
-        Raises Conflict if that id was used for another message, Blocked, and NotFound if the
-        other account was deleted.
+        Raises Conflict if that id was used for another message, Blocked, NotFound if the other
+        account was deleted, and Unauthorized if it was the sender's own.
         """
         now = utcnow()
         row, new = insert_once(
@@ -161,6 +161,8 @@ class Channel(Base):
         if not move.count(session.connection(), values):
             if session.execute(_IS_BLOCKED, {"channel": self.id}).scalar():
                 raise Blocked
+            if session.execute(_IS_GONE, {"user": sender_id}).scalar():
+                raise Unauthorized("The token is no longer valid. Log in again.")
             raise NotFound("No such user: the account was deleted.")
         if full:
             self._add_words()
@@ -311,6 +313,7 @@ _IN_CHANNEL = Message.channel_id == bindparam("channel")
 _MESSAGE = select(*SHOWN).where(_IN_CHANNEL)
 
 _users = table("users", column("id"), column("deleted_at"))
+_IS_GONE = select(_users.c.deleted_at.is_not(None)).where(_users.c.id == bindparam("user"))
 _HOLD_USER = select(_users.c.id).where(_users.c.id == bindparam("user"))
 _HOLD_USER = _HOLD_USER.with_for_update(read=True, key_share=True)
 _IS_BLOCKED = select(Block.between(Channel.low_id, Channel.high_id)).where(_THIS)

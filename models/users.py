@@ -160,7 +160,7 @@ class User(Base):
     def chat_with(self, peer_id: int) -> tuple[Channel, bool]:
         """The one channel of this pair, and whether it is new. Raises NotFound and Blocked."""
         low, high = sorted((self.id, peer_id))
-        _hold(_STAY, low, high)
+        _hold(_STAY, self.id, peer_id)
         if session.execute(_PAIR_IS_BLOCKED, {"low": low, "high": high}).scalar():
             raise Blocked
         now = utcnow()
@@ -339,9 +339,13 @@ _STAY = _pair.with_for_update(read=True, key_share=True)  # shared with messages
 _STAND_STILL = _pair.with_for_update()
 
 
-def _hold(how: AnySelect, one: int, other: int) -> None:
-    """Keep both users from being deleted until the commit. Raises NotFound if one was."""
-    if len(session.execute(how, {"one": one, "other": other}).all()) < 2:
+def _hold(how: AnySelect, me: int, other: int) -> None:
+    """Keep both users from being deleted until the commit. Raises NotFound if the other one was,
+    and Unauthorized if it was me."""
+    found = set(session.execute(how, {"one": me, "other": other}).scalars())
+    if me not in found:
+        raise Unauthorized("The token is no longer valid. Log in again.")
+    if other not in found:
         raise NotFound("No such user.")
 
 

@@ -596,8 +596,26 @@ def test_a_message_that_waits_for_its_turn_sees_the_deletion(
         assert leave(ada).status == 204
         let_go()
 
-        refused(sending.result(), 404, "not_found")
+        refused(sending.result(), 401, "unauthorized")
     assert bob.reads(chat).json == []
+
+
+def test_whose_session_ends_while_the_password_is_checked_is_told_so(
+    api: Api, ada: Person, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with the same request sent twice; and it is no failed login."""
+
+    def goes(_name: str) -> None:
+        with looking_into(settings) as connection:
+            connection.execute(text("DELETE FROM sessions"))
+            connection.commit()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(User, "named", goes)
+        for _ in range(12):
+            refused(leave(ada), 401, "unauthorized")
+
+    assert api.login("ada").status == 200
 
 
 # Export -----------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from chat import JSON, Api, ChatServer, InProcess, Person, Program, looking_into, refused, stored
+from conversations import postgresql_only
 from flask import Flask
 from flask.ctx import AppContext
 from servers import HOST
@@ -139,6 +140,30 @@ def test_a_lock_that_others_keep_is_a_503(
     refused(answer, 503, "unavailable")
     assert ada.reads(chat).json == []
     ada.said(chat, "Now you are.")
+
+
+@postgresql_only
+def test_a_database_that_is_read_only_is_a_503(
+    make_api: Callable[..., InProcess],
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Settings,
+    ada: Person,
+    chat: Chat,
+) -> None:
+    """As a standby is, after a failover that came too early."""
+    with looking_into(settings) as connection:
+        name = connection.scalar(text("SELECT current_database()"))
+        switch = text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+        connection.execute(switch)
+        connection.commit()
+        try:
+            monkeypatch.setattr(ada, "api", make_api())
+            refused(ada.says(chat, "Are you there?"), 503, "unavailable")
+            assert ada.reads(chat).json == []
+        finally:
+            connection.execute(text("SET transaction_read_only = off"))
+            connection.execute(text(f'ALTER DATABASE "{name}" RESET ALL'))
+            connection.commit()
 
 
 def streamed(app: Flask, person: Person, path: str, body: io.BytesIO) -> int:

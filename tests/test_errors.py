@@ -9,7 +9,18 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from chat import JSON, Answer, Api, ChatServer, InProcess, OverHttp, Person, refused, stored
+from chat import (
+    JSON,
+    PASSWORD,
+    Answer,
+    Api,
+    ChatServer,
+    InProcess,
+    OverHttp,
+    Person,
+    refused,
+    stored,
+)
 from servers import HOST
 
 from config import Settings, load
@@ -100,6 +111,8 @@ MALFORMED: dict[str, bytes] = {
     "lone surrogate": rb'{"username": "\ud800", "message": "\ud800", "socket_id": "\ud800"}',
     "lone surrogate elsewhere": rb'{"x": "\udc00"}',
     "lone surrogate as a name": rb'{"\ud800": 1}',
+    "lone surrogate and NaN": rb'{"x": "\ud800", "y": NaN}',
+    "lone surrogate and a cut": rb'{"x": "\ud800", ',
     "raw NUL": b'{"username": "a\0"}',
     "raw newline": b'{"username": "a\n"}',
     "bad escape": rb'{"username": "\x41"}',
@@ -110,6 +123,40 @@ MALFORMED: dict[str, bytes] = {
 def test_malformed_json_is_refused_everywhere(ada: Person, kind: str) -> None:
     for path in BODIES:
         refused(ada.post(path, body=MALFORMED[kind], headers=JSON), 400, "invalid")
+
+
+@pytest.mark.parametrize("escape", [r"\ud800", r"\udc00\ud800", r"a\udfffb", r"\ud83d\u0041"])
+@pytest.mark.parametrize(
+    ("path", "member"),
+    [
+        ("/api/register", "username"),
+        ("/api/login", "password"),
+        ("/api/pusher/auth", "socket_id"),
+        ("/api/send_message", "message"),
+        ("/api/send_message", "channel"),
+    ],
+)
+def test_a_lone_surrogate_is_the_fault_of_its_member(
+    ada: Person, path: str, member: str, escape: str
+) -> None:
+    goods = {"username": "carol", "password": PASSWORD, "message": "Hi", "channel": "x"}
+    goods |= {"socket_id": "1.1", "channel_name": "private-chat_1_2"}
+    del goods[member]
+    body = json.dumps(goods)[:-1] + f', "{member}": "{escape}"}}'
+
+    message = refused(ada.post(path, body=body.encode(), headers=JSON), 400, "invalid")
+
+    assert message.startswith(f"{member} must be ")
+
+
+@pytest.mark.parametrize(
+    ("path", "member"),
+    [*zip(BODIES, ["username", "username", "to_user", "message", "socket_id"], strict=True)],
+)
+def test_where_nothing_was_sent_the_first_member_is_missing(
+    ada: Person, path: str, member: str
+) -> None:
+    assert refused(ada.post(path), 400, "invalid") == f"{member} is missing."
 
 
 NOT_AN_OBJECT_OF_TEXT = [0, 1, -1, 1.5, True, False, "", [], {}, [[]], {"a": None}, 10**30, "\0"]
@@ -258,7 +305,7 @@ def test_a_wrong_method_is_told_the_right_ones(ada: Person, path: str, methods: 
     [
         ("GET", "/api/me", 200),
         ("GET", "/api/users", 200),
-        ("POST", "/api/login", 415),
+        ("POST", "/api/login", 400),
         ("POST", "/api/me", 405),
         ("GET", "/nothing", 404),
     ],

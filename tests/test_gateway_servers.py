@@ -209,6 +209,8 @@ def test_a_person_with_a_browser_is_told_what_this_address_is_for(server: Server
 
     assert status == 426
     assert headers["Upgrade"] == "websocket"
+    first, *more = headers.get_all("Connection")
+    assert not more or "close" in first, "some clients read the first one only"
     assert "WebSocket" in body
 
 
