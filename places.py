@@ -1,9 +1,8 @@
 """Places to work at: how many requests a process works on at once, whatever its threads are.
 
-More at once do not get more done: they take the interpreter from each other (performance is in
-bench/README.md). But a request that waits, for a slow client or for its turn to hash a password,
-does no work, and must keep none from being done: it holds a thread, of which there can be many, and
-no place.
+More at once would only take the interpreter from each other, and need more connections to the
+database. But a request that waits, for a slow client or for its turn to hash a password, does no
+work, and must keep none from being done: it holds a thread, of which there can be many, and no place.
 """
 
 import threading
