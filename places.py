@@ -2,7 +2,8 @@
 
 More at once would only take the interpreter from each other, and need more connections to the
 database. But a request that waits, for a slow client or for its turn to hash a password, does no
-work, and must keep none from being done: it holds a thread, of which there can be many, and no place.
+work, and must keep none from being done: it holds a thread, of which there can be many, and no
+place.
 """
 
 import threading
