@@ -119,11 +119,22 @@ export async function markRead() {
   const last = state.open?.messages.findLast((each) => each.from_user !== state.me.id);
   const seen = document.visibilityState === "visible" && state.open?.atEnd && !state.open.newer;
   if (!chat || marking || !seen || !last || (last.id <= chat.readId && !chat.unread)) return;
+  const { peer, readId, unread } = chat;
+  const moved = Math.max(readId, last.id);
   marking = true;
-  chat.readId = Math.max(chat.readId, last.id);
+  chat.readId = moved;
   chat.unread = 0;
   changed();
-  await api.markRead(chat.channel, last.id).catch(() => {}); // catching up shows it unread again
+  try {
+    await api.markRead(chat.channel, last.id);
+    changed(); // more may have come into sight
+  } catch {
+    // The next drawing tries again. None is asked for: what is refused would be sent without end.
+    const now = state.chats.get(peer);
+    if (now.readId === moved) {
+      now.readId = readId;
+      now.unread += unread; // beside those that have come since
+    }
+  }
   marking = false;
-  changed();
 }

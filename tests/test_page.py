@@ -321,6 +321,16 @@ def test_an_answer_that_is_lost_on_the_way(
     assert lost == [201]
     assert texts(bob, chat) == ["Once"]
 
+    writer.page.route("**/read", lambda route: route.abort(), times=1)
+    with writer.page.expect_event("requestfailed"):
+        bob.said(chat, "Did you see this?")
+
+    def is_marked() -> bool:  # by whatever has the page draw: it does not try at once
+        writer.page.evaluate("dispatchEvent(new Event('online'))")
+        return not ada.get("/api/chats").json[0]["unread"]
+
+    assert eventually(is_marked)
+
 
 def test_a_closed_window_with_messages_on_their_way(
     window: Windows, ada: Person, bob: Person, chat: dict[str, Any]
