@@ -64,14 +64,22 @@ export function learnChat({ channel_id, channel_name, user, ...chat }, activeAt)
   });
 }
 
-/** A page of chats, which comes in the order of their latest activity. */
-export function learnChats(page) {
-  let activeAt = new Date().toISOString();
+/** A page of chats, in the order of their latest activity: none is later than `activeAt`. */
+export function learnChats(page, activeAt = new Date().toISOString()) {
   for (const chat of page) {
     // One without messages stands where it came: right after the one before it.
     activeAt = chat.last_message?.created_at ?? activeAt;
     learnChat(chat, activeAt);
   }
+}
+
+/** The chats as the API orders them. */
+export function chatsInOrder() {
+  const order = (a, b) => (a.activeAt < b.activeAt) - (a.activeAt > b.activeAt);
+  // Those without messages have the time of the one before them; the API has the newest first.
+  return [...state.chats.values()].sort(
+    (a, b) => order(a, b) || !a.last - !b.last || b.id - a.id,
+  );
 }
 
 /** A message, in whatever state. Returns false if its chat is not known yet. */

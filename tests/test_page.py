@@ -202,6 +202,33 @@ def test_a_search_finds_people_and_messages_and_leads_there(
     expect(reader.page.get_by_role("heading", name="Chats")).to_be_visible()
 
 
+def test_the_chats_stand_in_the_order_of_the_api(
+    window: Windows, server: ChatServer, ada: Person
+) -> None:
+    """Also those without messages, which have no time of their own, and a page at a time."""
+    chats = []
+    for number in range(1, 8):
+        chats.append(ada.asks(server.api.sign_up(f"friend {next(numbers)}")).json)
+        if number in (3, 5):  # an earlier chat is the latest then
+            ada.said(chats[number - 3], "Hello")
+    in_order = [each["user"]["username"] for each in ada.get("/api/chats").json]
+    reader = window()
+
+    def ask_for_four(route: Any) -> None:
+        route.continue_(url=route.request.url.replace("limit=50", "limit=4"))
+
+    reader.page.route("**/api/chats?*", ask_for_four)
+    reader.is_of(ada)
+    names = reader.page.get_by_role("region", name="Chats").locator(".name")
+    expect(names).to_have_text(in_order[:4])
+
+    reader.page.get_by_role("button", name="Show older chats").click()
+    expect(names).to_have_text(in_order)
+    new = server.api.sign_up(f"friend {next(numbers)}")
+    new.asks(ada)
+    expect(names).to_have_text([new.username, *in_order])
+
+
 def test_who_is_blocked_cannot_write_until_unblocked(
     window: Windows, ada: Person, bob: Person, chat: dict[str, Any]
 ) -> None:

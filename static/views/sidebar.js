@@ -4,7 +4,7 @@ import { api, LoggedOut } from "../api.js";
 import { h, icon, keyed } from "../dom.js";
 import { avatar, excerpt, shownName, when } from "../format.js";
 import { pendingFor } from "../outbox.js";
-import { changed, learnChats, nameOf, peerOf, state } from "../store.js";
+import { changed, chatsInOrder, learnChats, nameOf, peerOf, state } from "../store.js";
 import { attempt } from "./ask.js";
 
 const lists = document.getElementById("lists");
@@ -41,7 +41,7 @@ function section(title, rows, { more = null, empty = null } = {}) {
 }
 
 function sections() {
-  const chats = [...state.chats.values()].sort((a, b) => (a.activeAt < b.activeAt ? 1 : -1));
+  const chats = chatsInOrder();
   const known = (user) => user.id === state.me.id || state.chats.has(user.id);
   const online = [...state.online].map(([id, username]) => ({ id, username }));
   const offline = state.people.filter(({ id }) => !state.online.has(id));
@@ -140,7 +140,7 @@ export async function loadPeople() {
 async function loadChats() {
   const page = await api.chats(state.moreChats);
   state.moreChats = page.cursor;
-  learnChats(page.items);
+  learnChats(page.items, chatsInOrder().at(-1).activeAt);
   changed();
 }
 
