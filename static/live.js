@@ -127,7 +127,8 @@ function refresh() {
   refreshing ??= api
     .chats()
     .then((page) => {
-      state.moreChats ??= page.cursor;
+      // Only at first: after that it moves with the older ones that are loaded.
+      if (state.moreChats === undefined) state.moreChats = page.cursor;
       learnChats(page.items);
       changed();
     })

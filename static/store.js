@@ -5,7 +5,7 @@
 export const state = {
   me: null, // {id, username}
   chats: new Map(), // by the other one's id, see `learnChat`
-  moreChats: null, // the cursor of the chats that were not loaded yet
+  moreChats: undefined, // the cursor of the chats not loaded yet; null: there are none
   people: [], // users by id, as far as loaded
   morePeople: true,
   names: new Map(), // user id -> username (null: the account was deleted)

@@ -225,8 +225,9 @@ def test_the_chats_stand_in_the_order_of_the_api(
     reader.page.get_by_role("button", name="Show older chats").click()
     expect(names).to_have_text(in_order)
     new = server.api.sign_up(f"friend {next(numbers)}")
-    new.asks(ada)
+    new.asks(ada)  # has the page ask again for the first four
     expect(names).to_have_text([new.username, *in_order])
+    expect(reader.page.get_by_role("button", name="Show older chats")).to_have_count(0)
 
 
 def test_who_is_blocked_cannot_write_until_unblocked(
