@@ -2,8 +2,9 @@
 
 import { actAs, api, LoggedOut, whenLoggedOut } from "./api.js";
 import { open } from "./conversation.js";
+import { counted } from "./format.js";
 import { start, stop, watch } from "./live.js";
-import { pendingFor } from "./outbox.js";
+import { unsent } from "./outbox.js";
 import { end, forget, load } from "./session.js";
 import { changed, onChange, state, unreadInAll } from "./store.js";
 import { ask, attempt } from "./views/ask.js";
@@ -34,10 +35,10 @@ function leave() {
 }
 
 async function logOut() {
-  const waiting = [...state.chats.keys()].flatMap(pendingFor).length;
+  const waiting = unsent().length;
   const warning = waiting
-    ? `Messages that have not been sent will be lost: ${waiting}.`
-    : "What you have typed and not sent is forgotten on this device.";
+    ? `${counted(waiting, "unsent message")} will be lost.`
+    : "Unsent drafts on this device will be deleted.";
   if (!(await ask("Log out?", warning, "Log out"))) return;
   leaving = true;
   stop();

@@ -44,6 +44,9 @@ export function avatar(id, name, online = false) {
 
 export const shownName = (name) => name ?? "Deleted account";
 
+/** "1 message", "2 messages" */
+export const counted = (number, one, many = `${one}s`) => `${number} ${number === 1 ? one : many}`;
+
 /** The text's nodes: addresses become links, everything else stays text. */
 export function linked(text) {
   return text.split(/(https?:\/\/[^\s<>"]*[^\s<>"'.,;:!?)\]}])/).map((part, at) =>

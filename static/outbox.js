@@ -16,10 +16,11 @@ const outbox = () => shelf(state.me?.id, "outbox");
 
 /** The messages to a person that were not taken yet, oldest first. */
 export function pendingFor(peer) {
-  return all().filter((each) => each.peer === peer);
+  return unsent().filter((each) => each.peer === peer);
 }
 
-function all() {
+/** All of them, whoever they are to. */
+export function unsent() {
   return outbox()
     .keys()
     .map((key) => outbox().get(key))
@@ -52,7 +53,7 @@ export async function flush() {
   if (sending) return;
   sending = true;
   try {
-    for (let next; (next = all().find((each) => !each.error)); ) await deliver(next);
+    for (let next; (next = unsent().find((each) => !each.error)); ) await deliver(next);
   } finally {
     sending = false;
   }

@@ -251,13 +251,28 @@ def test_who_is_blocked_cannot_write_until_unblocked(
 
 
 def test_logging_out_leaves_nothing_behind(
-    window: Windows, ada: Person, bob: Person, chat: dict[str, Any]
+    window: Windows, server: ChatServer, ada: Person, bob: Person, chat: dict[str, Any]
 ) -> None:
-    device = window()
+    device = window(expected=CUT_OFF)
     device.is_of(ada, f"#/{bob.id}")
     device.is_live()
     device.composer.fill("A secret that was never sent")
-    device.page.get_by_role("button", name="Log out").click()
+    log_out = device.page.locator("#logout")
+    dialog = device.page.get_by_role("dialog")
+    log_out.click()
+    expect(dialog).to_contain_text("Unsent drafts on this device will be deleted.")
+    device.agrees("Cancel")
+
+    carol = server.api.sign_up(f"carol {next(numbers)}")  # whom no chat is listed with
+    device.page.route("**/api/request_chat", lambda route: route.abort())
+    device.visits(f"#/{carol.id}")
+    expect(device.page.locator("#peer")).to_have_text(carol.username)
+    for said, lost in (("One", "1 unsent message"), ("A secret too", "2 unsent messages")):
+        device.says(said)
+        log_out.click()
+        expect(dialog).to_contain_text(f"{lost} will be lost.")
+        device.agrees("Cancel")
+    log_out.click()
     device.agrees("Log out")
 
     expect(device.page.get_by_label("Name")).to_be_visible()
