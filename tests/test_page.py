@@ -189,6 +189,8 @@ def test_a_search_finds_people_and_messages_and_leads_there(
     reader.page.get_by_role("searchbox").fill("ZEBR")
     expect(reader.page.get_by_text("Nobody of that name.")).to_be_visible()
     expect(reader.page.locator("mark")).to_have_text("zebr")
+    reader.page.get_by_role("searchbox").fill("cross")
+    expect(reader.page.locator("mark")).to_have_text("cross")
     reader.page.get_by_role("link", name="zebra").click()
 
     expect(reader.message(found["message"])).to_be_in_viewport()

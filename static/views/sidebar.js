@@ -110,7 +110,8 @@ function messageRow(message) {
   const peer = peerOf(message);
   const name = nameOf(peer);
   const { id, created_at } = message;
-  return row([id, name], `#/${peer}/${id}`, false, () => [
+  const version = [id, name, message.message, found.query];
+  return row(version, `#/${peer}/${id}`, false, () => [
     avatar(peer, name),
     h("bdi.name", {}, shownName(name)),
     h("time", { datetime: created_at }, when(created_at)),
