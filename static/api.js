@@ -95,7 +95,11 @@ export const api = {
   config: () => get("/config"),
 
   users: (values) => page(`/users${query({ limit: 50, ...values })}`),
-  user: async (id) => (await get(`/users${query({ after: id - 1, limit: 1 })}`))[0],
+  /** Their name; null if there is no such account (any more). */
+  name: async (id) => {
+    const [next] = await get(`/users${query({ after: id - 1, limit: 1 })}`);
+    return next?.id === id ? next.username : null;
+  },
   blocks: () => get("/blocks"),
   block: (id) => send("PUT", `/blocks/${id}`),
   unblock: (id) => send("DELETE", `/blocks/${id}`),

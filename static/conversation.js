@@ -52,10 +52,7 @@ export function retry() {
 
 /** Their chat, which is asked for only where there is none: each request tells the other one. */
 export async function chatWith(peer) {
-  if (!state.names.has(peer)) {
-    const user = await api.user(peer);
-    if (user?.id === peer) state.names.set(peer, user.username);
-  }
+  if (!state.names.has(peer)) state.names.set(peer, await api.name(peer));
   if (!state.chats.has(peer)) {
     const { channel_id, channel_name } = await api.requestChat(peer);
     const user = { id: peer, username: state.names.get(peer) };

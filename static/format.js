@@ -42,7 +42,8 @@ export function avatar(id, name, online = false) {
   return element;
 }
 
-export const shownName = (name) => name ?? "Deleted account";
+/** One that is not known yet is not that of a deleted account, which is null. */
+export const shownName = (name) => (name === undefined ? "…" : (name ?? "Deleted account"));
 
 /** "1 message", "2 messages" */
 export const counted = (number, one, many = `${one}s`) => `${number} ${number === 1 ? one : many}`;

@@ -184,7 +184,6 @@ async function look() {
 /** Messages name people by their ids. */
 async function nameThose(ids) {
   const unknown = [...new Set(ids)].filter((id) => !state.names.has(id));
-  for (const user of await Promise.all(unknown.map(api.user))) {
-    if (unknown.includes(user?.id)) state.names.set(user.id, user.username);
-  }
+  const names = await Promise.all(unknown.map(api.name));
+  unknown.forEach((id, at) => state.names.set(id, names[at]));
 }
