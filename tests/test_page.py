@@ -251,7 +251,9 @@ def test_who_is_blocked_cannot_write_until_unblocked(
 
     blocked.says("Why?")
     expect(blocked.page.get_by_text("Not sent: One of you has blocked")).to_be_visible()
-    blocker.page.get_by_role("button", name="Unblock").click()
+    unblock = blocker.page.get_by_role("button", name=f"Unblock {bob.username}")
+    expect(unblock).not_to_have_attribute("aria-pressed", "true")  # its name says what it does
+    unblock.click()
     expect(blocker.composer).to_be_enabled()
     blocked.page.get_by_role("button", name="Try again").click()
 

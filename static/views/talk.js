@@ -27,7 +27,6 @@ export function drawTalk() {
     const verb = blocked ? "Unblock" : "Block";
     block.replaceChildren(icon("block"), h("span", {}, verb));
     block.setAttribute("aria-label", `${verb} ${shownName(name)}`);
-    block.setAttribute("aria-pressed", blocked);
   }
   const status = byId("peer-status");
   status.classList.toggle("typing", open.typing);
