@@ -251,6 +251,7 @@ def test_who_is_blocked_cannot_write_until_unblocked(
 
     blocked.says("Why?")
     expect(blocked.page.get_by_text("Not sent: One of you has blocked")).to_be_visible()
+    expect(blocked.row(ada).locator("use")).to_have_attribute("href", "#icon-fault")
     unblock = blocker.page.get_by_role("button", name=f"Unblock {bob.username}")
     expect(unblock).not_to_have_attribute("aria-pressed", "true")  # its name says what it does
     unblock.click()

@@ -75,7 +75,7 @@ function chatRow(chat) {
   const mine = last?.from_user === state.me.id && !last.deleted_at;
   const at = waiting?.at ?? chat.last?.created_at;
   return row(
-    [chat.peer, name, online, current, said, mine, at, chat.unread, !!waiting],
+    [chat.peer, name, online, current, said, mine, at, chat.unread, !!waiting, waiting?.error],
     `#/${chat.peer}`,
     current,
     () => [
@@ -86,7 +86,7 @@ function chatRow(chat) {
       h(
         last && !last.deleted_at ? "span.said" : "span.said.nothing",
         {},
-        waiting && icon("waiting"),
+        waiting && icon(waiting.error ? "fault" : "waiting"),
         mine && "You: ",
         h("bdi", {}, said),
       ),
