@@ -17,6 +17,7 @@ export async function open(peer, { around = null, atEnd = false } = {}) {
     loading: true,
     waiting: [], // heard while loading
     failed: null, // why it could not be loaded
+    reload: false, // load it again at the next chance
     stuck: false, // whether more could not be loaded
     around,
     atEnd: true, // whether the end is in sight
@@ -33,17 +34,17 @@ export async function open(peer, { around = null, atEnd = false } = {}) {
   } catch (error) {
     if (error instanceof LoggedOut) throw error;
     chat.failed = error.message;
-    chat.offline = error instanceof Unreachable;
+    chat.reload = error instanceof Unreachable;
   }
   chat.loading = false;
   chat.waiting.forEach(learnMessage);
   changed();
 }
 
-/** Load again what could not be, now that the server answers. */
+/** Load again what could not be or is out of date, now that the server answers. */
 export function retry() {
   const chat = state.open;
-  if (chat?.offline) return open(chat.peer, chat);
+  if (chat?.reload) return open(chat.peer, chat);
   if (chat?.stuck) {
     chat.stuck = false;
     changed();

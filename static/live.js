@@ -117,7 +117,7 @@ async function catchUp() {
 async function anew() {
   cursor = (await api.sync()).cursor;
   await refresh();
-  if (state.open) state.open.offline = true; // so that it is loaded again
+  if (state.open) state.open.reload = true;
 }
 
 let refreshing = null;

@@ -584,7 +584,7 @@ def test_ten_thousand_messages(
 
 
 def test_no_pusher_js(window: Windows, ada: Person, bob: Person, chat: dict[str, Any]) -> None:
-    reader = window()
+    reader = window(expected="400")
     reader.page.route("**/vendor/pusher.js", lambda route: route.fulfill(body=""))
     reader.is_of(ada, f"#/{bob.id}")
     expect(reader.page.get_by_role("status").first).to_contain_text("npm ci")
@@ -592,6 +592,14 @@ def test_no_pusher_js(window: Windows, ada: Person, bob: Person, chat: dict[str,
     bob.said(chat, "Not live, but here")
 
     reader.sees("Not live, but here")
+
+    def lose_the_cursor(route: Any) -> None:
+        bob.said(chat, "What no sync tells of")
+        route.fulfill(status=400, json={"code": "invalid", "message": "Another database's."})
+
+    reader.page.route("**/api/sync?since=*", lose_the_cursor, times=1)
+    reader.page.evaluate("dispatchEvent(new Event('online'))")  # has it look at once
+    reader.sees("What no sync tells of")
 
 
 # For everybody -------------------------------------------------------------------------------

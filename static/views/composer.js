@@ -34,7 +34,7 @@ export function drawComposer() {
   editing.hidden = !open.editing;
   const blocked = state.blocked.has(open.peer);
   const gone = nameOf(open.peer) === null;
-  text.disabled = blocked || gone || Boolean(open.failed && !open.offline);
+  text.disabled = blocked || gone || Boolean(open.failed && !open.reload);
   text.placeholder = blocked
     ? "You have blocked them."
     : gone
