@@ -187,7 +187,8 @@ def test_a_search_finds_people_and_messages_and_leads_there(
     reader.is_of(ada)
 
     reader.page.get_by_role("searchbox").fill("ZEBR")
-    expect(reader.page.get_by_text("Nobody of that name.")).to_be_visible()
+    expect(reader.page.get_by_role("log")).to_contain_text("0 people, 1 message")
+    expect(reader.page.get_by_text("Nobody by that name.")).to_be_visible()
     expect(reader.page.locator("mark")).to_have_text("zebr")
     reader.page.get_by_role("searchbox").fill("cross")
     expect(reader.page.locator("mark")).to_have_text("cross")
@@ -199,6 +200,7 @@ def test_a_search_finds_people_and_messages_and_leads_there(
     expect(reader.message("Word 119")).to_be_in_viewport()
 
     reader.page.get_by_role("searchbox").fill(bob.username)
+    expect(reader.page.get_by_role("log")).to_contain_text("1 person, 0 messages")
     expect(reader.row(bob)).to_be_visible()
     reader.page.get_by_role("searchbox").press("Escape")
     expect(reader.page.get_by_role("heading", name="Chats")).to_be_visible()

@@ -1,8 +1,8 @@
 // The chats, the people, and what a search has found among people and messages.
 
 import { api, LoggedOut } from "../api.js";
-import { h, icon, keyed } from "../dom.js";
-import { avatar, excerpt, shownName, when } from "../format.js";
+import { announce, h, icon, keyed } from "../dom.js";
+import { avatar, counted, excerpt, shownName, when } from "../format.js";
 import { pendingFor } from "../outbox.js";
 import { changed, chatsInOrder, learnChats, nameOf, peerOf, state } from "../store.js";
 import { attempt } from "./ask.js";
@@ -58,9 +58,8 @@ function sections() {
 }
 
 function foundSections() {
-  const people = found.people.filter(({ id }) => id !== state.me.id).map(personRow);
   return [
-    section("People", people, { empty: "Nobody of that name." }),
+    section("People", found.people.map(personRow), { empty: "Nobody by that name." }),
     section("Messages", found.messages.map(messageRow), { empty: "No message with these words." }),
   ];
 }
@@ -170,12 +169,15 @@ async function look() {
     return changed();
   }
   try {
-    const [people, messages] = await Promise.all([api.users({ q: query }), api.search(query)]);
-    for (const { id, username } of people.items) state.names.set(id, username);
+    const [users, messages] = await Promise.all([api.users({ q: query }), api.search(query)]);
+    const people = users.items.filter(({ id }) => id !== state.me.id);
+    for (const { id, username } of people) state.names.set(id, username);
     await nameThose(messages.map(peerOf));
     if (query !== search.value.trim()) return; // an answer that comes too late
-    found = { query, people: people.items, messages };
+    found = { query, people, messages };
     changed();
+    const number = counted(people.length, "person", "people");
+    announce(`${number}, ${counted(messages.length, "message")}`);
   } catch (error) {
     if (!(error instanceof LoggedOut)) attempt(Promise.reject(error));
   }
