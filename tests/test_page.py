@@ -297,16 +297,28 @@ def test_logging_out_leaves_nothing_behind(
 
 
 def test_a_wrong_password_and_a_bad_name_are_explained(window: Windows, ada: Person) -> None:
-    visitor = window(expected="401|400")
+    visitor = window(expected="401|400|409")
     visitor.visits()
+    name, password = visitor.page.get_by_label("Name"), visitor.page.get_by_label("Password")
+    at_least = "At least 8 characters. A sentence is easy to remember."
 
     visitor.fills_in(ada.username, "not the password")
     expect(visitor.page.get_by_role("alert")).to_have_text("Wrong username or password.")
+    expect(password).to_have_attribute("aria-invalid", "true")
+    expect(password).to_have_accessible_description("Wrong username or password.")
     visitor.page.get_by_text("Create account").click()
+    expect(password).to_have_attribute("aria-invalid", "false")
+    expect(password).to_have_accessible_description(at_least)
+    visitor.fills_in(ada.username)
+    expect(name).to_be_focused()
+    expect(name).to_have_attribute("aria-invalid", "true")
+    expect(name).to_have_accessible_description("This username is in use. Choose another one.")
     visitor.fills_in("grace", "short")
     expect(visitor.page.get_by_role("alert")).to_have_text(
         "Password must have at least 8 characters."
     )
+    expect(name).to_have_attribute("aria-invalid", "false")
+    expect(password).to_have_attribute("aria-invalid", "true")
 
 
 # What it survives ----------------------------------------------------------------------------

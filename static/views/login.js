@@ -1,6 +1,6 @@
 // Logging in, and making an account first.
 
-import { api } from "../api.js";
+import { api, Refused } from "../api.js";
 import { save } from "../session.js";
 
 const main = document.getElementById("login");
@@ -18,6 +18,8 @@ export function logIn({ notice, username: known }) {
   username.value = known ?? "";
   (known ? password : username).focus();
   form.addEventListener("change", drawWay);
+  form.addEventListener("input", () => blame(null));
+  blame(null);
   return new Promise((resolve) =>
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
@@ -33,8 +35,21 @@ function drawWay() {
   form.querySelector("#password-hint").hidden = !registering();
 }
 
+/** Tie the fault to the field it is about, or to none; a hint only where it is shown. */
+function blame(field) {
+  for (const each of [username, password]) {
+    const texts = [
+      each === password && registering() && "password-hint",
+      each === field && "login-fault",
+    ];
+    each.setAttribute("aria-describedby", texts.filter(Boolean).join(" "));
+    each.setAttribute("aria-invalid", each === field);
+  }
+}
+
 async function submit() {
   fault.textContent = "";
+  blame(null);
   button.disabled = true;
   try {
     if (registering()) await api.register(username.value, password.value);
@@ -44,8 +59,10 @@ async function submit() {
     return session;
   } catch (error) {
     fault.textContent = error.message.charAt(0).toUpperCase() + error.message.slice(1);
-    const atName = /name/i.test(error.message) && registering();
-    (atName ? username : password).focus();
+    const field = /name/i.test(error.message) && registering() ? username : password;
+    // Neither field is to blame for a lost connection, or for too many attempts.
+    if (error instanceof Refused && !error.passing) blame(field);
+    field.focus();
     return null;
   } finally {
     button.disabled = false;
