@@ -74,11 +74,12 @@ function draw() {
   drawComposer();
 }
 
+const NOT_LIVE = "Not live: checking for new messages every few seconds.";
 const CONNECTIONS = {
   connecting: "Connecting…",
   live: "",
-  "catching-up": "Not live just now: looking for news every few seconds.",
-  polling: "Looking for news every few seconds. To make it live, run npm ci and reload.",
+  "catching-up": NOT_LIVE,
+  polling: `${NOT_LIVE} To make it live, run npm ci and reload.`,
   offline: "No connection. What you send waits here and goes out when it is back.",
 };
 

@@ -601,7 +601,10 @@ def test_no_pusher_js(window: Windows, ada: Person, bob: Person, chat: dict[str,
     reader = window(expected="400")
     reader.page.route("**/vendor/pusher.js", lambda route: route.fulfill(body=""))
     reader.is_of(ada, f"#/{bob.id}")
-    expect(reader.page.get_by_role("status").first).to_contain_text("npm ci")
+    expect(reader.page.get_by_role("status").first).to_have_text(
+        "Not live: checking for new messages every few seconds."
+        " To make it live, run npm ci and reload."
+    )
 
     bob.said(chat, "Not live, but here")
 
