@@ -52,7 +52,7 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-# For the chat page; without it the page asks for news every few seconds instead.
+# For the chat page; without it the page checks for new messages every few seconds instead.
 pusher-js:
 	@if command -v npm >/dev/null; then $(MAKE) --silent node_modules/.installed \
 		|| echo "==> npm could not install pusher-js: the chat page works without live connection"; \

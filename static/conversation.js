@@ -129,7 +129,7 @@ export async function markRead() {
   } catch {
     // The next drawing tries again. None is asked for: what is refused would be sent without end.
     const now = state.chats.get(peer);
-    if (now.readId === moved) {
+    if (now?.readId === moved) {
       now.readId = readId;
       now.unread += unread; // beside those that have come since
     }
