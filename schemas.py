@@ -129,7 +129,7 @@ Username = Annotated[
     AfterValidator(_username),
     Shown(
         pattern=f"^[^{_CONTROL}{_SPACE}]([^{_CONTROL}]*[^{_CONTROL}{_SPACE}])?$",
-        description="The lengths hold after NFKC normalisation too.",
+        description="All of it holds after NFKC normalisation too.",
     ),
 ]
 Password = Annotated[Text, Field(min_length=8, max_length=128)]

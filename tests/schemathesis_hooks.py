@@ -18,7 +18,7 @@ IN_ORDER = re.compile(
     r"|to_user is not the other person of this channel\."
     r"|channel, channel_name and channel_id name different channels\."
     r"|give at most one of before, after and around\."
-    r"|username must have 1 to 50 characters\."  # after NFKC normalisation
+    r"|username must (have 1 to 50 characters|not begin or end with white space)\."  # as NFKC
 )
 
 

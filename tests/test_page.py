@@ -15,7 +15,7 @@ from browser import CHROMIUM, CUT_OFF, OPTIONS, Chromium, PagePackages, Windows
 from chat import PASSWORD, ROOT, Api, ChatServer, InProcess, Person, looking_into, refused
 from conftest import application
 from playwright.sync_api import Browser, expect, sync_playwright
-from servers import HOST, Soketi, eventually, require
+from servers import HOST, IN_CI, Soketi, eventually, require
 from sqlalchemy import text as sql
 
 import page as page_module
@@ -90,7 +90,7 @@ def texts(person: Person, chat: dict[str, Any]) -> list[str]:
 # Two people ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("pusher", ["server", "server_with_soketi"])
+@pytest.mark.parametrize("pusher", ["server", *(["server_with_soketi"] if IN_CI else [])])
 def test_two_people_chat(pusher: str, window: Windows, request: pytest.FixtureRequest) -> None:
     at = address(request.getfixturevalue(pusher))
     ada, bob = window(at), window(at)
