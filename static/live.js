@@ -66,7 +66,7 @@ async function keepUp() {
       await catchUp();
       await flush();
       revive();
-      retry();
+      await retry(); // or the end of the session would go unnoticed in there
       failures = 0;
     } catch (error) {
       if (error instanceof LoggedOut) return;
