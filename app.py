@@ -551,7 +551,8 @@ def answer_error(error: HTTPException) -> Response:
 
 
 def answer_database_trouble(error: Exception) -> Response:
-    log.error("Request %s: the database failed: %s", request_id(), error)
+    unforeseen = error if isinstance(error, InternalError) else None
+    log.error("Request %s: the database failed: %s", request_id(), error, exc_info=unforeseen)
     return answer_error(ServiceUnavailable("The database does not answer. Try again later."))
 
 
@@ -624,7 +625,7 @@ def create_app(given: config.Settings | None = None) -> Flask:
     db.init_app(app)
     Migrate(app, db)
     with app.app_context():
-        prepare(db.engine)
+        on_sqlite = prepare(db.engine).dialect.name == "sqlite"
     other_sites = {
         # Never a text, which might look like a regular expression: http://[::1]:3000.
         "origins": "*" if given.cors_origins == "*" else config.exactly(given.cors_origins),
@@ -650,7 +651,8 @@ def create_app(given: config.Settings | None = None) -> Flask:
     app.register_error_handler(Exception, answer_our_fault)
     app.before_request(begin_request)
     app.after_request(complete)
-    places = Places(app.wsgi_app, min(PLACES, given.database_pool_size))
+    count = PLACES if on_sqlite else min(PLACES, given.database_pool_size)
+    places = Places(app.wsgi_app, count, before_waiting=session.close)
     app.extensions["places"] = app.wsgi_app = places  # type: ignore[method-assign]
     appcontext_pushed.connect(session.enter, app)
     app.teardown_appcontext(session.leave)

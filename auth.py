@@ -50,7 +50,6 @@ class TokenExpired(Unauthorized):
 def _turn_to_hash() -> Iterator[None]:
     """Who waits for a turn, or hashes, has no connection to the database, and keeps nobody else
     from being served."""
-    session.close()
     places: Places = current_app.extensions["places"]
     with places.left(), _one_hash:
         yield

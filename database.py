@@ -448,7 +448,9 @@ def init_db(settings: config.Settings | None = None) -> None:
     if url.drivername == "sqlite":
         file = Path(str(url.database))
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file.touch(mode=0o600)  # SQLite would let everybody read it; its other files follow it
+        with suppress(OSError):  # of which SQLite tells in its own words
+            # It would let everybody read it; its other files follow this one.
+            file.touch(mode=0o600)
     engine = prepare(create_engine(url, **engine_options(settings)))
     try:
         with _init_lock(url), engine.connect() as connection:

@@ -23,6 +23,9 @@ workers = 1
 worker_class = "gthread"
 threads = 500
 
+# Fewer than the files that a process may open at first on many systems, 1,024.
+worker_connections = 800
+
 # Seconds: what a client may be silent on a connection, and so what a stop waits for it at most.
 keepalive = 1
 
@@ -35,9 +38,11 @@ def post_worker_init(worker: Any) -> None:
     process left are delivered without waiting for a request."""
 
     def start() -> None:
+        pause = 1.0
         while "outbox" not in worker.wsgi.extensions:  # as long as the database is away
             worker.wsgi.test_client().get("/health", environ_base={"REMOTE_ADDR": ""})
-            time.sleep(2)
+            time.sleep(pause)
+            pause = min(1.5 * pause, 15)
 
     threading.Thread(target=start, daemon=True).start()
 

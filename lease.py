@@ -26,6 +26,7 @@ class Lease:
         self._engine = engine
         self._sqlite = engine.dialect.name == "sqlite"
         self._file = FileLock(f"{engine.url.database}.lease") if self._sqlite else None
+        self.is_file = self._sqlite  # rather than a lock that lives and dies with the connection
         self._seen: int | None = None
         self.connection: Connection | None = None
 
@@ -72,14 +73,6 @@ class Lease:
         seen: int = driver.execute("PRAGMA data_version").fetchone()[0]
         changed, self._seen = seen != self._seen, seen
         return changed
-
-    def survives(self, connection: Connection) -> bool:
-        """Whether the lease is still held after a statement of its connection has failed, on
-        which no transaction is open then."""
-        if self._sqlite:
-            driver: Any = connection.connection.driver_connection
-            driver.rollback()
-        return self._sqlite
 
     def release(self) -> None:
         if self.connection is not None:

@@ -219,12 +219,15 @@ class Dispatcher:
     def _booked(self, lease: Lease, connection: Connection) -> bool:
         """Whether the database has taken it. One that takes no writes for a while (a full disk, a
         lock) is waited for with the lease in hand, where that does not live and die with the
-        connection: the clients of the embedded server can stay."""
+        connection: the clients of the embedded server can stay. What is not booked at a stop, the
+        next process tells again."""
         try:
             self._book(connection)
         except (OperationalError, WaitedTooLong) as error:
-            if not lease.survives(connection):
+            if self._stopping.is_set() or not lease.is_file:
                 raise
+            driver: Any = connection.connection.driver_connection
+            driver.rollback()  # a commit that failed leaves its transaction open
             self._note_loss(error)
             return False
         return True

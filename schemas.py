@@ -327,9 +327,9 @@ def body(model: type[Parsed], *, form: bool = False, optional: bool = False) -> 
     try:
         members = from_json(received, allow_inf_nan=False)
     except ValueError as error:
-        members = _with_lone_surrogates(received) if "hex escape" in str(error) else None
-        if members is None:
-            raise BadRequest(f"The body is not valid JSON: {error}.") from None
+        if "hex escape" in str(error):
+            _blame_lone_surrogates(model, received)
+        raise BadRequest(f"The body is not valid JSON: {error}.") from None
     if not isinstance(members, dict):
         raise BadRequest('The body must be a JSON object, such as {"name": "value"}.')
     if HUGE.search(received) and not _finite(members):
@@ -423,12 +423,13 @@ def _read(sent: Request, length: int) -> bytes:
     return received
 
 
-def _with_lone_surrogates(received: bytes) -> Any:
-    """What Python's own parser makes of escapes that stand for no text, so that the member with
-    them can be named; None if it refuses them too."""
+def _blame_lone_surrogates(model: type[Parsed], received: bytes) -> None:
+    """Raise BadRequest that names the member whose text has them, if it is one of the model's:
+    Python's own parser takes what the other one refuses."""
     with suppress(ValueError, RecursionError):
-        return json.loads(received.decode(), parse_constant=int)  # which NaN is not
-    return None
+        members = json.loads(received.decode(), parse_constant=int)  # which NaN is not
+        if isinstance(members, dict):
+            parse(model, members)
 
 
 def _finite(value: Any) -> bool:

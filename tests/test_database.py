@@ -28,7 +28,7 @@ from flask import Flask
 from flask.ctx import AppContext
 from servers import HOST, IN_CI, Postgres, require
 from sqlalchemy import create_engine, event, inspect, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from app import create_app
 from config import Settings
@@ -90,6 +90,13 @@ def test_a_new_sqlite_file_is_for_its_owner_only(tmp_path: Path) -> None:
         files = list(tmp_path.glob("chat.db*"))
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in files}
     assert {mode for name, mode in modes.items() if "lock" not in name} == {0o600}, modes
+
+
+def test_a_file_that_cannot_be_made_is_for_sqlite_to_tell(tmp_path: Path) -> None:
+    (tmp_path / "chat.db").symlink_to(tmp_path / "not mounted" / "chat.db")
+
+    with pytest.raises(OperationalError, match="unable to open database file"):
+        init_db(Settings(instance_path=str(tmp_path)))
 
 
 def test_init_db_can_be_run_again_and_keeps_everything(

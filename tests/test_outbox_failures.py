@@ -95,7 +95,7 @@ def test_what_was_delivered_is_booked_once_the_database_can_be_written_to(
     monkeypatch.setattr("outbox.STANDBY_SECONDS", 0.05)
     monkeypatch.setattr("database.BUSY_SECONDS", 0.2)
     with delivering(app, stub, on_loss=lambda: lost.append("lost")):
-        stub.delay = 0.5
+        stub.delay = 2
         record(app, ("channel", 1))
         stub.wait_for(lambda events: len(events) == 1)
         with looking_into(settings) as other, begin_to_write(other):
@@ -108,6 +108,31 @@ def test_what_was_delivered_is_booked_once_the_database_can_be_written_to(
         stub.wait_for(lambda events: len(events) == 2)
 
     assert heard(stub.events, "channel") == [1, 2]
+
+
+@sqlite_only
+def test_a_stop_does_not_wait_for_a_database_that_takes_no_writes(
+    app: Flask,
+    stub: StubPusher,
+    settings: Settings,
+    lines: Callable[[str], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lost: list[str] = []
+    monkeypatch.setattr("outbox.STANDBY_SECONDS", 0.05)
+    monkeypatch.setattr("database.BUSY_SECONDS", 0.2)
+    with delivering(app, stub, on_loss=lambda: lost.append("lost")) as dispatcher:
+        stub.delay = 2
+        record(app, ("channel", 1))
+        stub.wait_for(lambda events: len(events) == 1)
+        with looking_into(settings) as other, begin_to_write(other):
+            assert eventually(lambda: bool(lines("lost the database; events wait")))
+            dispatcher.stop()
+
+            assert not dispatcher._thread.is_alive()
+            assert lost == ["lost"]
+
+    assert len(stored(settings, "events")["events"]) == 1, "it is told again"
 
 
 @postgresql_only

@@ -2,13 +2,14 @@
 
 import socket
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from chat import ChatServer, InProcess, Person
+from chat import JSON, ChatServer, InProcess, Person
 from conversations import sqlite_only
 from servers import HOST, PATIENCE
 from werkzeug.security import check_password_hash
@@ -71,12 +72,19 @@ def test_a_place_is_for_one_request(
     def work() -> Any:
         most.append(at_work.acquire(blocking=False))
         try:
+            time.sleep(0.002)  # long enough for others to come, if they can
             return caller()
         finally:
             at_work.release()
 
     monkeypatch.setattr("auth.caller", work)
     somebody = Person(api, ada.id, ada.username, ada.token, ada.expires_in)
+
+    for body in (b"{}", b"{", b" " * 70_000):  # which leave their places and come back
+        assert somebody.post("/api/request_chat", body=body, headers=JSON).status in (400, 413)
+    assert api.login("ada").status == 200
+    assert api.login("ada", "wrong").status == 401
+    most.clear()
 
     with ThreadPoolExecutor(16) as pool:
         statuses = list(pool.map(lambda _: somebody.get("/api/me").status, range(64)))
