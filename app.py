@@ -652,7 +652,7 @@ def create_app(given: config.Settings | None = None) -> Flask:
     app.before_request(begin_request)
     app.after_request(complete)
     count = PLACES if on_sqlite else min(PLACES, given.database_pool_size)
-    places = Places(app.wsgi_app, count, before_waiting=session.close)
+    places = Places(app.wsgi_app, count)
     app.extensions["places"] = app.wsgi_app = places  # type: ignore[method-assign]
     appcontext_pushed.connect(session.enter, app)
     app.teardown_appcontext(session.leave)

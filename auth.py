@@ -51,8 +51,13 @@ def _turn_to_hash() -> Iterator[None]:
     """Who waits for a turn, or hashes, has no connection to the database, and keeps nobody else
     from being served."""
     places: Places = current_app.extensions["places"]
-    with places.left(), _one_hash:
-        yield
+    session.close()
+    with places.left:
+        try:
+            with _one_hash:
+                yield
+        finally:
+            session.close()  # it may wait for a place now
 
 
 def hash_password(password: str) -> str:

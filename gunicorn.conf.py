@@ -21,10 +21,11 @@ workers = 1
 # Threads are for requests that wait, for a slow client or for the one password hash at a time; how
 # many are worked on at once says app.PLACES.
 worker_class = "gthread"
-threads = 500
+threads = 200
 
-# Fewer than the files that a process may open at first on many systems, 1,024.
-worker_connections = 800
+# With two files of SQLite for each thread these are fewer than the 1,024 that a process may open
+# at first on many systems.
+worker_connections = 500
 
 # Seconds: what a client may be silent on a connection, and so what a stop waits for it at most.
 keepalive = 1

@@ -6,9 +6,8 @@ work, and must keep none from being done: it holds a thread, of which there can 
 place.
 """
 
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from queue import SimpleQueue
 from typing import Any
 
 WSGI = Callable[[dict[str, Any], Any], Iterable[bytes]]
@@ -16,29 +15,34 @@ WSGI = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 class Places:
     """A WSGI middleware: a request has a place until its answer has begun, which is then sent
-    without one."""
+    without one.
 
-    def __init__(
-        self, application: WSGI, count: int, before_waiting: Callable[[], None] = lambda: None
-    ) -> None:
-        """`before_waiting` is called by a request that is about to wait: what it then holds, such
-        as a connection to the database, it holds for long, and of waiting ones there are many."""
+    Within `with places.left:` another request may have the place of this one. Not for where others
+    wait for what this one holds: it may have to wait for a place at the end.
+    """
+
+    def __init__(self, application: WSGI, count: int) -> None:
         self._application = application
-        self._free = threading.Semaphore(count)
-        self._before_waiting = before_waiting
+        # A queue in C: a semaphore is Python, and is asked four times in each request.
+        self._free: SimpleQueue[None] = SimpleQueue()
+        for _ in range(count):
+            self._free.put(None)
+        self.left = _Left(self._free)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        with self._free:
-            return self._application(environ, start_response)
-
-    @contextmanager
-    def left(self) -> Iterator[None]:
-        """Let another request have the place of this one inside the block. Not for where others
-        wait for what this one holds: it may have to wait for a place at the end."""
-        self._before_waiting()
-        self._free.release()
+        self._free.get()
         try:
-            yield
+            return self._application(environ, start_response)
         finally:
-            self._before_waiting()
-            self._free.acquire()
+            self._free.put(None)
+
+
+class _Left:
+    def __init__(self, free: "SimpleQueue[None]") -> None:
+        self._free = free
+
+    def __enter__(self) -> None:
+        self._free.put(None)
+
+    def __exit__(self, *_: object) -> None:
+        self._free.get()

@@ -389,7 +389,7 @@ def received_body(most: int = MAX_BODY, *, form: bool = False) -> bytes:
     _refuse_over(most, length or 0)
     began = time.monotonic()
     try:
-        with current_app.extensions["places"].left():
+        with current_app.extensions["places"].left:
             if form or length is None:
                 sent.max_content_length = most + 1  # to see that there is more than allowed
                 received = sent.get_data()

@@ -304,21 +304,6 @@ def test_each_line_of_the_export_is_one_to_any_reader(ada: Person, chat: Chat) -
     assert json.loads(lines[-1]) == {"type": "message", **message}
 
 
-def test_a_body_is_waited_for_without_a_connection(app: Flask, ada: Person, bob: Person) -> None:
-    held = []
-
-    class Body(io.BytesIO):
-        def read(self, *size: Any) -> bytes:
-            held.append(session._opened)
-            return super().read(*size)
-
-    body = Body(json.dumps({"to_user": bob.id}).encode())
-
-    assert streamed(app, ada, "/api/request_chat", body) == 201
-    assert held
-    assert not any(held)
-
-
 # Proxies ---------------------------------------------------------------------------------------
 
 
