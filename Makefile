@@ -1,4 +1,4 @@
-# `make run` serves the API, `make test` runs every check; both set up what they need first.
+# `make run` serves the API, `make test` checks it; both set up what they need first.
 
 PORT ?= 5000
 PYTHON ?= python3
@@ -8,7 +8,7 @@ NODE = tests/node/node_modules
 # Two more than there are processors: tests wait as well.
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN || echo 2) + 2)
 
-.PHONY: run test screenshot setup setup-dev pusher-js node lock clean
+.PHONY: run test test-all checks screenshot setup setup-dev pusher-js node lock clean
 
 run: setup pusher-js
 	@echo "==> Making the database, or bringing it up to date"
@@ -17,16 +17,34 @@ run: setup pusher-js
 	@$(BIN)/flask run --port $(PORT)
 
 # A hundred processes are started, so byte code is kept whatever the environment says of it.
+PYTEST = PYTHONDONTWRITEBYTECODE= FLASK_SKIP_DOTENV=1 $(BIN)/python -m pytest
+PARALLEL = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+# What takes seconds is left to test-all, which is what CI runs; T names one file or test.
+ifneq ($(T),)
 test: setup-dev node
+	@$(PYTEST) -n 0 "$(T)"
+else ifneq ($(CI),)
+test: test-all
+else
+test: checks
+	@echo "==> Tests but the slow ones, with $(WORKERS) at a time"
+	@$(PYTEST) $(PARALLEL) -m "not slow"
+endif
+
+test-all: checks
+	@echo "==> Tests, with $(WORKERS) at a time"
+	@status=0; $(PYTEST) $(PARALLEL) -m "not abuse" || status=$$?; \
+		echo "==> Abuse, one test after the other"; \
+		$(PYTEST) -n 0 -m abuse || status=$$?; exit $$status
+
+checks: setup-dev node
 	@echo "==> Formatting, lint and types"
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy .
 	@echo "==> Migrations match the models"
 	@INSTANCE_PATH="$$(mktemp -d)" sh -c 'FLASK_SKIP_DOTENV=1 $(BIN)/python -c "from database import init_db; init_db()" && FLASK_SKIP_DOTENV=1 $(BIN)/flask db check; status=$$?; rm -rf "$$INSTANCE_PATH"; exit $$status'
-	@echo "==> Tests, with $(WORKERS) at a time"
-	@PYTHONDONTWRITEBYTECODE= FLASK_SKIP_DOTENV=1 \
-		$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # docs/screenshot.png anew. Needs Chromium, fonts-noto-core and fonts-noto-color-emoji.
 screenshot: setup-dev node

@@ -16,10 +16,10 @@ from pathlib import Path
 from playwright.sync_api import expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path.insert(0, str(ROOT))
 
-from browser import CHROMIUM, OPTIONS, Windows  # noqa: E402
-from chat import ChatServer, Person  # noqa: E402
+from tests.support.browser import CHROMIUM, OPTIONS, Windows  # noqa: E402
+from tests.support.people import ChatServer, Person  # noqa: E402
 
 PICTURE = ROOT / "docs/screenshot.png"
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import fields, replace
@@ -10,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chat import CHEAP_HASH, Answer, Api, ChatServer, InProcess, Person
-from contract import Contract
 from flask import Flask
 from flask.ctx import AppContext
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis
-from servers import IN_CI, Postgres
 from sqlalchemy import delete
 
 from config import Settings
+from tests.support.document import Contract
+from tests.support.people import CHEAP_HASH, Answer, Api, ChatServer, InProcess, Person
+from tests.support.servers import IN_CI, Postgres
 
 # What a developer has set for the API is not what it is tested with.
 os.environ["FLASK_SKIP_DOTENV"] = "1"
@@ -45,23 +46,29 @@ hypothesis.register_profile(
 PROCESSES = {"chat_server", "chromium", "nowhere", "server", "servers", "start"}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The files that take long come first, lest one process be left with them at the end. Without
     CI, of a test's examples only the first is tried on PostgreSQL too, and none where processes
     are started for each."""
-    slow = {item.path for item in items if _starts_processes(item)}
-    items.sort(key=lambda item: item.path not in slow)
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    busy = {item.path for item in items if _starts_processes(item)}
+    items.sort(key=lambda item: (-slow[item.path], item.path not in busy))
     if IN_CI:
         return
     names = {item.nodeid for item in items}
-    tried = set()
+    tried, kept, left_out = set(), [], []
     for item in items:
         twin = item.nodeid.replace("postgresql", "sqlite")
-        if twin != item.nodeid and twin in names:
-            test = item.nodeid.partition("[")[0]
-            if _starts_processes(item) or test in tried:
-                item.add_marker(pytest.mark.skip(reason="with CI set; here on SQLite only"))
+        test = item.nodeid.partition("[")[0]
+        if twin == item.nodeid or twin not in names:
+            kept.append(item)
+        elif _starts_processes(item) or test in tried:
+            left_out.append(item)
+        else:
+            kept.append(item)
             tried.add(test)
+    items[:] = kept
+    config.hook.pytest_deselected(items=left_out)
 
 
 def _starts_processes(item: pytest.Item) -> bool:

@@ -8,10 +8,10 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
-from chat import ChatServer
-from servers import require
 
 from config import ROOT, Settings, load
+from tests.support.people import ChatServer
+from tests.support.servers import require
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -37,6 +37,7 @@ def settled(text: str) -> str:
     return text.strip()
 
 
+@pytest.mark.slow
 def test_the_walk_with_curl_answers_what_the_readme_shows(
     start: Callable[..., ChatServer], tmp_path: Path
 ) -> None:

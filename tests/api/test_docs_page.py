@@ -1,0 +1,146 @@
+"""The interactive documentation, used in a real browser with no way to the internet."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+from tests.support.browser import CHROMIUM, OPTIONS, Chromium
+from tests.support.people import PASSWORD, Api, ChatServer, refused
+from tests.support.servers import require
+
+expect.set_options(timeout=60_000)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    require(Chromium)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def server(chromium: Browser) -> Iterator[ChatServer]:
+    with ChatServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def page(server: ChatServer, chromium: Browser) -> Iterator[Page]:
+    """The documentation; whatever the browser complains of fails the test, and so does a request
+    to anybody else."""
+    own = f"http://127.0.0.1:{server.port}/"
+    context = chromium.new_context()
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    complaints: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda said: complaints.append(said.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{own}api/docs")
+
+    yield page
+
+    context.close()
+    assert [url for url in asked if not url.startswith((own, "data:"))] == []
+    # That a request was refused is also on the console, and was meant.
+    assert [said for said in complaints if "the server responded with a status" not in said] == []
+
+
+def method(page: Page, name: str) -> Locator:
+    """The panel of an endpoint, open."""
+    panel = page.locator(f"[id$=-{name}].opblock")
+    if "is-open" not in (panel.get_attribute("class") or ""):
+        panel.locator(".opblock-summary-control").click()
+    return panel
+
+
+def execute(page: Page, name: str, body: str | None = None, **parameters: str) -> Locator:
+    """The status it is answered with."""
+    panel = method(page, name)
+    if body is not None:
+        panel.locator("textarea.body-param__text").fill(body)
+    for parameter, value in parameters.items():
+        panel.locator(f"[data-param-name={parameter}] input").fill(value)
+    with page.expect_response(lambda response: "/api/" in response.url):
+        panel.locator("button.execute").click()
+    return panel.locator(".live-responses-table tbody .response-col_status").first
+
+
+@pytest.mark.slow
+def test_every_method_is_there(page: Page, server: ChatServer) -> None:
+    document = server.api.get("/api/openapi.json").json
+    operations = [each for item in document["paths"].values() for each in item]
+
+    expect(page.locator("#docs .opblock")).to_have_count(
+        len(operations) + len(document["webhooks"])
+    )
+    expect(page).to_have_title("Chat API")
+
+
+def credentials(name: str) -> str:
+    return json.dumps({"username": name, "password": PASSWORD})
+
+
+@pytest.mark.slow
+def test_whoever_logs_in_there_has_the_token_everywhere_until_they_log_out(
+    page: Page, server: ChatServer
+) -> None:
+    ada, bob = server.api.sign_up("ada"), server.api.sign_up("bob")
+    ada.said(ada.asks(bob).json, "Hello, Bob!")
+
+    expect(execute(page, "login", credentials("ada"))).to_have_text("200")
+    form = method(page, "pusher_auth")
+    kinds = form.locator(".opblock-section-request-body select.content-type")
+    kinds.select_option("application/x-www-form-urlencoded")
+    form.locator("[data-property-name=socket_id] input").fill("123.456")
+    form.locator("[data-property-name=channel_name] input").fill("presence-chitchat")
+    expect(execute(page, "pusher_auth")).to_have_text("200")
+
+    page.reload()
+    expect(execute(page, "get_message", channel="1", limit="5")).to_have_text("200")
+    shown = method(page, "get_message").locator(".live-responses-table")
+    expect(shown).to_contain_text("Hello, Bob!")
+
+    expect(execute(page, "logout", "{}")).to_have_text("204")
+    with page.expect_request("**/api/me") as asked:
+        expect(execute(page, "me")).to_have_text("401")
+    assert "authorization" not in asked.value.headers
+
+
+@pytest.mark.slow
+def test_no_script_runs_but_files_of_ours(server: ChatServer) -> None:
+    policy: dict[str, Any] = {}
+    for path in ("/api/docs", "/api/users", "/api/openapi.json"):
+        policy[path] = server.api.get(path).headers["content-security-policy"]
+
+    assert "default-src 'self'" in policy["/api/docs"]
+    assert "script-src" not in policy["/api/docs"]
+    assert policy["/api/users"] == "default-src 'none'; frame-ancestors 'none'"
+    assert "<script>" not in server.api.get("/api/docs").body.decode()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/api/docs/assets/nothing.js", 404, "not_found"),
+        ("GET", "/api/docs/assets/../../app.py", 404, "not_found"),
+        ("GET", "/api/docs/assets/", 404, "not_found"),
+        ("GET", "/api/docs/nothing", 404, "not_found"),
+        ("POST", "/api/docs", 405, "method_not_allowed"),
+        ("POST", "/api/openapi.json", 405, "method_not_allowed"),
+    ],
+)
+def test_errors_around_the_page_have_the_one_shape(
+    method: str, path: str, status: int, code: str, api: Api
+) -> None:
+    refused(api.request(method, path), status, code)
+
+
+def test_the_page_is_there_with_a_slash_too(api: Api) -> None:
+    assert api.get("/api/docs/").status == 200

@@ -1,0 +1,51 @@
+"""How many statements requests make: always the same number, the caller's row included."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from config import Settings
+from tests.support.conversations import Chat, mark, now, statements
+from tests.support.people import Answer, Person, fill
+
+Request = Callable[[Person, Chat], Answer]
+MOST: dict[str, tuple[int, Request]] = {
+    "send": (5, lambda ada, chat: ada.says(chat, "Hello, Bob")),
+    "a send that has words indexed": (7, lambda ada, chat: ada.says(chat, "Hello, Bob! " * 400)),
+    "a message without words": (5, lambda ada, chat: ada.says(chat, "😀")),
+    "a page": (3, lambda ada, chat: ada.reads(chat, limit=50)),
+    "a page before": (3, lambda ada, chat: ada.reads(chat, before=2**63 - 1)),
+    "a page after": (3, lambda ada, chat: ada.reads(chat, after=0)),
+    "a page around": (3, lambda ada, chat: ada.reads(chat, around=1)),
+    "the inbox": (2, lambda ada, chat: ada.get("/api/chats")),
+    "a mark": (7, lambda ada, chat: mark(ada, chat)),
+    "what is new": (3, lambda ada, chat: ada.get("/api/sync", since=now(ada))),
+    "a search": (4, lambda ada, chat: ada.get("/api/search", q="number hello")),
+    "a search in a channel": (
+        5,
+        lambda ada, chat: ada.get("/api/search", q="number", channel=chat["channel_id"]),
+    ),
+    # Asked again once the connection is remembered.
+    "a signature": (4, lambda ada, chat: ada.signs(chat["channel_name"])),
+}
+
+
+@pytest.mark.parametrize("request_", MOST)
+def test_a_request_makes_few_statements_however_much_there_is(
+    app: Flask, ada: Person, bob: Person, chat: Chat, settings: Settings, request_: str
+) -> None:
+    most, ask = MOST[request_]
+
+    def cost() -> int:
+        with statements(app) as made:
+            answer: Any = ask(ada, chat)
+        assert answer.status in (200, 201), answer
+        return len(made) - (2 if request_ == "what is new" else 0)  # the cursor of now
+
+    bob.said(chat, "number one")
+    few = cost()
+    fill(settings, bob, chat, 300)
+
+    assert few == cost() <= most

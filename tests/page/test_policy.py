@@ -1,0 +1,64 @@
+"""What the chat page may load, and where it is given: without a browser."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import page as page_module
+from config import Settings
+from tests.conftest import application
+from tests.support.people import Api, InProcess, refused
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Api]]:
+    """The application with these settings, without a server or a browser."""
+    with ExitStack() as stack:
+
+        def serve(**given: Any) -> Api:
+            settings = Settings(instance_path=str(tmp_path), **given)
+            return InProcess(stack.enter_context(application(settings)))
+
+        yield serve
+
+
+def test_the_policy_lets_in_nothing_of_others(serve: Callable[..., Api]) -> None:
+    headers = serve().get("/").headers
+
+    policy = dict(each.split(" ", 1) for each in headers["content-security-policy"].split("; "))
+    assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == "'self'"
+    assert policy["connect-src"] == "'self' ws://localhost:80 wss://localhost:80"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+
+
+@pytest.mark.parametrize(
+    ("where", "allowed"),
+    [
+        ({"pusher_cluster": "eu"}, "wss://ws-eu.pusher.com"),
+        ({"pusher_host": "chat.example"}, "ws://chat.example:443 wss://chat.example:443"),
+        ({"pusher_host": "[::1]"}, "ws: wss:"),
+    ],
+)
+def test_the_policy_names_the_pusher_server(
+    where: dict[str, str], allowed: str, serve: Callable[..., Api]
+) -> None:
+    keys = {"pusher_app_id": "1", "pusher_key": "key", "pusher_secret": "secret"}
+
+    policy = serve(**keys, **where).get("/").headers["content-security-policy"]
+
+    assert f"connect-src 'self' {allowed};" in policy
+
+
+def test_without_npm_the_page_does_not_ask_for_pusher_js(
+    serve: Callable[..., Api], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(page_module, "PUSHER_JS", tmp_path / "pusher.min.js")
+
+    api = serve()
+    assert b"pusher.js" not in api.get("/").body
+    assert "npm ci" in refused(api.get("/vendor/pusher.js"), 404, "not_found")
