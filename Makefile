@@ -1,4 +1,4 @@
-# `make run` serves the API, `make test` checks it; both set up what they need first.
+# `make` alone lists what can be made. Each target sets up what it needs first.
 
 PORT ?= 5000
 PYTHON ?= python3
@@ -8,19 +8,26 @@ NODE = tests/node/node_modules
 # Two more than there are processors: tests wait as well.
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN || echo 2) + 2)
 
-.PHONY: run test test-all checks screenshot setup setup-dev pusher-js node lock clean
+.DEFAULT_GOAL = help
+.PHONY: help run test test-all checks lint format screenshot setup setup-dev pusher-js node lock clean
 
-run: setup pusher-js
+# A line "target: ... ## sentence" is listed.
+help: ## List these targets.
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' \
+		$(firstword $(MAKEFILE_LIST))
+
+run: setup pusher-js ## Set everything up, and serve the API (another port: PORT=5001).
 	@echo "==> Making the database, or bringing it up to date"
 	@$(BIN)/python -c "from database import init_db; init_db()"
 	@echo "==> Serving http://localhost:$(PORT) (Ctrl-C ends it)"
 	@$(BIN)/flask run --port $(PORT)
 
-# A hundred processes are started, so byte code is kept whatever the environment says of it.
+# A hundred processes are started, so byte code is kept whatever the environment says about it.
 PYTEST = PYTHONDONTWRITEBYTECODE= FLASK_SKIP_DOTENV=1 $(BIN)/python -m pytest
 PARALLEL = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-# What takes seconds is left to test-all, which is what CI runs; T names one file or test.
+# What takes seconds is left to test-all, which is what CI runs.
+test: ## Check everything but the slow tests; T=<file or file::test> runs one file or test.
 ifneq ($(T),)
 test: setup-dev node
 	@$(PYTEST) -n 0 "$(T)"
@@ -32,22 +39,28 @@ test: checks
 	@$(PYTEST) $(PARALLEL) -m "not slow"
 endif
 
-test-all: checks
+test-all: checks ## Check everything, the slow tests too.
 	@echo "==> Tests, with $(WORKERS) at a time"
 	@status=0; $(PYTEST) $(PARALLEL) -m "not abuse" || status=$$?; \
 		echo "==> Abuse, one test after the other"; \
 		$(PYTEST) -n 0 -m abuse || status=$$?; exit $$status
 
-checks: setup-dev node
+lint: setup-dev ## Check format, lint and types, and change nothing.
 	@echo "==> Formatting, lint and types"
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy .
+
+format: setup-dev ## Format the code, and mend what the linter can mend safely.
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+checks: lint node
 	@echo "==> Migrations match the models"
 	@INSTANCE_PATH="$$(mktemp -d)" sh -c 'FLASK_SKIP_DOTENV=1 $(BIN)/python -c "from database import init_db; init_db()" && FLASK_SKIP_DOTENV=1 $(BIN)/flask db check; status=$$?; rm -rf "$$INSTANCE_PATH"; exit $$status'
 
-# docs/screenshot.png anew. Needs Chromium, fonts-noto-core and fonts-noto-color-emoji.
-screenshot: setup-dev node
+# Needs Chromium, fonts-noto-core and fonts-noto-color-emoji.
+screenshot: setup-dev node ## Make docs/screenshot.png anew.
 	@$(BIN)/python docs/screenshot.py
 
 setup: $(VENV)/.installed
@@ -94,13 +107,13 @@ $(NODE)/.installed: tests/node/package.json tests/node/package-lock.json
 		*) npm ci --loglevel=error ;; esac
 	@touch $@
 
-# constraints.txt anew, from the exact versions in requirements*.txt (needs uv).
-lock:
+# From the exact versions in requirements*.txt. Needs uv.
+lock: ## Make constraints.txt anew.
 	@grep -v '^-c' requirements.txt > .requirements.in
 	@sed 's/^-r .*/-r .requirements.in/' requirements-dev.txt > .requirements-dev.in
 	@uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate \
 		--no-header --no-strip-extras .requirements-dev.in | sed 's/\[[a-z,]*\]//' > constraints.txt
 	@rm -f .requirements.in .requirements-dev.in
 
-clean:
+clean: ## Remove what was installed, and all caches.
 	rm -rf $(VENV) node_modules $(NODE) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,6 +1,6 @@
-"""Passwords and tokens: who is asking.
+"""Passwords, tokens, and @login_required: who is asking.
 
-A token is a JWT whose `jti` names a session row; it holds only while its session and user live.
+A token is a JWT whose `jti` names a row of logins. It holds only while that row and its user live.
 """
 
 import hashlib
@@ -15,16 +15,16 @@ from functools import lru_cache, wraps
 from typing import Any
 
 import jwt
-from flask import current_app, g, request
+from flask import request
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import Forbidden, Unauthorized
 from werkzeug.security import check_password_hash, generate_password_hash
 
-from config import settings
-from database import session
-from models import Session, Taken, User
-from places import Places
-from ratelimits import RateLimits
+from chat import accounts, logins
+from contract.errors import Forbidden, Taken, TokenExpired, Unauthorized
+from database import release
+from models import User
+from web import bodies
+from web.runtime import runtime
 
 ALGORITHM = "HS256"
 # When it was made is no condition: the clock may have been set back since.
@@ -39,56 +39,54 @@ TOKEN = re.compile(r"[\w-]+\.[\w-]+\.[\w-]{42}[AEIMQUYcgkosw048]", re.ASCII)
 _one_hash = threading.Lock()
 
 
-class TokenExpired(Unauthorized):
-    word = "token_expired"
-
-
 # Passwords -----------------------------------------------------------------------------------
 
 
 @contextmanager
 def _turn_to_hash() -> Iterator[None]:
-    """Who waits for a turn, or hashes, has no connection to the database, and keeps nobody else
-    from being served."""
-    places: Places = current_app.extensions["places"]
-    session.close()
-    with places.left:
+    """The turn to hash a password. Requests that wait for it, or hash, have no connection to the
+    database and no work slot."""
+    release()
+    with runtime().slots.released():
         try:
             with _one_hash:
                 yield
         finally:
-            session.close()  # it may wait for a place now
+            release()  # this one may have to wait for a slot now
 
 
 def hash_password(password: str) -> str:
     """The salted hash to store."""
     with _turn_to_hash():
-        return generate_password_hash(password, settings().password_hash)
+        return generate_password_hash(password, runtime().settings.password_hash)
 
 
 @contextmanager
 def hash_for_new_name(username: str, password: str) -> Iterator[str]:
-    """The salted hash to register a name with, inside the block: whoever waits for the same name
-    finds it there afterwards, and need not hash. Raises Taken if it went while this one waited,
-    and TooManyRequests."""
-    limits: RateLimits = current_app.extensions["rate_limits"]
+    """The salted hash to register a name with, inside the block.
+
+    A request that waits for the same name finds it there afterwards, and need not hash. Raises
+    Taken if the name went while this one waited, and RateLimited.
+    """
+    limits = runtime().rate_limits
     with _turn_to_hash():
-        limits.refuse_over("register")  # others may have registered while this one waited
-        if User.named(username):
+        limits.check("register")  # others may have registered while this one waited
+        if accounts.named(username):
             raise Taken("This username is in use. Choose another one.")
-        session.close()
-        yield generate_password_hash(password, settings().password_hash)
-        limits.add("register")
+        release()
+        yield generate_password_hash(password, runtime().settings.password_hash)
+        limits.count("register")
 
 
 def authenticate(username: str, password: str) -> User:
     """The user of that name and password.
 
-    Raises Unauthorized, alike and after the same work whether the name or the password is
-    wrong, and TooManyRequests.
+    Raises Unauthorized, alike and after the same work whether the name or the password is wrong,
+    and RateLimited.
     """
     user = _with_password(username, password)
     if user is None:
+        _count_failure(username)
         raise Unauthorized("Wrong username or password.")
     return user
 
@@ -96,49 +94,53 @@ def authenticate(username: str, password: str) -> User:
 def confirm(caller: User, password: str) -> User:
     """The caller, their password checked anew.
 
-    Raises Forbidden, TooManyRequests, and Unauthorized if the session has ended meanwhile.
+    Raises Forbidden, RateLimited, and Unauthorized if the login has ended meanwhile.
     """
     user = _with_password(caller.username, password)
     if user is None or user.id != caller.id:
+        # The same request, sent twice, must not fail by what the first one has changed.
+        check_again()
+        _count_failure(caller.username)
         raise Forbidden("The password is wrong.")
     return user
 
 
 def _with_password(username: str, password: str) -> User | None:
-    limits: RateLimits = current_app.extensions["rate_limits"]
-    # A digest bounds the length of the key, whatever somebody sends for a name.
-    name = hashlib.sha256(User.key(username).encode()).hexdigest()
-    failed = ("login", name)
-    limits.refuse_over(*failed)
+    limits = runtime().rate_limits
+    limits.check("login", _digest(username))
     with _turn_to_hash():
-        limits.refuse_over(*failed)  # others may have failed while this one waited
-        user = User.named(username)
-        session.close()
+        limits.check("login", _digest(username))  # others may have failed while this one waited
+        user = accounts.named(username)
+        release()
         stored = user.password_hash if user else _hash_of_nobody()
-        if check_password_hash(stored, password) and user:
-            return user
-        if "ask_again" in g:
-            caller()  # or the same request, sent twice, would fail by what the first has changed
-        limits.add(*failed)
-        return None
+        return user if check_password_hash(stored, password) else None
+
+
+def _count_failure(username: str) -> None:
+    runtime().rate_limits.hit("login", _digest(username))
+
+
+def _digest(username: str) -> str:
+    """Names the limit of a name, in all its spellings; of bounded length, whatever was sent."""
+    return hashlib.sha256(accounts.key(username).encode()).hexdigest()
 
 
 def _hash_of_nobody() -> str:
     """A hash that no password has, as expensive to compare as any."""
-    return f"{settings().password_hash}${'0' * 16}${'0' * 128}"
+    return f"{runtime().settings.password_hash}${'0' * 16}${'0' * 128}"
 
 
 # Tokens --------------------------------------------------------------------------------------
 
 
-def open_session(user: User) -> tuple[str, str]:
+def log_in(user: User) -> tuple[str, str]:
     """A new token for the user and its jti; it holds once the transaction is committed."""
     jti = secrets.token_hex(16)
     now = datetime.now(UTC)
-    life = timedelta(seconds=settings().jwt_expires_seconds)
-    Session.open(user, jti, life)
+    life = timedelta(seconds=runtime().settings.jwt_expires_seconds)
+    logins.begin(user, jti, life)
     claims = {"sub": str(user.id), "iat": now, "exp": now + life, "jti": jti}
-    return jwt.encode(claims, settings().jwt_key, ALGORITHM), jti
+    return jwt.encode(claims, runtime().settings.jwt_key, ALGORITHM), jti
 
 
 def login_required(view: Callable[..., ResponseReturnValue]) -> Callable[..., ResponseReturnValue]:
@@ -146,17 +148,60 @@ def login_required(view: Callable[..., ResponseReturnValue]) -> Callable[..., Re
 
     @wraps(view)
     def with_caller(**parameters: Any) -> ResponseReturnValue:
-        # A body that is slow to arrive may outlive the session: schemas then calls this again.
-        g.ask_again = caller
-        return view(caller(), **parameters)
+        claims = check_token()
+        try:
+            bodies.receive()
+        finally:  # a token that is void is a 401, whatever is wrong with the body
+            user = check_login(claims)
+        return view(user, **parameters)
 
     return with_caller
 
 
+def check_token() -> dict[str, Any]:
+    """The claims of the token that came with the request, which we have signed and which has not
+    expired. Asks no database. Raises Unauthorized.
+    """
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    token = token.strip(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthorized("Send a token: Authorization: Bearer <token>.")
+    try:
+        claims = _claims(token, runtime().settings.jwt_key)
+    except jwt.ExpiredSignatureError:
+        raise TokenExpired("The token has expired. Log in again.") from None
+    except jwt.InvalidTokenError:
+        raise Unauthorized("The token is not valid. Log in again.") from None
+    if claims["exp"] <= time.time():
+        raise TokenExpired("The token has expired. Log in again.")
+    return claims
+
+
+def check_login(claims: dict[str, Any]) -> User:
+    """The user of a token with these claims. Raises Unauthorized if the login has ended."""
+    # Ours are hexadecimal; PostgreSQL fails on some of what else a signed claim may hold.
+    user = logins.user(claims["jti"]) if claims["jti"].isalnum() else None
+    if user is None or str(user.id) != claims["sub"]:
+        raise Unauthorized(logins.GONE)
+    return user
+
+
+def check_again() -> User:
+    """The caller, as the rows now stand. Raises Unauthorized if the login has ended meanwhile."""
+    release()
+    return check_login(check_token())
+
+
+def current_jti() -> str:
+    """The login that the request's token stands for."""
+    jti: str = check_token()["jti"]
+    return jti
+
+
 @lru_cache(maxsize=4096)
 def _claims(token: str, key: str) -> dict[str, Any]:
-    """What a token claims that was signed with the key: a token is checked once, not with each of
-    its requests, but for whether it has expired meanwhile and its session lives.
+    """What a token claims that was signed with the key. A signature cannot change, so it is
+    verified once; expiry and login are asked each time.
 
     Raises jwt.InvalidTokenError, which is not remembered.
     """
@@ -164,27 +209,3 @@ def _claims(token: str, key: str) -> dict[str, Any]:
         raise jwt.DecodeError
     claims: dict[str, Any] = jwt.decode(token, key, algorithms=[ALGORITHM], options=VERIFIED)
     return {**claims, "exp": int(claims["exp"])}  # any number, also as a string, is valid
-
-
-def caller() -> User:
-    """The user whose token came with the request. Not to be called within a transaction.
-
-    Raises Unauthorized.
-    """
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    token = token.strip(" ")
-    if scheme.lower() != "bearer" or not token:
-        raise Unauthorized("Send a token: Authorization: Bearer <token>.")
-    try:
-        claims = _claims(token, settings().jwt_key)
-    except jwt.ExpiredSignatureError:
-        raise TokenExpired("The token has expired. Log in again.") from None
-    except jwt.InvalidTokenError:
-        raise Unauthorized("The token is not valid. Log in again.") from None
-    if claims["exp"] <= time.time():
-        raise TokenExpired("The token has expired. Log in again.")
-    # Our own are hexadecimal; PostgreSQL fails on some of what else a signed claim may hold.
-    user = Session.user(claims["jti"]) if claims["jti"].isalnum() else None
-    if user is None or str(user.id) != claims["sub"]:
-        raise Unauthorized("The token is no longer valid. Log in again.")
-    return user

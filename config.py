@@ -1,7 +1,7 @@
-"""The environment becomes settings: the only module that reads os.environ.
+"""Settings, made from the environment. This is the only module that reads os.environ.
 
-A variable of the process wins over the same one in `.env`; an empty value counts as unset.
-`Settings` is the one table; .env.example and the README name the same variables.
+A variable of the process wins over the same one in `.env`. An empty value counts as unset.
+`Settings` is the one table of them; .env.example and the README name the same variables.
 """
 
 import os
@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 
 import click
 from dotenv import dotenv_values
-from flask import current_app
 from limits import parse_many as parse_limits
 from sqlalchemy import make_url
 from sqlalchemy.engine import URL
@@ -27,13 +26,13 @@ from werkzeug.security import generate_password_hash
 ROOT = Path(__file__).resolve().parent
 _ORIGIN = r"null|[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?"
 _APP_ID = (r"[0-9]+", "must be digits only, as the Pusher dashboard shows it")
-_KEY = (r"[A-Za-z0-9._~-]+", "must be of letters, digits and ._~- only, as addresses carry it")
+_KEY = (r"[A-Za-z0-9._~-]+", "must have letters, digits and ._~- only, because addresses carry it")
 _HOST = (r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", "must be a host without scheme, port or path")
 _ORIGINS = (
     rf"\*|({_ORIGIN})( *, *({_ORIGIN}))*",
     "must be * or origins such as https://chat.example, in small letters, separated by commas",
 )
-#: What the text of a setting has to be like, where it is set, and how to say so.
+#: The pattern that the text of a setting must match, if it is set, and the sentence that says so.
 SHAPES = {
     "password_hash": (
         r"scrypt:[0-9]+:[0-9]+:[0-9]+|pbkdf2:sha(256|512):[0-9]+",
@@ -65,6 +64,7 @@ class SettingsError(click.ClickException):
 
 
 def setting(default: Any, sentence: str, *, secret: bool = False) -> Any:
+    """A field of Settings, with its default and its sentence; repr() leaves out a secret one."""
     return field(default=default, repr=not secret, metadata={"sentence": sentence})
 
 
@@ -82,13 +82,15 @@ class Settings:
         secret=True,
     )
     database_pool_size: int = setting(
-        32, "PostgreSQL connections a process keeps; it works on as many requests, at most 24."
+        32, "PostgreSQL connections that a process keeps. It works on so many requests, 24 at most."
     )
 
     jwt_secret_key: str = setting(
-        "", "Signs the tokens: 32 bytes or more. Unset: made in the instance folder.", secret=True
+        "",
+        "The key that signs the tokens, 32 bytes or more. Unset: made in the instance folder.",
+        secret=True,
     )
-    jwt_expires_seconds: int = setting(86_400, "Life of a token in seconds.")
+    jwt_expires_seconds: int = setting(86_400, "How long a token holds, in seconds.")
     password_hash: str = setting(
         "scrypt:32768:8:3", "How werkzeug.security hashes passwords (method and parameters)."
     )
@@ -97,7 +99,9 @@ class Settings:
     pusher_key: str = setting("", "Its public key.")
     pusher_secret: str = setting("", "Its secret.", secret=True)
     pusher_cluster: str = setting("", "Hosted Pusher Channels: the cluster, such as eu.")
-    pusher_host: str = setting("", "A self-hosted Pusher-protocol server; wins over the cluster.")
+    pusher_host: str = setting(
+        "", "The host of a self-hosted Pusher-protocol server; it wins over the cluster."
+    )
     pusher_port: int = setting(0, "Its port. Unset: 443, or 80 without SSL.")
     pusher_ssl: bool = setting(True, "Whether it is reached over TLS.")
     pusher_public_host: str = setting("", "Its host as browsers see it. Unset: PUSHER_HOST.")
@@ -120,18 +124,24 @@ class Settings:
     embedded_origins: str = setting(
         "*", "Origins whose pages may connect to it, separated by commas."
     )
-    embedded_connections: int = setting(10_000, "Connections in all.")
-    embedded_connections_per_address: int = setting(0, "Connections of one address. 0: no limit.")
-    embedded_subscriptions: int = setting(1_000, "Subscriptions of one connection.")
-    embedded_presence_members: int = setting(0, "People in one presence channel. 0: no limit.")
-    embedded_frame_bytes: int = setting(32_768, "The largest message of a client, in bytes.")
+    embedded_connections: int = setting(10_000, "How many connections it takes in all.")
+    embedded_connections_per_address: int = setting(
+        0, "How many connections it takes from one address. 0: no limit."
+    )
+    embedded_subscriptions: int = setting(1_000, "How many subscriptions one connection may have.")
+    embedded_presence_members: int = setting(
+        0, "How many people one presence channel takes. 0: no limit."
+    )
+    embedded_frame_bytes: int = setting(
+        32_768, "The largest message that a client may send, in bytes."
+    )
     embedded_send_buffer_bytes: int = setting(
-        1_048_576, "What may wait for a slow reader, in bytes; then it is disconnected."
+        1_048_576, "How many bytes may wait for a slow reader; with more it is disconnected."
     )
 
     cors_origins: str = setting("*", "Origins whose pages may call the API, separated by commas.")
     trusted_proxies: int = setting(
-        0, "Number of reverse proxies in front, for the client's address, the scheme and the host."
+        0, "Reverse proxies in front that say the client's address, the scheme and the host."
     )
 
     ratelimit_enabled: bool = setting(True, "false switches every rate limit off.")
@@ -144,7 +154,7 @@ class Settings:
     )
     ratelimit_storage_uri: str = setting(
         "memory://",
-        "Where limits are counted: memory:// (each process) or redis://host.",
+        "Where limits are counted: memory:// (each process for itself) or redis://host.",
         secret=True,
     )
 
@@ -162,10 +172,11 @@ class Settings:
         _check_secret(self.jwt_secret_key)
         _check_hash(self.password_hash)
         _check_limits(self)
-        _ = self.url  # refused now, not at the first query
+        _ = self.url  # a wrong one is refused now, not at the first query
 
     @cached_property
     def folder(self) -> Path:
+        """INSTANCE_PATH as an absolute path."""
         return ROOT / self.instance_path
 
     @cached_property
@@ -175,6 +186,7 @@ class Settings:
 
     @cached_property
     def jwt_key(self) -> str:
+        """The key that signs the tokens: JWT_SECRET_KEY, or one made in the instance folder."""
         return self.jwt_secret_key or self.kept("jwt_secret_key", lambda: secrets.token_hex(32))
 
     @property
@@ -185,8 +197,8 @@ class Settings:
     def kept(self, name: str, make: Callable[[], str]) -> str:
         """The value of `name`, made once and kept in the instance folder (mode 0600).
 
-        Several processes may ask at once: the value is written aside and then linked into place,
-        which succeeds for one of them only, and never shows a half-written file.
+        Several processes may ask at once. Each writes its value to a draft and links the draft to
+        `name`: one link succeeds, the others fail, and nobody ever reads a half-written file.
         """
         path = self.folder / name
         if not path.exists():
@@ -205,7 +217,8 @@ class Settings:
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
-    """Settings from `environ`, or from the process and, unless FLASK_SKIP_DOTENV is set, `.env`.
+    """Settings from `environ`. Without it, from the process and, unless FLASK_SKIP_DOTENV is set,
+    from `.env`.
 
     Raises SettingsError with a sentence that names the variable.
     """
@@ -228,14 +241,8 @@ def listed(text: str) -> list[str]:
 
 
 def exactly(text: str) -> list[re.Pattern[str]]:
-    """The same as patterns, each of which matches nothing but its part."""
+    """The parts of such a setting as patterns, each of which matches its part and nothing else."""
     return [re.compile(rf"{re.escape(part)}\Z") for part in listed(text)]
-
-
-def settings() -> Settings:
-    """The settings of the running application."""
-    current: Settings = current_app.extensions["settings"]
-    return current
 
 
 def _parse(name: str, text: str, kind: Any) -> Any:
@@ -265,8 +272,8 @@ def _check_pusher(given: Settings) -> None:
         )
     if not missing and not (given.pusher_host or given.pusher_cluster):
         raise SettingsError(
-            "PUSHER_CLUSTER or PUSHER_HOST missing: with Pusher keys one of the two says where "
-            "the server is."
+            "PUSHER_CLUSTER or PUSHER_HOST missing: with Pusher keys, one of the two must say "
+            "where the server is."
         )
     for name, port in (
         ("PUSHER_PORT", given.pusher_port),
@@ -286,17 +293,18 @@ def _check_limits(given: Settings) -> None:
                 continue
         raise SettingsError(f"{name.upper()} must be a single limit, such as 10 per 3 minutes.")
     if given.ratelimit_storage_uri != "memory://":
-        with suppress(ValueError):  # of a port
+        with suppress(ValueError):  # a wrong port raises it
             uri = urlsplit(given.ratelimit_storage_uri)
             if uri.scheme in ("redis", "rediss", "redis+unix") and uri.port != 0:
                 return
         raise SettingsError(
-            "RATELIMIT_STORAGE_URI cannot be read: it looks like memory:// or redis://host:6379."
+            "RATELIMIT_STORAGE_URI cannot be read: it must look like memory:// or "
+            "redis://host:6379."
         )
 
 
 def _check_hash(method: str) -> None:
-    if method != Settings.password_hash:  # that one is known to work, and takes its time
+    if method != Settings.password_hash:  # the default works, and hashing takes its time
         try:
             generate_password_hash("", method)
         except (ValueError, OverflowError, MemoryError) as error:
@@ -308,7 +316,7 @@ def _check_secret(key: str) -> None:
     if key and len(key.encode()) < 32:
         raise SettingsError("JWT_SECRET_KEY must be at least 32 bytes long, or left unset.")
     if PLACEHOLDER.search(key):
-        raise SettingsError("JWT_SECRET_KEY is still a placeholder: set a random one, or none.")
+        raise SettingsError("JWT_SECRET_KEY is still a placeholder: set a random key, or none.")
 
 
 def _database_url(given: Settings) -> URL:
@@ -318,7 +326,7 @@ def _database_url(given: Settings) -> URL:
         url = None
     if url is not None and url.drivername in ("postgres", "postgresql", "postgresql+psycopg"):
         return url.set(drivername="postgresql+psycopg")
-    # A database in memory would be another one for each connection; a query could ask for one.
+    # In memory, each connection would have a database of its own; a query could ask for that too.
     if (
         url is None
         or url.drivername != "sqlite"
@@ -326,7 +334,7 @@ def _database_url(given: Settings) -> URL:
         or url.query
     ):
         raise SettingsError(
-            "DATABASE_URL cannot be read: it looks like sqlite:///chat.db or "
+            "DATABASE_URL cannot be read: it must look like sqlite:///chat.db or "
             "postgresql://user:password@host/database."
         )
     return url.set(database=str(given.folder / str(url.database)))

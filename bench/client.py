@@ -2,7 +2,7 @@
 
     python -m bench.client PORT SECONDS METHOD PATH TOKEN BODY
 
-It warms up, says "ready", waits for a line, and then prints what each request took, in seconds.
+It warms up, says "ready", waits for a line, and then prints the seconds that each request took.
 """
 
 import json

@@ -2,11 +2,11 @@
 
     python -m bench.conversations [--seconds N] [--rounds N] [--postgresql URL] [names...]
 
-Small: 1,000 messages in 10 chats. Large: 1,000,000 in 10,000 chats, one of them of 100,000. Who is
-measured has the same 10 chats in both, with a tenth of a tenth of the large one's messages. Each
-measure takes turns on both; a ratio is the median of the rounds' own ratios. Only ratios count.
+Small: 1,000 messages in 10 chats. Large: 1,000,000 in 10,000 chats, one of them of 100,000. User 1
+has the same 10 chats of 100 messages in both. Each measure takes turns on both; a ratio is the
+median of the rounds' own ratios. Only ratios count.
 
-The URL is of an empty PostgreSQL database for the small one; the large one is made beside it.
+The URL is that of an empty PostgreSQL database for the small one; the large one is made beside it.
 """
 
 import argparse
@@ -25,9 +25,9 @@ import config
 from bench import data
 from bench.run import API, compare, row
 from bench.server import Request, Server
+from chat import cursors
+from chat.words import words
 from database import init_db
-from models.inbox import Cursor
-from words import words
 
 MINE = 10  # chats of user 1
 EACH = 100  # messages in each of them
@@ -128,10 +128,10 @@ def time_of(message: int) -> str:
 
 
 def requests(content: Content) -> dict[str, Request]:
-    """What is measured, for one of the two databases."""
+    """The requests that are measured, for one of the two databases."""
     mine = sorted(id_ for ids in content.ids[:MINE] for id_ in ids)
-    since = Cursor.encode("sync", mine[-201], mine[-201])
-    # The longest chat that there is, by one who takes part in it.
+    since = cursors.encode("sync", mine[-201], mine[-201])
+    # The longest chat, read by one of its two people.
     channel = max(range(len(content.counts)), key=lambda number: (content.counts[number], -number))
     low, high = content.pairs[channel]
     ids = content.ids[channel]
@@ -154,7 +154,7 @@ def requests(content: Content) -> dict[str, Request]:
 
 
 def build(folder: Path, content: Content, url: str | None) -> dict[str, str]:
-    """Fill a database; what a server is to be told of it."""
+    """Fill a database. Returns the settings for a server on it."""
     env = {"INSTANCE_PATH": str(folder), **({"DATABASE_URL": url} if url else {})}
     init_db(config.load(env))
     for table, columns, rows in content.tables():
@@ -185,7 +185,7 @@ def copy(url: str, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
 
 
 def use_up_numbers(url: str, count: int) -> None:
-    """Have as many transactions behind the server as if each message had been one."""
+    """Use up transaction numbers, as if each message had been a transaction."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(
             "DO $$ BEGIN"

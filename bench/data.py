@@ -8,8 +8,8 @@ import jwt
 from werkzeug.security import generate_password_hash
 
 import config
+from chat.words import words
 from database import init_db
-from words import words
 
 KEY = "a key for the bench that signs nothing else"
 PASSWORD = "correct horse battery staple"
@@ -18,7 +18,7 @@ TEXT = "Shall we meet at the usual place at noon, or is the rain too much for yo
 
 
 def build(folder: Path, chats: int, *messages: int) -> None:
-    """A database chat.db of that many chats, the first ones with so many messages each.
+    """Make a database chat.db of that many chats, the first ones with these counts of messages.
 
     Chat n is that of the users 2n-1 and 2n.
     """
@@ -62,7 +62,7 @@ def build(folder: Path, chats: int, *messages: int) -> None:
 
 
 def add_events(path: Path, count: int, chats: int) -> None:
-    """Events that wait, as `count // 2` messages in turn to so many chats leave them."""
+    """Add waiting events, as from `count // 2` messages to so many chats in turn."""
     now = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f}"
     data = '{"message":"' + TEXT + '"}'
     rows = []

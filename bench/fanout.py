@@ -56,7 +56,7 @@ class Contender:
         self._http = HTTPConnection("127.0.0.1", self.port, timeout=30)
 
     def publish(self, *channels: str) -> None:
-        """An event on each of these channels, with the time of its publication."""
+        """Publish an event on each of these channels, with the time of its publication."""
         text = f"sent={time.monotonic():.9f} {data.TEXT}"
         batch = [{"name": "news", "channel": channel, "data": text} for channel in channels]
         body = json.dumps({"batch": batch}).encode()
@@ -81,7 +81,7 @@ class Contender:
         return ticks / TICKS
 
     def memory(self) -> float:
-        """KiB of memory that are resident."""
+        """The resident memory, in KiB."""
         statuses = [Path(f"/proc/{pid}/status").read_text() for pid in self.processes]
         return sum(int(status.split("VmRSS:")[1].split()[0]) for status in statuses)
 
@@ -110,7 +110,7 @@ def soketi(_: Bench) -> Iterator[Contender]:
         "SOKETI_CLUSTER_PORT": str(port),
     }
     program = ROOT / "tests/node/node_modules/@soketi/soketi/bin/server.js"
-    # In a folder of its own: it would read the project's .env.
+    # In a folder of its own: otherwise it would read the project's .env.
     with (
         tempfile.TemporaryDirectory() as folder,
         subprocess.Popen(
@@ -153,7 +153,7 @@ class Listeners:
         self._process.communicate()
 
     def during(self, events: int, act: Callable[[], None]) -> list[float]:
-        """What so many events took that come of this act."""
+        """Do this act. Returns the seconds that each of the events took that it causes."""
         print(events, file=self._in, flush=True)
         act()
         took: list[float] = json.loads(self._out.readline())
@@ -211,7 +211,7 @@ def measure(
 
 
 def beside(bench: Bench, act: Callable[[Contender], Any]) -> tuple[list[Any], list[Any]]:
-    """What it returned with soketi and with the embedded server, round by round."""
+    """What `act` returned with soketi and with the embedded server, round by round."""
 
     def with_one(name: str) -> Any:
         with CONTENDERS[name](bench) as contender:
@@ -284,7 +284,7 @@ def send_to_event(bench: Bench) -> None:
 
 
 def other_process(bench: Bench) -> None:
-    """The same through the owner of the sockets, and through another process on its database."""
+    """The same, sent to the owner of the sockets or to another process on its database."""
 
     def through(other: bool) -> float:
         with (
@@ -339,7 +339,7 @@ def conversation(api: int, signer: int, pusher: int) -> tuple[float, float, floa
                     assert answer.status == 201
         if number == 19:  # until here it was warming up
             answers, events = [], []
-        time.sleep(0.01)  # as people, not as a flood
+        time.sleep(0.01)  # as people would, not as a flood
     percent = quantiles(events, n=100)
     return percent[49], percent[98], median(answers)
 

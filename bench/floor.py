@@ -44,7 +44,7 @@ def caller() -> int:
 
 
 def channel_of(user: int, channel: str) -> tuple[int, int]:
-    """Its id and the other one in it."""
+    """The channel's id and the other user in it."""
     low, high = map(int, channel.removeprefix("private-chat_").split("_"))
     row = (
         database()
@@ -121,7 +121,7 @@ def get_message(channel: str) -> Any:
 
 @app.post("/api/login")
 def login() -> Any:
-    """The bare hash."""
+    """Check the hash, and nothing else."""
     if not check_password_hash(PASSWORD_HASH, request.get_json()["password"]):
         return Response(status=401)
     return {}

@@ -1,8 +1,9 @@
 """Clients of a Pusher server that listen: python -m bench.listeners PORT KEY CONNECTIONS CHANNELS
 
-Connection n subscribes to the public channel n modulo CHANNELS, for CHANNELS of at least 1. It says
-"ready"; then each line in is a number of events to wait for, and the line out has what each took,
-in seconds, from the time that it carries: all processes of a machine read the same clock.
+Connection n subscribes to the public channel n modulo CHANNELS, if CHANNELS is at least 1. It says
+"ready". Then each line of input is a number of events to wait for, and a line of output has the
+seconds that each took. They count from the time that the event carries, because all processes of a
+machine read the same clock.
 """
 
 import json

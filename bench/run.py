@@ -37,7 +37,7 @@ class Bench:
     rounds: int
 
     def cost(self, app: str, requests: list[Request], beside: int = 0, **options: Any) -> Cost:
-        """Of these clients, to a fresh server on a fresh copy of the small database."""
+        """The cost of these clients to a fresh server on a fresh copy of the small database."""
         with copy(self.small) as folder, Server(app, folder, **options) as server:
             return server.under(requests, self.seconds, beside)
 
@@ -267,7 +267,7 @@ def drain(bench: Bench) -> None:
 
 
 def drained(path: Path, seconds: float) -> float:
-    """Events a second that go, after the first have gone."""
+    """Events a second that are delivered, once the first have gone."""
     database = sqlite3.connect(path)
 
     def left() -> int:
@@ -312,7 +312,7 @@ def backlog(bench: Bench) -> None:
 
 
 def fetch(server: Server, path: str, token: str = "") -> int:
-    """Get it once; how many bytes came."""
+    """Get this path once. Returns how many bytes came."""
     connection = HTTPConnection("127.0.0.1", server.port, timeout=60)
     connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
     answer = connection.getresponse()
@@ -349,7 +349,7 @@ def main() -> None:
     given = parser.parse_args()
     if unknown := set(given.names) - set(MEASURES):
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and so end the servers, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the servers end, too
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         bench = Bench(Path(folder), given.seconds, given.rounds)
         row("what", "base", "ours", "ratio", "goal")

@@ -1,4 +1,4 @@
-"""A server under gunicorn, the load on it, and what that cost."""
+"""A server under gunicorn, the load on it, and what that costs."""
 
 import contextlib
 import json
@@ -23,7 +23,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Request:
-    """What a client asks for, again and again."""
+    """The request that a client repeats."""
 
     method: str
     path: str
@@ -48,7 +48,7 @@ def login(user: int) -> Request:
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one load: requests a second, latency, CPU of the server for each request."""
+    """The cost of one load: requests a second, latency, CPU of the server for each request."""
 
     rate: float
     p50: float  # ms
@@ -94,7 +94,7 @@ class Server:
         return self
 
     def _settle(self) -> None:
-        """Wait, for some seconds at most, until all workers have started and are quiet."""
+        """Wait until all workers have started and are quiet, for some seconds at most."""
         before = -1.0
         for _ in range(20):
             now = self.cpu_seconds()
@@ -133,8 +133,8 @@ class Server:
         return max(int(status.split("VmHWM:")[1].split()[0]) for status in statuses) / 1024
 
     def under(self, requests: list[Request], seconds: float, beside: int = 0) -> Cost:
-        """The cost of a client for each request, all at once; the last `beside` ones only disturb
-        and are not counted."""
+        """The cost of these requests, each repeated by a client of its own, all at once. The last
+        `beside` clients only disturb, and are not counted."""
         clients = [self._client(request, seconds) for request in requests]
         for client in clients:
             assert client.stdout

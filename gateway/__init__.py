@@ -1,7 +1,7 @@
 """An embedded Pusher server: a WebSocket server inside a WSGI application's own process.
 
-It speaks the Pusher Channels protocol 7 to browsers and the Pusher HTTP API to applications, and
-knows nothing of users or chats: who may do what, the application says with signatures.
+It speaks the Pusher Channels protocol 7 to browsers and the Pusher HTTP API to applications. It
+knows nothing of users or chats: the application says with signatures who may do what.
 
     gateway = Gateway("1", "key", "secret")
     gateway.open()

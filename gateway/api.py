@@ -1,7 +1,7 @@
 """The Pusher HTTP API: how applications publish, and ask who is there.
 
 Any Pusher server library speaks it. The official Python one may also call it without HTTP, through
-its `backend` argument; what is signed, checked and answered is the same.
+its `backend` argument; the signatures, checks and answers are the same.
 """
 
 import re
@@ -37,7 +37,7 @@ class Failure(Exception):
 
 
 class Owner(Protocol):
-    """Whoever has the hub: takes events in order, and answers questions after them."""
+    """The owner of the hub. It takes events in order, and answers questions after them."""
 
     def deliver(self, deliveries: list[Delivery]) -> None: ...
 
@@ -46,7 +46,7 @@ class Owner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request whose signature holds. `name` is the channel or user in its path, if any."""
+    """One request with a valid signature. `name` is the channel or user in its path, if any."""
 
     query: dict[str, str]
     body: bytes
@@ -87,7 +87,7 @@ class Api:
         ]
 
     def answer(self, method: str, path: str, query: str, body: bytes) -> tuple[int, dict[str, Any]]:
-        """Status and JSON of one request. Raises nothing for what is in it."""
+        """Status and JSON of one request. Nothing in the request makes it raise."""
         parameters = _parameters(query)
         try:
             if len(body) > BODY_BYTES:
@@ -176,7 +176,7 @@ class Api:
     # Asking
 
     def _channels(self, call: Call) -> dict[str, Any]:
-        """GET /apps/ID/channels: those that have subscribers."""
+        """GET /apps/ID/channels: the channels that have subscribers."""
         prefix, info = call.query.get("filter_by_prefix", ""), call.info()
         if "user_count" in info and not is_presence(prefix):
             raise Failure(400, "user_count needs filter_by_prefix=presence-")
@@ -195,7 +195,7 @@ class Api:
         """GET /apps/ID/channels/C/users"""
         name = _checked_name(call.name)
         if not is_presence(name):
-            raise Failure(400, "Users are known of presence channels only")
+            raise Failure(400, "Only presence channels have a list of users")
         return {"users": [{"id": user} for user in self._owner.ask(lambda hub: hub.members(name))]}
 
 
@@ -208,7 +208,7 @@ def _parameters(query: str) -> dict[str, str]:
 def _info(text: Any) -> frozenset[str]:
     asked = frozenset(text.split(",")) if isinstance(text, str) and text else frozenset()
     if not asked <= INFO:
-        raise Failure(400, f"info knows {', '.join(sorted(INFO))}")
+        raise Failure(400, f"info may name only {', '.join(sorted(INFO))}")
     return asked
 
 

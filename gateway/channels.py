@@ -18,7 +18,7 @@ _CACHED = re.compile(r"(private-(encrypted-)?|presence-)?cache-.*")
 
 
 def is_name(name: object) -> bool:
-    """A channel that may be subscribed to or published on, server-to-user channels included."""
+    """Whether a channel may have this name. Server-to-user channels are included."""
     return isinstance(name, str) and bool(_NAME.fullmatch(name) or _USER_NAME.fullmatch(name))
 
 
@@ -31,13 +31,16 @@ def needs_signature(name: str) -> bool:
 
 
 def takes_client_events(name: str) -> bool:
-    """Private and presence channels. Not encrypted ones: the server could forward plain text only,
-    which the members cannot tell from a forgery."""
+    """Whether clients may send events on it: on private and presence channels.
+
+    Not on encrypted ones: the server could forward plain text only, and members cannot tell that
+    from a forgery.
+    """
     return needs_signature(name) and not name.startswith("private-encrypted-")
 
 
 def is_cached(name: str) -> bool:
-    """Cache channels hand their last event to whoever subscribes."""
+    """Whether it is a cache channel, which sends its last event to each new subscriber."""
     return bool(_CACHED.fullmatch(name))
 
 
@@ -57,9 +60,10 @@ class Channel:
 
 
 class Member:
-    """One user of a presence channel, however many tabs are open.
+    """One user of a presence channel, no matter how many tabs are open.
 
-    The JSON is made once, as each newcomer is sent all of it."""
+    The JSON is made once, because each newcomer is sent all of it.
+    """
 
     __slots__ = ("connections", "info", "key")
 
@@ -79,7 +83,7 @@ class PresenceChannel(Channel):
         self.members: dict[str, Member] = {}
 
     def join(self, user_id: str, user_info: Any) -> bool:
-        """Count one more connection of this user; True for the user's first."""
+        """Count one more connection of this user. Returns True for the user's first."""
         member = self.members.get(user_id)
         if first := member is None:
             member = self.members[user_id] = Member(user_id, user_info)
@@ -87,7 +91,7 @@ class PresenceChannel(Channel):
         return first
 
     def part(self, user_id: str) -> bool:
-        """Count one connection less; True when that was the user's last."""
+        """Count one connection less. Returns True if that was the user's last."""
         member = self.members[user_id]
         member.connections -= 1
         if last := member.connections == 0:

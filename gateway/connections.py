@@ -1,7 +1,7 @@
 """One client's WebSocket: bytes in, messages out of them, and a bounded queue of frames to send.
 
-Nothing here blocks, and nothing raises for what a client or the network does: a connection in
-trouble sets `gone`, and the loop, which looks after every connection that was touched, removes it.
+Nothing here blocks, and nothing raises for what a client or the network does. A connection in
+trouble sets `gone`. The loop looks after every connection that was touched, and removes such ones.
 """
 
 import logging
@@ -17,16 +17,16 @@ from gateway.frames import PING, error_frame
 from gateway.limits import Limits
 
 READ_BYTES = 4096
-"""Read of one connection in one turn of the loop: a flood waits for its neighbours. It holds some
-700 of the smallest frames, a few milliseconds of work."""
+"""Bytes read of one connection in one turn of the loop, so that a flood waits for its neighbours.
+They hold some 700 of the smallest frames, a few milliseconds of work."""
 
 WRITE_BYTES = 64 * 1024
 """Frames are joined up to this size, so that a burst costs one system call and not hundreds."""
 
 NEVER = float("inf")
 
-# The framing library tells of every connection at INFO; we pass on its errors only. A logger of
-# our own making and not getLogger(), which would change the level for everyone in the process.
+# The framing library logs every connection at INFO, and we pass on its errors only. This is not
+# getLogger(), because its level would change for everyone in the process.
 _framing_log = logging.Logger("gateway.framing", logging.ERROR)
 _framing_log.parent = logging.getLogger("gateway")
 
@@ -121,14 +121,14 @@ class Connection:
         self.pinged = 0.0
         self.rest_until = 0.0
         self.close_by = NEVER
-        self.scheduled = NEVER  # when the loop will look at the clock for us; the loop's
+        self.scheduled = NEVER  # when the loop will look at the deadline; set by the loop
         self.serial = 0  # its place in the loop's table
-        self.interest = 0  # what the selector waits for; the loop's
+        self.interest = 0  # what the selector waits for; set by the loop
         self.is_touched = False
         self._touched = touched
         self._limits = limits
         self._fragments: bytearray | None = None
-        # The handshake is over: this one parses frames only, without extensions.
+        # The handshake is over: this parses frames only, without extensions.
         self._protocol = ServerProtocol(
             state=OPEN, max_size=limits.frame_bytes, logger=_framing_log
         )
@@ -143,7 +143,7 @@ class Connection:
             self.touch()
 
     def send(self, frame: bytes) -> None:
-        """Queue a frame; a reader too slow for its buffer is closed instead."""
+        """Queue a frame. If the reader is too slow for its buffer, close the connection instead."""
         if self.closing:
             return
         self.send_raw(frame)
@@ -218,7 +218,7 @@ class Connection:
 
     @property
     def deadline(self) -> float:
-        """When overdue() is to be called next, unless something happens before."""
+        """When to call overdue() next, unless something happens before."""
         if self.closing:
             return self.close_by
         if self.rest_until:
@@ -228,7 +228,7 @@ class Connection:
         return self.heard + self._limits.ping_after
 
     def overdue(self, now: float) -> None:
-        """The deadline has passed."""
+        """Do what the deadline was for: give up, read again, or ping."""
         if self.closing:
             self.cut()
         elif self.rest_until:

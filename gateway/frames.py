@@ -49,7 +49,7 @@ def event_frame(event: str, data: Any, channel: str | None = None, **more: str) 
 
 
 def error_frame(message: str, code: int | None = None) -> bytes:
-    """Pusher protocol, "pusher:error". A code of None is a complaint that changes nothing."""
+    """Pusher protocol, "pusher:error". A code of None is a warning that changes nothing."""
     return event_frame("pusher:error", {"message": message, "code": code})
 
 
@@ -65,6 +65,6 @@ def byte_length(text: str) -> int:
 
 
 def _encode(text: str) -> bytes:
-    # UTF-8 cannot carry a lone surrogate, but JSON can name it: backslashreplace turns it into
-    # \udXXX, and as surrogates occur inside JSON strings only, that is its JSON escape.
+    # UTF-8 cannot carry a lone surrogate, but JSON can name it. backslashreplace turns it into
+    # \udXXX. That is its JSON escape, because surrogates occur inside JSON strings only.
     return text.encode("utf-8", "backslashreplace")

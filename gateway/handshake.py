@@ -1,7 +1,7 @@
 """From a WSGI request to a WebSocket: checking the handshake, and taking the socket.
 
-WSGI has no word for a connection that stays open, but the servers whose threads block on a socket
-hand it out beside the request: werkzeug's development server and gunicorn.
+WSGI knows no connection that stays open. Servers whose threads block on a socket hand it out with
+the request all the same: werkzeug's development server and gunicorn.
 """
 
 import contextlib
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 PROTOCOLS = frozenset({"4", "5", "6", "7"})
-"""Pusher protocol versions that differ from 7 in nothing that concerns a server."""
+"""Pusher protocol versions that are the same as 7 for a server."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a WSGI view is to answer. With status 101 the socket is in other hands already, and
-    whatever the view answers goes nowhere."""
+    """What a WSGI view must answer. With status 101 the socket has been taken already, and the
+    view's answer goes nowhere."""
 
     status: int
     headers: list[tuple[str, str]]
@@ -48,7 +48,7 @@ def check(environ: "WSGIEnvironment") -> bytes | Answer:
         headers = [("Upgrade", "websocket"), ("Connection", "Upgrade, close")]
         message = "This address speaks WebSocket: connect to it with a Pusher client."
         return Answer(426, headers, {"message": message})
-    # RFC 6455, 4.4: name the version that would have done.
+    # RFC 6455, 4.4: name the version that is supported.
     headers = [("Sec-WebSocket-Version", "13")]
     if response.status_code == 405:
         headers.append(("Allow", "GET"))
@@ -59,7 +59,7 @@ def check(environ: "WSGIEnvironment") -> bytes | Answer:
 def refusal(
     environ: "WSGIEnvironment", is_key: bool, allowed_origins: Sequence[str]
 ) -> tuple[int, str] | None:
-    """Why this client is not let in, as a close code of the Pusher protocol and a sentence.
+    """Why this client is not let in: a close code of the Pusher protocol and a sentence. Or None.
 
     A client learns a code only from a WebSocket, so these handshakes are completed first."""
     if not is_key:
@@ -78,16 +78,17 @@ def refusal(
 def offered_socket(environ: "WSGIEnvironment") -> socket.socket | None:
     """The plain TCP (or UNIX) socket of this request, if the server gives one."""
     offered = environ.get("werkzeug.socket") or environ.get("gunicorn.socket")
-    # A TLS socket is of a subclass, and useless: the session's keys are not on the wire.
+    # A TLS socket is of a subclass, and useless: its keys would not come along.
     return offered if type(offered) is socket.socket else None
 
 
 def take(offered: socket.socket, environ: "WSGIEnvironment") -> tuple[socket.socket, bytes]:
     """Move the connection into a socket of our own; also return what came behind the handshake.
 
-    The server will still write a response to its socket and close it. It gets a dead one in place
-    of the live one: both servers meet closed connections daily and say nothing about them. Raises
-    OSError, and leaves everything as it was, if there are no more files to be had."""
+    The server will still write a response to its socket and close it. So it gets a dead socket in
+    place of the live one: both servers often meet closed connections and do not log them. Raises
+    OSError, and changes nothing, if the process may open no more files.
+    """
     dead, other_end = socket.socketpair()
     other_end.close()
     offered.setblocking(False)
@@ -101,7 +102,7 @@ def take(offered: socket.socket, environ: "WSGIEnvironment") -> tuple[socket.soc
 
 
 def _early_bytes(stream: Any) -> bytes:
-    """What a client that did not wait for our answer has sent, and the HTTP server has read."""
+    """Bytes that the client has sent before our answer, and that the HTTP server has read."""
     if unreader := getattr(getattr(stream, "reader", None), "unreader", None):  # gunicorn
         return bytes(unreader.buf.getvalue())
     if isinstance(stream, io.BufferedReader):  # werkzeug

@@ -38,8 +38,8 @@ CACHE_SECONDS = 30 * 60
 CACHED_CHANNELS = 1_000
 
 SENDS_PER_FRAME = 20
-"""What is sent to so many costs its sender as much as one frame more, and so does a list of so many
-members: a crowded room is slowed down before one keeps everyone busy."""
+"""A frame to so many connections costs its sender one frame more, and so does a list of so many
+members. A crowded room is thus slowed down before one client keeps everyone busy."""
 
 _CLIENT_EVENT = re.compile(r"client-.{1,193}", re.DOTALL)
 _PONG = event_frame("pusher:pong", "{}")
@@ -101,7 +101,7 @@ class Hub:
     # What clients say
 
     def receive(self, connection: Connection, text: str, now: float) -> None:
-        """One message of a client. Whatever it is, the answer is a frame or nothing."""
+        """Do what one message of a client says. The answer is a frame or nothing."""
         if connection.socket_id not in self.connections:
             return  # not let in, or closed already: nobody would ever take it out of a channel
         try:
@@ -122,8 +122,8 @@ class Hub:
             self._on_signin(connection, _object(data))
         elif event.startswith("client-"):
             self._on_client_event(connection, event, message.get("channel"), data, now)
-        # All other names are dropped in silence. Passed on, they would let any participant forge
-        # what only the application may say, such as new_message.
+        # All other names are dropped in silence. Otherwise any participant could forge what only
+        # the application may say, such as new_message.
 
     def _on_subscribe(self, connection: Connection, data: dict[str, Any]) -> None:
         name = data.get("channel")
@@ -278,8 +278,8 @@ class Hub:
                 connection.close(code, reason)
 
     def terminate(self, user_id: str) -> None:
-        """Close every connection of a user: those signed in as them, and those that a signature
-        made them a member of some presence channel."""
+        """Close every connection of a user: those that signed in as the user, and those that are
+        in a presence channel as the user."""
         for connection in list(self.connections.values()):
             if connection.user_id == user_id or user_id in connection.subscriptions.values():
                 connection.close(4009, "Connection terminated by the application")
@@ -305,7 +305,7 @@ class Hub:
         }
 
     def channel_info(self, name: str, info: frozenset[str]) -> dict[str, int]:
-        """The counts asked for, of an occupied channel or an empty one."""
+        """The counts that `info` asks for, of an occupied channel or an empty one."""
         channel = self.channels.get(name)
         counts = {}
         if "user_count" in info:

@@ -1,4 +1,4 @@
-"""What one gateway grants before it says no."""
+"""The limits of one gateway."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ class Limits:
     """Each limit with its default. Times are in seconds."""
 
     connections: int = 10_000
-    """Open connections in all. The next is told 4100, after which clients try again."""
+    """Open connections in all. The next one is closed with 4100, after which clients try again."""
 
     connections_per_address: int = 0
     """Open connections of one client address; 0: no limit. Behind a proxy every client has one
@@ -26,26 +26,26 @@ class Limits:
     """The largest message a client may send; a larger one closes its connection with 1009."""
 
     send_buffer_bytes: int = 1024 * KIB
-    """What may wait for one slow reader, on top of the operating system's buffer. When it is full
-    the connection is closed with 4100: a gap in the stream would go unnoticed, a close does not."""
+    """Bytes that may wait for one slow reader, on top of the operating system's buffer. With more,
+    the connection is closed with 4100: a client would not notice a gap, but it notices a close."""
 
     frames_per_second: float = 100
     """Frames of any kind that one connection may send over time. A faster sender loses nothing:
-    its socket is simply not read for a while, so TCP slows it down."""
+    its socket is not read for a while, so TCP slows it down."""
 
     frames_at_once: int = 1_200
     """The burst that is read at full speed. A client subscribes to everything anew each time it
-    connects, so this stays above `subscriptions`."""
+    connects, so this must stay above `subscriptions`."""
 
     client_events_per_second: int = 10
-    """Client events of one connection; those above are dropped and answered with error 4301."""
+    """Client events of one connection. Those above are dropped and answered with error 4301."""
 
     event_bytes: int = 10_240
     """UTF-8 bytes of the data of one event, published or sent by a client."""
 
     activity_timeout: int = 30
-    """What clients are told: after so much silence they ping us. 30 rather than Pusher's 120, since
-    proxies drop a quiet connection after a minute (nginx: proxy_read_timeout 60s)."""
+    """Silence after which clients are told to ping us. 30, not Pusher's 120, because proxies drop a
+    quiet connection after a minute (nginx: proxy_read_timeout 60s)."""
 
     ping_after: float = 60
     """Silence of a client after which we ping it."""

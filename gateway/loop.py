@@ -26,13 +26,13 @@ Result = TypeVar("Result")
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 TASK_SECONDS = 0.02
-"""Time for the work of other threads in one turn, so that publishers do not starve readers."""
+"""Seconds of a turn for the work of other threads, so that publishers do not starve readers."""
 
 BACKLOG = 1_000
-"""Tasks that may wait before whoever adds more has to wait for the loop."""
+"""Tasks that may wait. A thread that adds more has to wait for the loop."""
 
 ASK_SECONDS = 10
-"""How long another thread waits for the loop; only a machine in deep trouble takes so long."""
+"""How long another thread waits for the loop. Only a machine in deep trouble takes so long."""
 
 RESTART = 4200
 """Pusher protocol, "Closing": come back at once."""
@@ -47,11 +47,11 @@ class Ended(Exception):
 
 
 class Loop:
-    """Serves sockets from `start` until `stop`, which comes once: the next one is a new Loop."""
+    """Serves sockets from `start` until `stop`. It cannot start again: make a new Loop."""
 
     def __init__(self, hub: Hub, limits: Limits, logger: logging.Logger) -> None:
         self.hub = hub
-        self.sockets: dict[int, Connection] = {}  # by serial number, as file numbers are reused
+        self.sockets: dict[int, Connection] = {}  # by serial number: file numbers are reused
         self.touched: list[Connection] = []
         self._limits = limits
         self._log = logger
@@ -75,13 +75,13 @@ class Loop:
         self._thread.start()
 
     def post(self, task: Callable[[], object]) -> None:
-        """Queue work for the loop. Raises Ended if nobody would do it."""
+        """Queue work for the loop. Raises Ended after stop(), because nobody would do it."""
         if len(self._tasks) > BACKLOG:
             self.ask(lambda: None)
         self._add(task)
 
     def ask(self, task: Callable[[], Result]) -> Result:
-        """Have the loop do this and return its result, after all that was posted before."""
+        """Have the loop do this after all work posted before, and return the result."""
         future: Future[Result] = Future()
 
         def answer() -> None:
@@ -103,7 +103,7 @@ class Loop:
     def abandon(self) -> None:
         """In a forked child: let go of what belongs to the parent, without touching its streams.
 
-        Closing a file here leaves the parent's untouched; unregistering it would not, as both
+        Closing a file here leaves the parent's untouched. Unregistering it would not, because both
         processes share one epoll instance."""
         for connection in self.sockets.values():
             connection.sock.close()
@@ -127,8 +127,8 @@ class Loop:
     def adopt(
         self, connection: Connection, greeting: bytes, early: bytes, refusal: Refusal
     ) -> None:
-        """Take over a fresh socket: answer its handshake, and say no to it in the Pusher way if it
-        is to be refused. `early` is what the HTTP server has read beyond the handshake."""
+        """Take over a fresh socket: answer its handshake, then welcome it, or refuse it in the
+        Pusher way. `early` is what the HTTP server has read beyond the handshake."""
         connection.serial = next(self._serials)
         self.sockets[connection.serial] = connection
         connection.send_raw(greeting)
@@ -154,8 +154,8 @@ class Loop:
     def _turn(self) -> None:
         ready = self._selector.select(self._pause())
         if any(key.data is None for key, _ in ready):
-            # Before the work is done: a wake-up sent during it is for what comes next, and who
-            # took it away would sleep through all work to come.
+            # This comes before the work. A wake-up that is sent during the work announces new work,
+            # and if it was drained after the work, the loop would sleep through the new one.
             self._drain_wake_up()
         self._do_tasks()
         self._settle_touched()
@@ -174,7 +174,9 @@ class Loop:
         return None if when == NEVER else max(0.0, when - time.monotonic())
 
     def _do_tasks(self) -> None:
-        self._is_woken = False  # first: what is added from here on sends a wake-up of its own
+        self._is_woken = (
+            False  # first: a task that is added from here on sends a wake-up of its own
+        )
         until = time.monotonic() + TASK_SECONDS
         while self._tasks and time.monotonic() < until:
             try:
@@ -183,7 +185,7 @@ class Loop:
                 self._log.exception("A task of the gateway failed")
 
     def _serve(self, connection: Connection, mask: int, now: float) -> None:
-        """Read and write one ready socket. Whatever fails costs this connection only."""
+        """Read and write one ready socket. A failure costs this connection only."""
         if connection.gone:
             return
         try:
@@ -249,8 +251,8 @@ class Loop:
         connection.interest = interest
 
     def _schedule(self, connection: Connection) -> None:
-        # Deadlines mostly move away from us, and need no new entry then: when the old one comes
-        # up, the connection is asked for its deadline again.
+        # A deadline mostly moves to a later time, and needs no new entry then: when the old entry
+        # comes up, the connection is asked for its deadline again.
         deadline = connection.deadline
         if deadline < connection.scheduled:
             connection.scheduled = deadline
@@ -265,8 +267,8 @@ class Loop:
         connection.sock.close()
 
     def _close_all(self, stop_by: float) -> None:
-        # From here on nobody leaves the hub, which ends with us: in a room of thousands, each would
-        # be announced to all others, who are being closed as well.
+        # From here on no connection leaves the hub, which ends with this loop. In a room of
+        # thousands, each one would be announced to all others, which are being closed as well.
         self._stop_by = stop_by
         for connection in self.sockets.values():
             connection.close(RESTART, "Server restarting, reconnect")

@@ -39,19 +39,19 @@ LINGERING = 1_000
 WINDOWS_SOCKETS = 500
 """What select(), all there is on Windows, can watch at once."""
 
-#: Why a connection is closed whose subscription is no longer allowed.
+#: The reason that a client is given if its subscription is no longer allowed.
 SUBSCRIPTION_ENDED = "A subscription is no longer allowed"
 
 
 class GatewayClosed(Exception):
-    """The gateway is not open: what was asked for has not happened."""
+    """The gateway is not open, so it did nothing."""
 
 
 class Gateway:
     """An embedded Pusher server for one application.
 
     A new gateway is closed and has neither thread nor socket. `open` lets clients in, `stop` sends
-    them away; both can be repeated for as long as the process lives. A forked child starts closed.
+    them away. Both can be repeated for as long as the process lives. A forked child starts closed.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Gateway:
         return self._current() is not None
 
     def open(self) -> None:
-        """Let connections in. Call it again whenever you like."""
+        """Let connections in. Does nothing if the gateway is open."""
         self._current()
         with self._lock:
             if self._loop is None:
@@ -94,7 +94,7 @@ class Gateway:
     def stop(self, timeout: float = 1.0) -> None:
         """Close every connection with 4200, which makes clients reconnect, and end the thread.
 
-        Returns within about `timeout` seconds however many there are. Until the next open(),
+        Returns within about `timeout` seconds, no matter how many there are. Until the next open(),
         upgrade() and api() answer 503."""
         self._current()
         with self._lock:
@@ -108,8 +108,8 @@ class Gateway:
     def upgrade(self, environ: "WSGIEnvironment", key: str) -> Answer:
         """Turn the request GET /app/<key> into a connection.
 
-        The answer's status is 101 when that has happened; any other is a refusal to answer the
-        client with. A client that speaks WebSocket but is not welcome gets its 101 as well, since
+        The answer's status is 101 if that has happened. Any other answer is a refusal for the
+        client. A client that speaks WebSocket but is not welcome gets a 101 as well, because
         Pusher's close codes can be told in no other way."""
         offered = offered_socket(environ)
         if offered is None:
@@ -141,8 +141,8 @@ class Gateway:
         code: int = 4009,
         reason: str = "Connection closed by the application",
     ) -> None:
-        """Close these connections; ids that are not open are passed over. Codes as in the Pusher
-        protocol: after 4009 clients stay away, after 4200 they come back."""
+        """Close these connections; ids that are not open are passed over. The codes are those
+        of the Pusher protocol: after 4009 clients stay away, after 4200 they come back."""
         if not 4000 <= code < 5000:
             raise ValueError("Pusher close codes are 4000 to 4999")
         ids = list(socket_ids)
@@ -151,8 +151,8 @@ class Gateway:
                 loop.post(lambda: loop.hub.close(ids, code, reason))
 
     def close_subscribers(self, channel: str) -> None:
-        """Have whoever is subscribed to a channel come back and ask for it anew: the protocol has
-        no other way for a server to end a subscription. Closes with 4200."""
+        """Close a channel's subscribers with 4200, so that they come back and ask for it again. The
+        protocol has no other way for a server to end a subscription."""
         if loop := self._current():
             with contextlib.suppress(Ended):
                 loop.post(lambda: loop.hub.close_subscribers(channel, RESTART, SUBSCRIPTION_ENDED))
@@ -162,9 +162,9 @@ class Gateway:
     def api(self, method: str, path: str, query: str, body: bytes) -> tuple[int, dict[str, Any]]:
         """One request of the Pusher HTTP API: its status and JSON.
 
-        A 200 to events means that the loop has them, behind all that this thread has published
-        before. 503 means that they were not taken, or, where the loop has been stuck for long, that
-        nobody can tell."""
+        A 200 to events means that the loop has them, after all that this thread published before.
+        503 means that they were not taken or, if the loop has been stuck for long, that nobody can
+        tell."""
         try:
             return self._api.answer(method, path, query, body)
         except (GatewayClosed, Ended, TimeoutError):
@@ -215,13 +215,13 @@ class Gateway:
 
 
 def _new_socket_id() -> str:
-    """Two random numbers: unique for all practical purposes, and not to be guessed."""
+    """Two random numbers: unique for all practical purposes, and hard to guess."""
     return f"{secrets.randbelow(10**9) + 1}.{secrets.randbelow(10**9) + 1}"
 
 
 def _allow_files(count: int) -> int:
-    """Raise this process's limit of open files to so many, as far as the system lets it: many
-    begin with 1,024, and beyond that no request could be accepted either. How many it may open."""
+    """Raise this process's limit of open files to `count`, as far as the system allows, and return
+    it. Many systems begin with 1,024, and beyond that no request could be accepted either."""
     try:
         import resource
     except ImportError:  # Windows, which has no such limit

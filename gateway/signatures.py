@@ -1,7 +1,8 @@
-"""Who may: the signatures of the Pusher protocol, made and checked with the application's secret.
+"""The signatures of the Pusher protocol, made and checked with the application's secret.
 
-The application signs, the gateway only checks; it knows no users. Every comparison takes the same
-time wherever the first difference is, the key's included. No answer shows an expected signature.
+The application signs. The gateway only checks, and knows no users. Every comparison takes the
+same time wherever the first difference is, also that of the key. No answer shows an expected
+signature.
 """
 
 import hashlib

@@ -5,12 +5,12 @@ from flask import current_app
 from sqlalchemy import Connection
 
 import models  # noqa: F401  (fills Base.metadata)
-from database import Base, begin_to_write, db
+from database import Base, db, writing_on
 
 
 def run(connection: Connection) -> None:
-    # Batch mode: SQLite changes a table by building it anew. One transaction for all revisions,
-    # on SQLite too (our engine begins it), so that a kill leaves the old schema or the new one.
+    # Batch mode, because SQLite changes a table by building it anew. One transaction for all
+    # revisions, on SQLite too (our engine begins it): a kill leaves the old schema or the new one.
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
@@ -25,5 +25,5 @@ given = context.config.attributes.get("connection")
 if given is not None:
     run(given)
 else:
-    with current_app.app_context(), db.engine.connect() as opened, begin_to_write(opened):
+    with current_app.app_context(), db.engine.connect() as opened, writing_on(opened):
         run(opened)

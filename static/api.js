@@ -8,33 +8,33 @@ export class Refused extends Error {
     this.code = code;
   }
 
-  /** Whether the same request may well be taken later. */
+  /** Whether the same request may succeed later. */
   get passing() {
     return this.status === 429 || this.status >= 500;
   }
 }
 
-/** No answer. What was asked may have been done or not, so only ask again what may be repeated. */
+/** No answer. The request may have been done or not: ask again only what may be repeated. */
 export class Unreachable extends Error {}
 
-/** The token is not taken (any more). */
+/** The token is not valid (any more). */
 export class LoggedOut extends Error {}
 
 let token = null;
 let socketId = null;
 let onLoggedOut = () => {};
 
-/** What is to happen when the token is refused, whichever request finds out. */
+/** Set what happens when the token is refused, no matter which request finds out. */
 export function whenLoggedOut(act) {
   onLoggedOut = act;
 }
 
-/** Whose token goes with every request from now on. */
+/** Set the token that goes with every request from now on. */
 export function actAs(given) {
   token = given;
 }
 
-/** The live connection, which need not hear what this page did itself. */
+/** Set the live connection, which need not hear what this page did itself. */
 export function leaveOut(given) {
   socketId = given;
 }
@@ -58,7 +58,7 @@ async function ask(method, path, body) {
     });
     data = answer.status === 204 ? null : await answer.json();
   } catch {
-    // Cut off on the way there or back, or a proxy's page of HTML where the API is away.
+    // The connection broke on the way, or a proxy sent a page of HTML because the API is away.
     throw new Unreachable("No connection.");
   }
   if (answer.ok) return { data, link: answer.headers.get("Link") ?? "" };
@@ -95,7 +95,7 @@ export const api = {
   config: () => get("/config"),
 
   users: (values) => page(`/users${query({ limit: 50, ...values })}`),
-  /** Their name; null if there is no such account (any more). */
+  /** The name of a user; null if there is no such account (any more). */
   name: async (id) => {
     const [next] = await get(`/users${query({ after: id - 1, limit: 1 })}`);
     return next?.id === id ? next.username : null;

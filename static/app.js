@@ -20,7 +20,7 @@ const byId = (id) => document.getElementById(id);
 
 let leaving = false;
 
-/** The token is taken no more. What was typed stays, and the address: they will be back. */
+/** The token is no longer valid. What was typed and the address stay: the person may be back. */
 function endSession(notice) {
   if (leaving) return;
   sessionStorage.setItem(NOTICE, JSON.stringify({ notice, username: load()?.username }));
@@ -42,7 +42,7 @@ async function logOut() {
   if (!(await ask("Log out?", warning, "Log out"))) return;
   leaving = true;
   stop();
-  await api.logout().catch(() => {}); // without a connection the token ends by its age
+  await api.logout().catch(() => {}); // without a connection the token ends when it expires
   forget(state.me.id);
   history.replaceState(null, "", "/");
   leave();
@@ -120,7 +120,7 @@ if (!session) {
   const last = JSON.parse(sessionStorage.getItem(NOTICE)) ?? {};
   session = await logIn(last);
   sessionStorage.removeItem(NOTICE);
-  // The chat that somebody else had open here is not this one's to begin.
+  // Another person had a chat open here. This one does not begin with it.
   if (last.username && last.username !== session.username) history.replaceState(null, "", "/");
 }
 await begin(session);

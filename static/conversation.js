@@ -5,7 +5,7 @@ import { api, LoggedOut, Unreachable } from "./api.js";
 import { changed, learnChat, learnMessage, state } from "./store.js";
 
 const MOST = 200; // messages kept; those at the far end make room
-const MANY = 40; // unread ones: more than these, and the last page would begin after the first
+const MANY = 40; // unread messages; with more, the last page might begin after the first of them
 
 /** Open the chat with a person: around a message, at its end, or where they stopped reading. */
 export async function open(peer, { around = null, atEnd = false } = {}) {
@@ -41,7 +41,7 @@ export async function open(peer, { around = null, atEnd = false } = {}) {
   changed();
 }
 
-/** Load again what could not be or is out of date, now that the server answers. */
+/** Load again what failed or is out of date, now that the server answers. */
 export function retry() {
   const chat = state.open;
   if (chat?.reload) return open(chat.peer, chat);
@@ -51,7 +51,7 @@ export function retry() {
   }
 }
 
-/** Their chat, which is asked for only where there is none: each request tells the other one. */
+/** The chat with a person. Asked for only if there is none: each request tells the other one. */
 export async function chatWith(peer) {
   if (!state.names.has(peer)) state.names.set(peer, await api.name(peer));
   if (!state.chats.has(peer)) {
@@ -93,7 +93,7 @@ export async function more(direction) {
   changed();
 }
 
-/** Back to the end, from wherever. */
+/** Go to the end, from anywhere. */
 export async function toEnd() {
   const chat = state.open;
   if (chat.newer) await open(chat.peer, { atEnd: true });
@@ -101,7 +101,7 @@ export async function toEnd() {
   changed();
 }
 
-/** Drop the oldest of many while the newest are being looked at. */
+/** Drop the oldest of many messages while the newest are in sight. */
 export function trim() {
   const chat = state.open;
   if (!chat?.atEnd || chat.newer || chat.messages.length <= MOST + 50) return;
@@ -111,7 +111,7 @@ export function trim() {
 
 let marking = false;
 
-/** What is in sight has been read. */
+/** Mark what is in sight as read. */
 export async function markRead() {
   const chat = state.chats.get(state.open?.peer);
   const last = state.open?.messages.findLast((each) => each.from_user !== state.me.id);
@@ -127,11 +127,11 @@ export async function markRead() {
     await api.markRead(chat.channel, last.id);
     changed(); // more may have come into sight
   } catch {
-    // The next drawing tries again. None is asked for: what is refused would be sent without end.
+    // The next drawing tries again. We ask for none, because a refusal would repeat without end.
     const now = state.chats.get(peer);
     if (now?.readId === moved) {
       now.readId = readId;
-      now.unread += unread; // beside those that have come since
+      now.unread += unread; // plus those that have come since
     }
   }
   marking = false;

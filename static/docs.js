@@ -1,5 +1,5 @@
-// Swagger UI over /api/openapi.json. Log in there by "Execute", and every other method has the
-// token; it stays through a reload, until the session ends.
+// Swagger UI over /api/openapi.json. After a login there by "Execute", every other method has the
+// token. It stays through a reload, until a logout.
 
 const root = document.getElementById("docs");
 

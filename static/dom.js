@@ -27,8 +27,8 @@ export function icon(name) {
 }
 
 /**
- * Make the children of a list those of `items`: {key, version, make}. One whose version is the
- * same stays the same element, so that focus, selection and scrolling stay too.
+ * Give a list the children that `items` describe: {key, version, make}. A child whose version is
+ * the same stays the same element, so that focus, selection and scrolling stay too.
  */
 export function keyed(list, items) {
   const old = new Map([...list.children].map((element) => [element.key, element]));
@@ -50,7 +50,7 @@ export function keyed(list, items) {
   (again?.matches("[tabindex], a") ? again : again?.querySelector("a, button"))?.focus();
 }
 
-/** A sentence for screen readers, without moving the focus. */
+/** Say a sentence to screen readers, without moving the focus. */
 export function announce(sentence) {
   const line = h("p", { dir: "auto" }, sentence);
   document.getElementById("announcements").append(line);

@@ -24,7 +24,7 @@ export function day(iso) {
   return (ago < 7 ? weekday : date).format(new Date(iso));
 }
 
-/** As little as tells when, for a list. */
+/** The time or day, as short as possible, for a list. */
 export function when(iso) {
   const ago = daysAgo(iso);
   if (ago < 1) return time(iso);
@@ -37,12 +37,12 @@ const graphemes = new Intl.Segmenter();
 export function avatar(id, name, online = false) {
   const [first] = graphemes.segment(name ?? "?");
   const element = h("span.avatar", { "aria-hidden": "true" }, first.segment.toLocaleUpperCase());
-  element.style.setProperty("--hue", (id * 137.5) % 360); // neighbours in number differ in colour
+  element.style.setProperty("--hue", (id * 137.5) % 360); // neighbouring ids differ in colour
   if (online) element.append(h("span.dot"));
   return element;
 }
 
-/** One that is not known yet is not that of a deleted account, which is null. */
+/** A name to show: undefined is not known yet, null is the name of a deleted account. */
 export const shownName = (name) => (name === undefined ? "…" : (name ?? "Deleted account"));
 
 /** "1 message", "2 messages" */
@@ -55,7 +55,7 @@ export function linked(text) {
   );
 }
 
-/** Around the first match, with what begins like a word of the query marked. */
+/** The text around the first match; matches with a word of the query are marked. */
 export function excerpt(text, query) {
   const words = query.split(/[^\p{L}\p{N}\p{M}]+/u).filter(Boolean);
   if (!words.length) return [text.slice(0, 200)];

@@ -1,6 +1,6 @@
-// How the page hears of things: events from the Pusher server while it is connected, and
-// GET /api/sync for all that was missed, because an event that nobody was connected for is gone.
-// Without pusher-js the same catching up, every few seconds, is all there is.
+// How the page hears of things: by events from the Pusher server while it is connected, and by
+// GET /api/sync for all that it missed, because an event is gone if nobody was connected.
+// Without pusher-js there is only this catching up, every few seconds.
 
 import { api, authorization, leaveOut, LoggedOut, Refused } from "./api.js";
 import { retry } from "./conversation.js";
@@ -16,13 +16,13 @@ const PATIENCE_MS = 4_000; // pusher-js may wait 15 seconds before it tries agai
 
 let cursor;
 let pusher, notifications, watched;
-let refused; // the channel of a chat whose other one has blocked us
+let refused; // the channel of a chat with a person who has blocked us
 let lostAt = 0;
 let stopped = false;
 
 /** Hear of everything that concerns this user, from now on. */
 export async function start() {
-  // The cursor first: whatever happens while the rest is loading is in the next sync.
+  // The cursor first: then the next sync has all that happens while the rest is loading.
   cursor = (await api.sync()).cursor;
   await refresh();
   for (const { id, username } of await api.blocks()) {
@@ -37,10 +37,10 @@ export async function start() {
   keepUp();
 }
 
-/** Hear of nothing any more: whoever leaves need not ask why the server hung up. */
+/** Hear of nothing any more: a page that is left need not ask why the server hung up. */
 export function stop() {
   stopped = true;
-  // A socket that is not there yet goes with the page; to close it now is a fault on the console.
+  // A socket that is not open yet goes with the page; closing it now would log an error.
   if (pusher?.connection.state === "connected") pusher.disconnect();
   rise();
 }
@@ -66,14 +66,14 @@ async function keepUp() {
       await catchUp();
       await flush();
       revive();
-      await retry(); // or the end of the session would go unnoticed in there
+      await retry(); // awaited: otherwise a LoggedOut in there would go unnoticed
       failures = 0;
     } catch (error) {
       if (error instanceof LoggedOut) return;
       failures += 1;
     }
     show(failures);
-    // Each page at another moment, or they would all come back to a restarted server at once.
+    // Each page waits a different time: otherwise all would come back to a server at once.
     const pause = Math.min(POLL_MS * 1.3 ** failures, AWAY_MS) * (0.7 + 0.6 * Math.random());
     await rest(isLive() && !failures ? LIVE_MS : pause);
   }
@@ -107,11 +107,11 @@ async function catchUp() {
       if (page === MOST_PAGES) return await anew();
     }
   } catch (error) {
-    // 400: the cursor is of a database that is no more.
+    // 400: the cursor is from a database that no longer exists.
     if (error instanceof Refused && error.status === 400) return await anew();
     throw error;
   }
-  await refresh(); // marks of what was read are in the chats
+  await refresh(); // the read marks come with the chats
 }
 
 async function anew() {
@@ -127,7 +127,7 @@ function refresh() {
   refreshing ??= api
     .chats()
     .then((page) => {
-      // Only at first: after that it moves with the older ones that are loaded.
+      // Only at first: after that the cursor moves when older chats are loaded.
       if (state.moreChats === undefined) state.moreChats = page.cursor;
       learnChats(page.items);
       changed();
@@ -152,13 +152,13 @@ async function connect() {
     leaveOut(current === "connected" ? pusher.connection.socket_id : null);
     if (current === "connected") return;
     lostAt ||= Date.now();
-    state.online.clear(); // who comes and goes is not heard now
+    state.online.clear(); // we do not hear now who comes and goes
     changed();
     look();
   });
 
   notifications = pusher.subscribe(`private-notification_user_${state.me.id}`);
-  // From here on events come; what happened before is caught up with.
+  // From here on events come. What happened before comes by a sync.
   notifications.bind("pusher:subscription_succeeded", look);
   notifications.bind("new_chat", (chat) => {
     if (chat.message) hear(chat.message);
@@ -181,13 +181,13 @@ async function connect() {
   });
 }
 
-/** A message from an event. A long text comes cut: the whole one is asked for. */
+/** Take a message from an event. If its long text was cut, ask for the whole one. */
 async function hear(message) {
   try {
     if (message.truncated) message = (await api.message(message.channel, message.id)) ?? message;
     const chat = state.chats.get(peerOf(message));
     if (message.channel === refused) refused = null;
-    // How many are unread changes with what was deleted, and with a chat that is new here.
+    // A deletion, and a chat that is new here, change how many messages are unread.
     const recount = !chat || (message.deleted_at && message.id > chat.readId);
     learnMessage(message);
     if (recount) await refresh();
@@ -196,7 +196,7 @@ async function hear(message) {
   }
 }
 
-/** pusher-js gives a refused subscription up, and a server that was away it asks again late. */
+/** Do what pusher-js does not: ask again after a refusal, and soon after a server was away. */
 function revive() {
   if (!pusher) return;
   if (pusher.connection.state === "connected") {

@@ -1,7 +1,7 @@
 // Messages on their way. Each waits in localStorage until the API has answered, so neither a
-// lost network nor a closed window loses it. It goes with an id of its own making
-// (client_message_id), and the API stores one message for each such id: asking again is safe,
-// even where the first answer got lost, and even for two windows at once.
+// lost network nor a closed window loses it. The page gives it an id
+// (client_message_id), and the API stores one message for each such id. So asking again is safe,
+// even if the first answer got lost, and even for two windows at once.
 
 import { api, Refused } from "./api.js";
 import { chatWith } from "./conversation.js";
@@ -9,7 +9,7 @@ import { shelf } from "./session.js";
 import { changed, learnMessage, state } from "./store.js";
 import { tellOthers } from "./windows.js";
 
-// Another window of the same person has put something here, or got rid of it.
+// Another window of the same person has put something here, or removed it.
 addEventListener("storage", ({ key }) => key?.startsWith(outbox().prefix) && changed());
 
 const outbox = () => shelf(state.me?.id, "outbox");
@@ -19,7 +19,7 @@ export function pendingFor(peer) {
   return unsent().filter((each) => each.peer === peer);
 }
 
-/** All of them, whoever they are to. */
+/** All such messages, no matter to whom. */
 export function unsent() {
   return outbox()
     .keys()
@@ -28,7 +28,7 @@ export function unsent() {
 }
 
 export function post(peer, text) {
-  // Begins with the time, so that ids sort in the order of writing. (crypto.randomUUID is
+  // The id begins with the time, so that ids sort in the order of writing. (crypto.randomUUID is
   // missing on pages without TLS that are not on localhost.)
   const random = Array.from(crypto.getRandomValues(new Uint32Array(3)), (n) => n.toString(36));
   const id = `${Date.now()}-${random.join("")}`;
@@ -68,7 +68,7 @@ async function deliver({ id, peer, text }) {
     tellOthers();
   } catch (error) {
     if (!(error instanceof Refused) || error.passing) throw error;
-    // It will never be taken as it is: the writer decides.
+    // The API will never take it as it is, so the writer decides.
     outbox().set(id, { ...outbox().get(id), error: error.message });
     changed();
   }

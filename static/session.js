@@ -1,10 +1,10 @@
 // Who is logged in here, and what each person has on this device: drafts and unsent messages.
 //
-// The token lies in sessionStorage: each window is a person of its own, so that ada and bob can
-// be tried side by side, and closing the window forgets it. "Stay logged in" puts it into
-// localStorage instead, where new windows find it. Script of another's could read either, which
-// is why the page's Content-Security-Policy lets none in; a cookie would be safe from that, but
-// would go along with requests that other sites make.
+// The token is in sessionStorage. Each window is a person of its own, so that ada and bob can be
+// tried side by side, and closing the window forgets the token. "Stay logged in" puts it into
+// localStorage instead, where new windows find it. Foreign scripts could read either, so the
+// page's Content-Security-Policy lets none in. A cookie would be safe from scripts, but would go
+// along with requests that other sites make.
 
 const KEY = "chat/session";
 
@@ -25,7 +25,7 @@ export function end() {
   if (stayed?.token === own?.token) localStorage.removeItem(KEY);
 }
 
-/** What one person has here under names that begin alike, such as "draft". */
+/** What one person has in localStorage under one name, such as "draft". */
 export function shelf(userId, name) {
   const prefix = `chat/${userId}/${name}/`;
   return {
@@ -40,7 +40,7 @@ export function shelf(userId, name) {
   };
 }
 
-/** At a log-out that was asked for, nothing of the person stays on this device. */
+/** Remove all that a person has on this device, for a log-out that the person asked for. */
 export function forget(userId) {
   for (const key of Object.keys(localStorage)) {
     if (key.startsWith(`chat/${userId}/`)) localStorage.removeItem(key);

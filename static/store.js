@@ -1,10 +1,10 @@
-// What the page knows, in one place. Whoever learns something merges it in here; the views draw
-// what they find. As merging the same thing twice, or late, changes nothing, it does not matter
-// by which way it came: an answer, an event, a sync, a page of the history.
+// All that the page knows. News from everywhere is merged in here, and the views draw what they
+// find. Merging the same thing twice, or late, changes nothing. So it does not matter how it
+// came: by an answer, an event, a sync or a page of the history.
 
 export const state = {
   me: null, // {id, username}
-  chats: new Map(), // by the other one's id, see `learnChat`
+  chats: new Map(), // by the other person's id, see `learnChat`
   moreChats: undefined, // the cursor of the chats not loaded yet; null: there are none
   people: [], // users by id, as far as loaded
   morePeople: true,
@@ -45,7 +45,7 @@ export function later(known, heard) {
   return known.truncated ? heard : known; // an event's text may have been cut, a page's is whole
 }
 
-/** A chat as GET /api/chats shows it. */
+/** Merge a chat, as GET /api/chats shows it. */
 export function learnChat({ channel_id, channel_name, user, ...chat }, activeAt) {
   const known = state.chats.get(user.id);
   const mark = (theirs, ours) => Math.max(theirs ?? 0, ours ?? 0);
@@ -64,10 +64,10 @@ export function learnChat({ channel_id, channel_name, user, ...chat }, activeAt)
   });
 }
 
-/** A page of chats, in the order of their latest activity: none is later than `activeAt`. */
+/** Merge a page of chats, in the order of their latest activity: none is later than `activeAt`. */
 export function learnChats(page, activeAt = new Date().toISOString()) {
   for (const chat of page) {
-    // One without messages stands where it came: right after the one before it.
+    // A chat without messages stays where it came: right after the one before it.
     activeAt = chat.last_message?.created_at ?? activeAt;
     learnChat(chat, activeAt);
   }
@@ -76,13 +76,13 @@ export function learnChats(page, activeAt = new Date().toISOString()) {
 /** The chats as the API orders them. */
 export function chatsInOrder() {
   const order = (a, b) => (a.activeAt < b.activeAt) - (a.activeAt > b.activeAt);
-  // Those without messages have the time of the one before them; the API has the newest first.
+  // Chats without messages have the time of the one before; of them the API has the newest first.
   return [...state.chats.values()].sort(
     (a, b) => order(a, b) || !a.last - !b.last || b.id - a.id,
   );
 }
 
-/** A message, in whatever state. Returns false if its chat is not known yet. */
+/** Merge a message, in any state. Returns false if its chat is not known yet. */
 export function learnMessage(message) {
   const chat = state.chats.get(peerOf(message));
   if (!chat) return false;
@@ -103,7 +103,7 @@ export function learnMessage(message) {
   return true;
 }
 
-/** What belongs among the messages on the screen. */
+/** Put a message among those on the screen, if it belongs there. */
 function learnInOpen(message) {
   const open = state.open;
   if (open?.peer !== peerOf(message)) return;

@@ -1,5 +1,5 @@
 // The other windows of this browser: each tells the others, by the user's id, that there is news.
-// No event does, for one's own messages go to the open chat's channel only.
+// Events do not do it, because one's own messages go to the open chat's channel only.
 
 import { state } from "./store.js";
 

@@ -16,10 +16,19 @@ from flask.ctx import AppContext
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis
 from sqlalchemy import delete
+from werkzeug.routing import Map
 
 from config import Settings
 from tests.support.document import Contract
-from tests.support.people import CHEAP_HASH, Answer, Api, ChatServer, InProcess, Person
+from tests.support.people import (
+    CHEAP_HASH,
+    Answer,
+    Api,
+    ChatServer,
+    InProcess,
+    Person,
+    runtime_of,
+)
 from tests.support.servers import IN_CI, Postgres
 
 # What a developer has set for the API is not what it is tested with.
@@ -28,11 +37,9 @@ for each in fields(Settings):
     os.environ.pop(each.name.upper(), None)
 
 from app import create_app  # noqa: E402  (it reads the environment)
-from app import start as start_app  # noqa: E402
+from contract import openapi  # noqa: E402
 from database import Base, db, init_db  # noqa: E402
-from openapi import contract  # noqa: E402
-from outbox import Dispatcher  # noqa: E402
-from ratelimits import RateLimits  # noqa: E402
+from web.ratelimits import RateLimits  # noqa: E402
 
 # How long an example takes is for the machine to say. (With CI set that is so by itself.)
 hypothesis.register_profile(
@@ -75,26 +82,18 @@ def _starts_processes(item: pytest.Item) -> bool:
     return not PROCESSES.isdisjoint(getattr(item, "fixturenames", ()))
 
 
-@pytest.fixture(scope="session", autouse=True)
-def held_to_the_document() -> Iterator[None]:
-    """Whatever the API answers to a test in this process is as its OpenAPI document says."""
-    send = InProcess.send
-    judges: list[Contract] = []  # one does for every application: they all have the same routes
+@cache
+def contract(url_map: Map) -> Contract:
+    return Contract(url_map, openapi.document(url_map))
 
-    def judged(
-        api: InProcess, method: str, path: str, body: bytes | None, headers: dict[str, str]
-    ) -> Answer:
-        answer = send(api, method, path, body, headers)
-        if path.startswith(("/api/", "/health")) and method not in ("HEAD", "OPTIONS"):
-            if not judges:
-                with api.app.app_context():
-                    judges.append(Contract(api.app, contract()))
-            judges[0].judge(method, path, answer)
-        return answer
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(InProcess, "send", judged)
-        yield
+def hold_to_the_document(app: Flask, method: str, path: str, answer: Answer) -> None:
+    """Every answer to a test in this process is as the OpenAPI document says."""
+    if path.startswith(("/api/", "/health")) and method not in ("HEAD", "OPTIONS"):
+        contract(app.url_map).judge(method, path, answer)
+
+
+InProcess.judge = staticmethod(hold_to_the_document)
 
 
 @pytest.fixture(scope="session")
@@ -146,10 +145,11 @@ def new_database(
 @contextmanager
 def application(settings: Settings) -> Iterator[Flask]:
     app = create_app(settings)
-    with pytest.MonkeyPatch.context() as patch:
-        # Events stay where they were recorded; their delivery has tests of its own.
-        patch.setattr(Dispatcher, "start", lambda self: self.asked.set())
-        start_app(app)
+    running = runtime_of(app)
+    with app.app_context():
+        running.start()
+    # Events stay where they were recorded; their delivery has tests of its own.
+    running.outbox.stop()
     yield app
     with app.app_context():
         db.engine.dispose()
@@ -186,8 +186,7 @@ def settings(only_app: Flask) -> Settings:
     with only_app.app_context(), db.engine.begin() as connection:
         for table in reversed(Base.metadata.sorted_tables):
             connection.execute(delete(table))
-    settings: Settings = only_app.extensions["settings"]
-    return settings
+    return runtime_of(only_app).settings
 
 
 @pytest.fixture
@@ -203,7 +202,7 @@ def make_api(settings: Settings) -> Iterator[Callable[..., InProcess]]:
 
 @pytest.fixture
 def app(only_app: Flask, settings: Settings) -> Flask:
-    only_app.extensions["rate_limits"] = RateLimits(settings)
+    runtime_of(only_app).rate_limits = RateLimits(settings)
     return only_app
 
 

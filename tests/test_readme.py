@@ -1,4 +1,4 @@
-"""What the README and the docs show was typed, and is typed again here."""
+"""The README and the docs show what really happens."""
 
 import re
 import shutil
@@ -15,7 +15,7 @@ from tests.support.servers import require
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
-#: What differs from run to run, by what stands for it.
+#: Patterns of what differs from run to run, and what to write in its place.
 VARYING = {
     r"eyJ[\w-]+\.[\w-]+\.[\w-]+": "<token>",
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z": "<time>",
@@ -58,7 +58,7 @@ def test_the_walk_with_curl_answers_what_the_readme_shows(
         assert settled(got) == settled(shown), command
 
 
-def test_every_setting_is_in_env_example_and_in_the_readme() -> None:
+def test_every_setting_is_in_env_example_and_readme() -> None:
     names = {each.name.upper() for each in fields(Settings)}
     example = (ROOT / ".env.example").read_text(encoding="utf-8")
 
@@ -67,7 +67,7 @@ def test_every_setting_is_in_env_example_and_in_the_readme() -> None:
     assert set(re.findall(r"`([A-Z_]{4,})`", table)) == names
 
 
-def test_env_example_shows_the_sentences_and_defaults_of_the_settings() -> None:
+def test_env_example_shows_each_sentence_and_default() -> None:
     example = (ROOT / ".env.example").read_text(encoding="utf-8")
 
     for each in fields(Settings):
@@ -77,21 +77,47 @@ def test_env_example_shows_the_sentences_and_defaults_of_the_settings() -> None:
     assert replace(shown, instance_path=Settings().instance_path) == Settings()
 
 
-def test_the_map_names_every_module() -> None:
-    the_map = README.partition("## The map of the code")[2].partition("\n## ")[0]
+def mapped() -> set[str]:
+    """The files and folders that the two maps name, as paths."""
+    maps = README.partition("## The map of the code")[2].partition("## Tests")[0]
+    named: set[str] = set()
+    above: list[str] = []
+    for tree in re.findall(r"^```\n(.*?)^```", maps, re.M | re.DOTALL):
+        for indent, name in re.findall(r"^( *)([\w.]+/?)", tree, re.M):
+            above[len(indent) // 2 :] = [name]
+            named.add("".join(above))
+    return named
 
-    for module in ROOT.glob("*.py"):
-        if module.name != "gunicorn.conf.py":
-            assert f"`{module.name}`" in the_map, module.name
-    for package in ("models", "gateway", "migrations", "tests", "bench", "docs"):
-        assert f"`{package}/`" in the_map
+
+def test_the_maps_name_every_file() -> None:
+    files = [*ROOT.glob("*.py")]
+    files += (
+        path
+        for name in ("chat", "realtime", "web", "contract")
+        for path in ROOT.glob(f"{name}/*.py")
+    )
+    files += (path for path in ROOT.glob("static/**/*") if path.suffix in (".js", ".css"))
+    there = {str(path.relative_to(ROOT)) for path in files if path.name != "__init__.py"}
+    assert len(there) > 50, "need files to look for"
+
+    named = mapped()
+
+    assert {each for each in named if not each.endswith("/")} == there
+    assert all((ROOT / each).exists() for each in named)
 
 
-DOCUMENTS = [ROOT / "README.md", ROOT / "SECURITY.md", *ROOT.glob("*/*.md")]
+def test_the_walk_shows_the_route_as_it_is() -> None:
+    walk = (ROOT / "docs" / "message.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"^```python\n(.*?)^```", walk, re.M | re.DOTALL)
+
+    assert shown in (ROOT / "app.py").read_text(encoding="utf-8")
+
+
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "bench" / "README.md"]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_links_lead_somewhere(document: Path) -> None:
+def test_every_link_of_a_document_leads_somewhere(document: Path) -> None:
     links = re.findall(r"\]\(([^):]+)\)", document.read_text(encoding="utf-8"))
 
     for link in links:

@@ -1,4 +1,4 @@
-"""Users, their sessions, channels and messages."""
+"""Users, their logins, channels and messages."""
 
 import sqlalchemy as sa
 from alembic import op

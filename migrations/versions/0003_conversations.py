@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from words import words
+from chat.words import words
 
 revision = "0003"
 down_revision = "0002"
@@ -72,7 +72,7 @@ def upgrade() -> None:
 
 
 def _fill() -> None:
-    """What the new columns would hold, had they been there from the first message on."""
+    """Fill the new columns and tables as if they had been there from the first message on."""
     for column, whose in (
         ("last_message_id", ""),
         ("low_read_id", "AND sender_id = channels.low_id"),

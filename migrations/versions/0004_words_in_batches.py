@@ -1,9 +1,9 @@
-"""Words of new messages are indexed some at a time; PostgreSQL tells of new events by itself."""
+"""Words of new messages are indexed in batches, and PostgreSQL notifies us of new events."""
 
 import sqlalchemy as sa
 from alembic import op
 
-from words import words
+from chat.words import words
 
 revision = "0004"
 down_revision = "0003"

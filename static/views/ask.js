@@ -1,4 +1,4 @@
-// Questions before what cannot be undone, and what went wrong with what was asked.
+// Questions before steps that cannot be undone, and faults of requests.
 
 import { LoggedOut } from "../api.js";
 
@@ -6,7 +6,7 @@ const question = document.getElementById("question");
 const toast = document.getElementById("toast");
 const TOAST_MS = 6_000;
 
-/** Whether they mean it. */
+/** Ask whether they mean it; resolves to true or false. */
 export function ask(title, explanation, verb) {
   question.querySelector("h2").textContent = title;
   question.querySelector("p").textContent = explanation;

@@ -13,7 +13,7 @@ const form = document.getElementById("composer");
 const text = document.getElementById("text");
 const length = document.getElementById("length");
 const editing = document.getElementById("editing");
-const MOST = 5_000; // characters; the API counts code points, where .length counts UTF-16 units
+const MOST = 5_000; // characters; the API counts code points, but .length counts UTF-16 units
 const TELL = 4_500;
 
 let written = null; // whose draft, or which message, is in the field

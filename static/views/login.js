@@ -10,7 +10,7 @@ const fault = form.querySelector(".fault");
 const button = form.querySelector("button");
 const registering = () => form.elements.way.value === "register";
 
-/** Show the form until somebody has logged in: the new session. */
+/** Show the form until somebody has logged in; resolves to the new session. */
 export function logIn({ notice, username: known }) {
   main.hidden = false;
   form.querySelector("#login-notice").textContent = notice ?? "";
@@ -35,7 +35,7 @@ function drawWay() {
   form.querySelector("#password-hint").hidden = !registering();
 }
 
-/** Tie the fault to the field it is about, or to none; a hint only where it is shown. */
+/** Tie the fault to the field that it is about, or to none, and a hint only while it shows. */
 function blame(field) {
   for (const each of [username, password]) {
     const texts = [

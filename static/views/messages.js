@@ -117,7 +117,7 @@ button.addEventListener("click", () => {
   attempt(toEnd());
 });
 
-/** What arrives is read out; what was there when the chat was opened is not. */
+/** Read out what arrives, but not what was there when the chat was opened. */
 function readAloud(open) {
   const last = open.messages.at(-1);
   if (open.loading || !last) return;
@@ -139,14 +139,14 @@ function topmost() {
   return messages.find((element) => element.getBoundingClientRect().bottom > top);
 }
 
-/** Have it where it was, or the element that was drawn in its stead. */
+/** Scroll so that the element, or the one drawn in its place, is where it was. */
 function stay(anchor, offset) {
   const element = [...list.children].find(({ key }) => key === anchor?.key);
   if (element) list.scrollTop += element.getBoundingClientRect().top - offset;
 }
 
-/** Where an opened chat begins: at the message that was asked for, at the first new one, or at
- * the end. False while there is nothing to scroll. */
+/** Scroll to where an opened chat begins: to the message that was asked for, to the first new
+ * one, or to the end. Returns false while there is nothing to scroll. */
 function place(open) {
   if (open.loading) return false;
   const target = list.querySelector(".message.found") ?? list.querySelector(".rule.new");
@@ -170,7 +170,7 @@ list.addEventListener("scroll", () => {
   loadNear();
 });
 
-/** What will soon be in sight. */
+/** Load what will soon be in sight. */
 function loadNear() {
   if (list.scrollTop < NEAR) attempt(more("older"));
   if (list.scrollHeight - list.scrollTop - list.clientHeight < NEAR) attempt(more("newer"));
@@ -183,7 +183,7 @@ new ResizeObserver(() => {
 
 document.addEventListener("visibilitychange", markRead);
 
-// The keyboard: one message takes part in the tab order, the arrows go from one to the next.
+// The keyboard: one message is in the tab order, and the arrows go from one to the next.
 
 function setTabStop(stop = list.querySelector(".message:focus")) {
   const all = [...list.querySelectorAll(".message")];

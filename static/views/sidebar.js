@@ -1,4 +1,4 @@
-// The chats, the people, and what a search has found among people and messages.
+// The chats, the people, and the people and messages that a search has found.
 
 import { api, LoggedOut } from "../api.js";
 import { announce, h, icon, keyed } from "../dom.js";
@@ -24,7 +24,7 @@ export function drawSidebar() {
   shown.forEach(({ rows }, at) => keyed(lists.children[at].querySelector("ul"), rows));
 }
 
-/** A section stays the same element; its rows are told apart in turn. */
+/** A section stays the same element; its rows have keys of their own. */
 function section(title, rows, { more = null, empty = null } = {}) {
   const make = () => {
     const id = `list-${title.toLowerCase().replace(/\W/g, "-")}`;
@@ -183,7 +183,7 @@ async function look() {
   }
 }
 
-/** Messages name people by their ids. */
+/** Ask for the names of people: messages have only their ids. */
 async function nameThose(ids) {
   const unknown = [...new Set(ids)].filter((id) => !state.names.has(id));
   const names = await Promise.all(unknown.map(api.name));

@@ -34,7 +34,7 @@ export function drawTalk() {
   status.textContent = open.typing ? "typing" : online ? "Online" : live ? "Offline" : "";
   if (opened !== open.peer) {
     opened = open.peer;
-    // Where a touch would bring up a keyboard, reading comes first.
+    // On a touch screen this would bring up a keyboard, and reading comes first.
     (matchMedia("(pointer: coarse)").matches ? byId("peer") : byId("text")).focus();
   }
 }
@@ -48,7 +48,7 @@ block.addEventListener("click", async () => {
     const meaning = "Neither of you can write to the other until you unblock them.";
     if (!(await ask(`Block ${name}?`, meaning, "Block"))) return;
     state.blocked.add(peer);
-    changed(); // lets go of the chat's channel, which is not ours any more in a moment
+    changed(); // leaves the chat's channel, which will not be ours in a moment
     if (!(await attempt(api.block(peer)))) state.blocked.delete(peer);
   }
   changed();

@@ -10,7 +10,6 @@ from flask import Flask
 from sqlalchemy import text
 
 from config import Settings
-from models import User
 from tests.support.conversations import (
     OFTEN,
     Chat,
@@ -31,6 +30,7 @@ from tests.support.conversations import (
     statements,
     wait_for_waiting,
 )
+from tests.support.interruptions import interrupting, turns
 from tests.support.people import (
     PASSWORD,
     Answer,
@@ -84,19 +84,19 @@ def leave(person: Person, password: str = PASSWORD, **rest: Any) -> Any:
 
 @pytest.fixture
 def devices(ada: Person) -> list[Person]:
-    """Three of ada's."""
+    """Three devices of ada's."""
     return [ada, again(ada), again(ada)]
 
 
 # Who am I ---------------------------------------------------------------------------------------
 
 
-def test_me_is_who_asks(ada: Person, bob: Person) -> None:
+def test_me_answers_with_the_caller(ada: Person, bob: Person) -> None:
     assert ok(ada.get("/api/me")) == {"id": ada.id, "username": "ada"}
     assert ok(bob.get("/api/me")) == {"id": bob.id, "username": "bob"}
 
 
-def test_sessions_cost_the_one_statement_of_each_request(app: Flask, ada: Person) -> None:
+def test_the_check_of_a_login_costs_one_statement(app: Flask, ada: Person) -> None:
     with statements(app) as made:
         ada.get("/api/me")
 
@@ -113,9 +113,7 @@ def test_logout_ends_this_token_and_no_other(devices: list[Person], bob: Person,
     assert [lives(each) for each in (*devices, bob)] == [True, False, True, True]
 
 
-def test_logout_everywhere_ends_all_of_mine_and_of_no_other(
-    devices: list[Person], bob: Person
-) -> None:
+def test_logout_everywhere_ends_the_callers_logins_only(devices: list[Person], bob: Person) -> None:
     assert logout(devices[1], {"all": True}) == 204
 
     assert [lives(each) for each in (*devices, bob)] == [False, False, False, True]
@@ -129,9 +127,7 @@ def test_all_is_true_or_false(devices: list[Person]) -> None:
     assert all(lives(each) for each in devices)
 
 
-def test_refresh_answers_as_login_does_and_ends_the_presented_token(
-    devices: list[Person], bob: Person
-) -> None:
+def test_refresh_trades_the_token_for_another(devices: list[Person], bob: Person) -> None:
     login = devices[0].api.login("ada")
 
     answer = devices[1].post("/api/refresh")
@@ -144,7 +140,7 @@ def test_refresh_answers_as_login_does_and_ends_the_presented_token(
     assert [lives(each) for each in (*devices, bob)] == [True, False, True, True]
 
 
-def test_an_ended_session_does_nothing_any_more(
+def test_an_ended_login_can_do_nothing(
     ada: Person, bob: Person, chat: Chat, settings: Settings
 ) -> None:
     message = ada.said(chat, "Hello")
@@ -178,9 +174,7 @@ def test_of_two_refreshes_at_once_one_wins(ada: Person, settings: Settings) -> N
         assert lives(ada)
 
 
-def test_expired_sessions_go_with_the_next_login(
-    ada: Person, bob: Person, settings: Settings
-) -> None:
+def test_expired_logins_go_with_the_next_one(ada: Person, bob: Person, settings: Settings) -> None:
     with looking_into(settings) as connection:
         connection.execute(text("UPDATE sessions SET expires_at = '2020-01-01 00:00:00.000000'"))
         connection.commit()
@@ -194,9 +188,7 @@ def test_expired_sessions_go_with_the_next_login(
 # Change of password -----------------------------------------------------------------------------
 
 
-def test_a_new_password_ends_all_tokens_and_answers_with_a_new_one(
-    devices: list[Person], bob: Person
-) -> None:
+def test_a_new_password_ends_all_other_tokens(devices: list[Person], bob: Person) -> None:
     api = bob.api
 
     answer = change(devices[1])
@@ -220,7 +212,7 @@ IMPOSSIBLE = [
 ]
 
 
-def test_a_password_that_cannot_be_is_refused(ada: Person, settings: Settings) -> None:
+def test_an_impossible_password_is_refused(ada: Person, settings: Settings) -> None:
     before = stored(settings)
 
     for body, member in IMPOSSIBLE:
@@ -232,7 +224,7 @@ def test_a_password_that_cannot_be_is_refused(ada: Person, settings: Settings) -
 @pytest.mark.parametrize(
     "verb", [lambda ada: change(ada, "wrong"), lambda ada: leave(ada, "wrong")]
 )
-def test_a_wrong_password_is_a_403_and_counts_as_a_failed_login(
+def test_a_wrong_password_counts_as_a_failed_login(
     app: Flask, ada: Person, settings: Settings, verb: Callable[[Person], Any]
 ) -> None:
     before = stored(settings)
@@ -248,7 +240,7 @@ def test_a_wrong_password_is_a_403_and_counts_as_a_failed_login(
     assert InProcess(app, "127.0.0.2").login("ada").status == 200, "from elsewhere"
 
 
-def test_failed_logins_count_here_too(ada: Person) -> None:
+def test_failed_logins_count_for_password_changes_too(ada: Person) -> None:
     for _ in range(10):
         refused(ada.api.login("ADA", "wrong"), 401, "unauthorized")
 
@@ -267,7 +259,7 @@ def test_of_two_changes_at_once_one_wins(ada: Person) -> None:
     assert lives(Person(ada.api, **(first, second)[winner].json["data"]))
 
 
-def test_a_login_with_the_old_password_does_not_outlive_it(ada: Person) -> None:
+def test_no_login_outlives_the_old_password(ada: Person) -> None:
     password = PASSWORD
     for number in range(2 * OFTEN):
 
@@ -294,10 +286,11 @@ def other(ada: Person) -> Person:
 
 @pytest.fixture
 def expired(settings: Settings, ada: Person, other: Person) -> str:
-    """Locks an expired session of ada's, which both who open and who end sessions remove."""
+    """A statement that locks an expired login of ada's. Whoever logs in or ends all logins removes
+    that row, and so waits for the lock."""
     with looking_into(settings) as connection:
-        session = {"jti": "expired", "user": ada.id}
-        connection.execute(text("INSERT INTO sessions VALUES (:jti, :user, '2020-01-01')"), session)
+        row = {"jti": "expired", "user": ada.id}
+        connection.execute(text("INSERT INTO sessions VALUES (:jti, :user, '2020-01-01')"), row)
         connection.commit()
     return "SELECT jti FROM sessions WHERE jti = 'expired' FOR UPDATE"
 
@@ -315,7 +308,7 @@ ENDINGS: dict[str, Callable[[Person], Answer]] = {
 def one_behind_the_other(
     settings: Settings, expired: str, first: Callable[[], Answer], second: Callable[[], Answer]
 ) -> tuple[Answer, Answer]:
-    """Both wait for the expired session's row, in this order, and then go on."""
+    """Both wait for the row of the expired login, in this order, and then go on."""
     with holding(settings, expired) as let_go, meanwhile(first) as one:
         wait_for_waiting(settings)
         with meanwhile(second) as other:
@@ -327,7 +320,7 @@ def one_behind_the_other(
 @postgresql_only
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("opening", OPENINGS)
-def test_a_session_that_is_just_opening_is_ended_with_the_others(
+def test_a_login_just_beginning_ends_with_the_others(
     ada: Person, other: Person, settings: Settings, expired: str, opening: str, ending: str
 ) -> None:
     opened, ended = one_behind_the_other(
@@ -343,7 +336,7 @@ def test_a_session_that_is_just_opening_is_ended_with_the_others(
 @pytest.mark.parametrize(
     ("opening", "ending"), [("login", "change"), ("refresh", "change"), ("refresh", "logout")]
 )
-def test_no_session_opens_while_all_are_just_ending(
+def test_no_login_begins_while_all_are_ending(
     ada: Person, other: Person, settings: Settings, expired: str, opening: str, ending: str
 ) -> None:
     ended, opened = one_behind_the_other(
@@ -381,7 +374,7 @@ def test_a_deleted_account_is_gone(devices: list[Person], bob: Person, settings:
     refused(block(bob, ada), 404, "not_found")
 
 
-def test_nothing_of_the_password_remains(ada: Person, settings: Settings) -> None:
+def test_nothing_remains_of_the_password(ada: Person, settings: Settings) -> None:
     ((_, _, _, password_hash, *_),) = stored(settings, "users")["users"]
     assert password_hash.startswith("scrypt:")
 
@@ -391,7 +384,7 @@ def test_nothing_of_the_password_remains(ada: Person, settings: Settings) -> Non
     assert password_hash.rpartition("$")[2] not in str(stored(settings))
 
 
-def test_the_name_is_free_and_the_id_is_never_used_again(ada: Person, bob: Person) -> None:
+def test_the_name_is_free_but_the_id_taken(ada: Person, bob: Person) -> None:
     chat = ada.asks(bob).json
     ada.said(chat, "Hello", client_message_id="c1")
     leave(ada)
@@ -436,7 +429,7 @@ def test_nobody_can_write_to_a_deleted_account(
     assert stored(settings) == before
 
 
-def test_on_request_the_messages_are_erased(
+def test_messages_are_erased_on_request(
     ada: Person, bob: Person, eve: Person, chat: Chat, said: list[Message], settings: Settings
 ) -> None:
     with_eve = eve.asks(ada).json
@@ -474,21 +467,15 @@ def test_many_messages_are_erased_in_full(
 
 
 def test_long_messages_are_erased_few_at_a_time(
-    ada: Person, chat: Chat, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    app: Flask, ada: Person, chat: Chat, settings: Settings
 ) -> None:
     fill(settings, ada, chat, 30, "x" * 4_900)
-    turns: list[int] = []
-    some = User._erase_some
 
-    def counted(user: User, socket_id: str | None) -> bool:
-        turns.append(user.id)
-        return some(user, socket_id)
+    with turns(app, "UPDATE messages") as erased:
+        assert leave(ada, erase=True).status == 204
 
-    monkeypatch.setattr(User, "_erase_some", counted)
-
-    assert leave(ada, erase=True).status == 204
-
-    assert len(turns) >= 6, "others get to write in between"
+    assert len(erased) >= 6, "others get to write in between"
+    assert sum(erased) == 30
 
 
 def test_a_password_is_needed_to_leave(ada: Person) -> None:
@@ -517,7 +504,7 @@ def test_blocks_go_with_the_account(
     assert stored(settings, "blocks")["blocks"] == [(bob.id, eve.id)]
 
 
-def test_of_two_who_delete_the_account_at_once_one_does(ada: Person) -> None:
+def test_of_two_deletions_at_once_one_wins(ada: Person) -> None:
     other = again(ada)
 
     statuses = at_once(2, lambda number: leave((ada, other)[number]).status)
@@ -527,7 +514,7 @@ def test_of_two_who_delete_the_account_at_once_one_does(ada: Person) -> None:
     assert not lives(ada)
 
 
-def test_a_token_that_is_refreshed_meanwhile_does_not_outlive_the_account(api: Api) -> None:
+def test_a_refreshed_token_does_not_outlive_the_account(api: Api) -> None:
     for number in range(2 * OFTEN):
         ada = api.sign_up(f"ada{number}")
 
@@ -545,7 +532,7 @@ def test_a_token_that_is_refreshed_meanwhile_does_not_outlive_the_account(api: A
             assert not lives(Person(api, **refreshed.json["data"]))
 
 
-def test_what_is_sent_meanwhile_is_erased_or_refused(
+def test_messages_sent_meanwhile_are_erased_or_refused(
     api: Api, bob: Person, settings: Settings
 ) -> None:
     for number in range(2 * OFTEN):
@@ -566,7 +553,7 @@ def test_what_is_sent_meanwhile_is_erased_or_refused(
 
 
 @postgresql_only
-def test_a_deletion_waits_for_the_message_that_went_before(
+def test_a_deletion_waits_for_an_earlier_message(
     ada: Person, bob: Person, chat: Chat, settings: Settings
 ) -> None:
     with (
@@ -585,7 +572,7 @@ def test_a_deletion_waits_for_the_message_that_went_before(
 
 
 @postgresql_only
-def test_a_message_that_waits_for_its_turn_sees_the_deletion(
+def test_a_message_waiting_for_its_turn_sees_the_deletion(
     ada: Person, bob: Person, chat: Chat, settings: Settings
 ) -> None:
     with (
@@ -600,20 +587,20 @@ def test_a_message_that_waits_for_its_turn_sees_the_deletion(
     assert bob.reads(chat).json == []
 
 
-def test_whose_session_ends_while_the_password_is_checked_is_told_so(
-    api: Api, ada: Person, settings: Settings, monkeypatch: pytest.MonkeyPatch
+def test_a_login_ended_during_the_check_is_a_401(
+    app: Flask, api: Api, ada: Person, settings: Settings
 ) -> None:
-    """As with the same request sent twice; and it is no failed login."""
+    """The same request, sent twice, ends like this; it must not count as a failed login."""
 
-    def goes(_name: str) -> None:
+    def end_logins(_: object) -> None:
         with looking_into(settings) as connection:
             connection.execute(text("DELETE FROM sessions"))
             connection.commit()
 
-    with monkeypatch.context() as patch:
-        patch.setattr(User, "named", goes)
-        for _ in range(12):
-            refused(leave(ada), 401, "unauthorized")
+    for _ in range(12):
+        device = again(ada)
+        with interrupting(app, "users.username_key =", end_logins):
+            refused(leave(device, "the former password"), 401, "unauthorized")
 
     assert api.login("ada").status == 200
 
@@ -629,7 +616,7 @@ def exported(person: Person) -> list[dict[str, Any]]:
     return [json.loads(line) for line in answer.body.decode().split("\n")[:-1]]
 
 
-def test_the_export_has_everything_of_mine_and_nothing_of_others(
+def test_the_export_has_the_callers_own_data_only(
     ada: Person, bob: Person, eve: Person, chat: Chat, said: list[Message]
 ) -> None:
     with_eve = eve.asks(ada).json
@@ -657,11 +644,11 @@ def test_the_export_has_everything_of_mine_and_nothing_of_others(
     assert len(lines) == 2 + 4
 
 
-def test_who_has_no_chat_exports_themselves(ada: Person) -> None:
+def test_an_export_without_chats_has_the_user(ada: Person) -> None:
     assert [line["type"] for line in exported(ada)] == ["user"]
 
 
-def test_an_export_takes_no_more_memory_and_no_connection_for_a_long_history(
+def test_a_long_export_takes_no_more_memory(
     app: Flask, ada: Person, bob: Person, chat: Chat, settings: Settings, backend: str
 ) -> None:
     def peak() -> tuple[int, int]:
@@ -714,7 +701,7 @@ def processes(
 
 
 @pytest.mark.slow
-def test_what_ends_in_one_process_has_ended_in_the_other(processes: list[Api]) -> None:
+def test_logins_ended_in_one_process_end_everywhere(processes: list[Api]) -> None:
     here, there = processes
     here.sign_up("bob")
     ada = here.sign_up("ada")
@@ -722,10 +709,10 @@ def test_what_ends_in_one_process_has_ended_in_the_other(processes: list[Api]) -
     def over_there(person: Person) -> Person:
         return replace(person, api=there)
 
-    def session(password: str = PASSWORD) -> Person:
+    def device(password: str = PASSWORD) -> Person:
         return again(ada, password)
 
-    one, other = session(), session()
+    one, other = device(), device()
     assert lives(over_there(one))
     assert logout(one) == 204
     assert not lives(over_there(one))
@@ -739,13 +726,13 @@ def test_what_ends_in_one_process_has_ended_in_the_other(processes: list[Api]) -
     assert not lives(fresh)
     assert not lives(ada)
 
-    ada, other = session(), session()
+    ada, other = device(), device()
     data = change(over_there(ada)).json["data"]
     assert not lives(ada)
     assert not lives(other)
     assert lives(Person(here, **data))
 
-    ada = session(NEW)
+    ada = device(NEW)
     assert leave(ada, NEW).status == 204
     assert not lives(over_there(ada))
     refused(over_there(ada).signs("presence-chitchat"), 401, "unauthorized")

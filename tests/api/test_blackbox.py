@@ -1,4 +1,4 @@
-"""What clients came upon that nobody had thought of, from outside and over HTTP."""
+"""Cases that nobody had thought of until a client came upon them, seen from outside."""
 
 import io
 import json
@@ -15,13 +15,14 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from flask import Flask
 from flask.ctx import AppContext
-from sqlalchemy import insert, text, update
+from sqlalchemy import Connection, insert, text, update
 from sqlalchemy.exc import DBAPIError
 
 from config import Settings
-from database import begin_to_write, session, utcnow, writing
+from database import db, utcnow, writing
 from models import Channel, Message, User
-from tests.support.conversations import postgresql_only
+from tests.support.conversations import postgresql_only, sqlite_only
+from tests.support.interruptions import interrupting
 from tests.support.people import (
     JSON,
     Api,
@@ -44,7 +45,7 @@ numbers = count(1)
 def servers(
     new_database: Callable[[Path], str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[Program], ChatServer]]:
-    """One of each program."""
+    """One server of each program."""
     with ExitStack() as stack:
 
         @cache
@@ -86,7 +87,7 @@ def test_each_link_leads_somewhere(ada: Person, chat: Chat, query: str) -> None:
         ("localhost:99999", "http://localhost"),
     ],
 )
-def test_links_and_sockets_are_where_the_request_went(
+def test_links_and_sockets_name_the_requested_host(
     ada: Person, bob: Person, host: str, address: str
 ) -> None:
     people = ada.get("/api/users?limit=1", headers={"Host": host})
@@ -98,10 +99,10 @@ def test_links_and_sockets_are_where_the_request_went(
 
 
 @pytest.mark.parametrize("host", ["xn--a", "XN--", "[:.]"])
-def test_what_only_looks_like_a_host_is_no_fault_of_ours(
+def test_a_malformed_host_is_answered_all_the_same(
     servers: Callable[[Program], ChatServer], host: str
 ) -> None:
-    api = servers("flask").api  # Flask's client knows no such host
+    api = servers("flask").api  # because Flask's client refuses such a host
 
     answer = api.get("/api/config", headers={"Host": host})
 
@@ -124,15 +125,15 @@ def test_no_other_spelling_of_a_signature_is_valid(api: Api, ada: Person) -> Non
 # The database ----------------------------------------------------------------------------------
 
 
-def test_what_the_database_refuses_is_not_quoted(context: AppContext) -> None:
+def test_errors_of_the_database_quote_no_values(context: AppContext) -> None:
     with pytest.raises(DBAPIError) as refused:
-        session.execute(text("INSERT INTO nowhere VALUES (:word)"), {"word": "s3cr3t"})
+        db.session.execute(text("INSERT INTO nowhere VALUES (:word)"), {"word": "s3cr3t"})
 
     assert "nowhere" in str(refused.value)
     assert "s3cr3t" not in str(refused.value)
 
 
-def test_a_lock_that_others_keep_is_a_503(
+def test_a_lock_kept_by_others_is_a_503(
     make_api: Callable[..., InProcess],
     monkeypatch: pytest.MonkeyPatch,
     settings: Settings,
@@ -142,7 +143,7 @@ def test_a_lock_that_others_keep_is_a_503(
     monkeypatch.setattr("database.BUSY_SECONDS", 1)
     monkeypatch.setattr(ada, "api", make_api())
 
-    with looking_into(settings) as connection, begin_to_write(connection):
+    with looking_into(settings) as connection:
         connection.execute(update(User).values(created_at=utcnow()))  # as a long migration would
         connection.execute(update(Channel).values(created_at=utcnow()))
         answer = ada.says(chat, "Are you there?")
@@ -153,14 +154,14 @@ def test_a_lock_that_others_keep_is_a_503(
 
 
 @postgresql_only
-def test_a_database_that_is_read_only_is_a_503(
+def test_a_read_only_database_is_a_503(
     make_api: Callable[..., InProcess],
     monkeypatch: pytest.MonkeyPatch,
     settings: Settings,
     ada: Person,
     chat: Chat,
 ) -> None:
-    """As a standby is, after a failover that came too early."""
+    """A standby is read-only after a failover that came too early."""
     with looking_into(settings) as connection:
         name = connection.scalar(text("SELECT current_database()"))
         switch = text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
@@ -176,7 +177,24 @@ def test_a_database_that_is_read_only_is_a_503(
             connection.commit()
 
 
-def streamed(app: Flask, person: Person, path: str, body: io.BytesIO) -> int:
+class SlowBody(io.BytesIO):
+    """A JSON body; something happens while a server waits for each part of it."""
+
+    def __init__(self, members: dict[str, Any], happens: Callable[[], object]) -> None:
+        super().__init__(json.dumps(members).encode())
+        self._happens = happens
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._happens()
+        return super().read(size)
+
+    def readinto(self, buffer: Any, /) -> int:
+        part = self.read(len(buffer))
+        buffer[: len(part)] = part
+        return len(part)
+
+
+def streamed(app: Flask, person: Person, path: str, body: SlowBody) -> int:
     """The status of a request whose body is read from there."""
     length = str(len(body.getvalue()))
     with app.test_client() as client:
@@ -188,101 +206,90 @@ def streamed(app: Flask, person: Person, path: str, body: io.BytesIO) -> int:
         ).status_code
 
 
-@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
-def test_no_body_is_waited_for_within_a_transaction(
+@postgresql_only
+def test_no_transaction_is_open_while_a_body_arrives(
     app: Flask, settings: Settings, ada: Person, chat: Chat
 ) -> None:
     states: list[str] = []
 
-    class SlowBody(io.BytesIO):
-        def read(self, size: int | None = -1) -> bytes:
-            others = (
-                "datname = current_database() AND pid <> pg_backend_pid()"
-                " AND backend_type = 'client backend'"
-            )
-            asked = text(f"SELECT state FROM pg_stat_activity WHERE {others}")
-            with looking_into(settings) as connection:
-                states.extend(connection.execute(asked).scalars())
-            return super().read(size)
+    def look() -> None:
+        others = (
+            "datname = current_database() AND pid <> pg_backend_pid()"
+            " AND backend_type = 'client backend'"
+        )
+        asked = text(f"SELECT state FROM pg_stat_activity WHERE {others}")
+        with looking_into(settings) as connection:
+            states.extend(connection.execute(asked).scalars())
 
-        def readinto(self, buffer: Any) -> int:
-            part = self.read(len(buffer))
-            buffer[: len(part)] = part
-            return len(part)
+    body = SlowBody({"channel": chat["channel_id"], "message": "At last."}, look)
 
-    body = {"channel": chat["channel_id"], "message": "At last."}
-
-    assert streamed(app, ada, "/api/send_message", SlowBody(json.dumps(body).encode())) == 201
+    assert streamed(app, ada, "/api/send_message", body) == 201
     assert states
     assert set(states) == {"idle"}
 
 
 @pytest.mark.parametrize("path", ["/api/send_message", "/api/pusher/auth"])
-def test_who_logs_out_while_a_body_is_on_its_way_has_logged_out(
-    app: Flask,
-    ada: Person,
-    chat: Chat,
-    settings: Settings,
-    path: str,
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_logout_beats_a_body_on_its_way(
+    app: Flask, ada: Person, chat: Chat, settings: Settings, path: str
 ) -> None:
-    monkeypatch.setattr("schemas.SLOW_SECONDS", -1)
     before = stored(settings, "messages", "events")
+    members = {
+        "channel": chat["channel_id"],
+        "message": "Still me",
+        "socket_id": "1.2",
+        "channel_name": chat["channel_name"],
+    }
+    body = SlowBody(members, lambda: ada.post("/api/logout"))
 
-    class LateBody(io.BytesIO):
-        def read(self, size: int | None = -1, /) -> bytes:
-            ada.post("/api/logout")
-            return super().read(size)
-
-    members = {"channel": chat["channel_id"], "message": "Still me", "socket_id": "1.2"}
-    body = json.dumps(members | {"channel_name": chat["channel_name"]}).encode()
-
-    assert streamed(app, ada, path, LateBody(body)) == 401
+    assert streamed(app, ada, path, body) == 401
     assert stored(settings, "messages", "events") == before
 
 
-@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
-def test_an_answer_that_was_made_does_not_need_the_connection_any_more(
-    monkeypatch: pytest.MonkeyPatch, settings: Settings, ada: Person
+@postgresql_only
+def test_a_connection_lost_after_reading_costs_no_answer(
+    app: Flask, settings: Settings, ada: Person, chat: Chat
 ) -> None:
-    def chats_and_loss(*_: object) -> tuple[list[Any], None]:
-        own = session.execute(text("SELECT pg_backend_pid()")).scalar()
-        with looking_into(settings) as connection:
-            connection.execute(text("SELECT pg_terminate_backend(:own, 10000)"), {"own": own})
-        return [], None
+    lost: list[int] = []
 
-    monkeypatch.setattr("models.inbox.chats", chats_and_loss)
+    def lose(connection: Connection) -> None:
+        driver: Any = connection.connection.driver_connection
+        lost.append(driver.info.backend_pid)
+        with looking_into(settings) as another:
+            another.execute(text("SELECT pg_terminate_backend(:own, 10000)"), {"own": lost[-1]})
 
-    answer = ada.get("/api/chats")
+    with interrupting(app, "FROM channels", lose):
+        answer = ada.get("/api/chats")
 
-    assert (answer.status, answer.json) == (200, [])
+    assert lost
+    assert (answer.status, len(answer.json)) == (200, 1)
+    assert ada.get("/api/chats").json == answer.json, "another connection takes its place"
 
 
-@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-def test_a_commit_that_fails_leaves_neither_lock_nor_rows(
+@sqlite_only
+def test_a_failed_commit_leaves_no_lock_or_rows(
     context: AppContext, ada: Person, chat: Chat
 ) -> None:
     def fail() -> None:
         with writing():
-            driver: Any = session.bare().connection.driver_connection
-            driver.execute("PRAGMA defer_foreign_keys = ON")  # so that only the commit finds it
+            driver: Any = db.session.connection().connection.driver_connection
+            driver.execute("PRAGMA defer_foreign_keys = ON")  # so only the commit finds the fault
             values = {"channel_id": 99, "sender_id": 99, "text": "x", "created_at": utcnow()}
-            session.execute(insert(Message).values(values))
-            session.commit()
+            db.session.execute(insert(Message).values(values))
+            db.session.commit()
 
     with pytest.raises(DBAPIError):
         fail()
 
     with writing():
-        session.execute(update(Channel).values(created_at=utcnow()))
-        session.commit()
+        db.session.execute(update(Channel).values(created_at=utcnow()))
+        db.session.commit()
     assert ada.reads(chat).json == []
 
 
 # Queries ---------------------------------------------------------------------------------------
 
 
-def test_a_prefix_may_end_with_the_last_character_there_is(api: Api, ada: Person) -> None:
+def test_a_prefix_may_end_with_the_last_character(api: Api, ada: Person) -> None:
     api.sign_up("ada\U0010ffff")
     api.sign_up("bob")
 
@@ -292,9 +299,7 @@ def test_a_prefix_may_end_with_the_last_character_there_is(api: Api, ada: Person
 
 
 @pytest.mark.parametrize("path", ["/api/sync?since=", "/api/chats?limit=1&cursor="])
-def test_a_cursor_that_was_cut_short_is_none(
-    ada: Person, chat: Chat, eve: Person, path: str
-) -> None:
+def test_a_cursor_cut_short_is_refused(ada: Person, chat: Chat, eve: Person, path: str) -> None:
     ada.asks(eve)
     following = parse_qs(urlsplit(ada.get("/api/chats?limit=1").links["next"]).query)["cursor"][0]
     cursor = ada.get("/api/sync").json["cursor"] if "sync" in path else following
@@ -305,7 +310,7 @@ def test_a_cursor_that_was_cut_short_is_none(
         assert path[:-1].rpartition("?")[2].rpartition("&")[2] in message
 
 
-def test_each_line_of_the_export_is_one_to_any_reader(ada: Person, chat: Chat) -> None:
+def test_every_reader_sees_the_same_export_lines(ada: Person, chat: Chat) -> None:
     text = "all\rends\nof\x0blines\x0cthere\x1care\x1din\x1eUnicode\x85are\u2028in\u2029here"
     message = ada.said(chat, text)
 
@@ -321,7 +326,7 @@ def test_each_line_of_the_export_is_one_to_any_reader(ada: Person, chat: Chat) -
 @pytest.mark.parametrize(
     "header", ["X-Forwarded-Proto: https", "X-Forwarded-Ssl: on", "SCRIPT_NAME: /x"]
 )
-def test_nobody_is_a_proxy_who_was_not_said_to_be_one(
+def test_headers_of_an_unnamed_proxy_are_ignored(
     servers: Callable[[Program], ChatServer], program: Program, header: str
 ) -> None:
     name, _, value = header.partition(": ")
@@ -337,7 +342,7 @@ def test_nobody_is_a_proxy_who_was_not_said_to_be_one(
 @pytest.mark.abuse
 @pytest.mark.parametrize("program", ["flask", "gunicorn"])
 @pytest.mark.parametrize(("token", "status"), [(True, 413), (False, 401)])
-def test_who_sends_20_mb_gets_to_see_the_answer(
+def test_a_client_sending_20_mb_sees_the_answer(
     servers: Callable[[Program], ChatServer], program: Program, token: bool, status: int
 ) -> None:
     server = servers(program)
@@ -351,7 +356,9 @@ def test_who_sends_20_mb_gets_to_see_the_answer(
             assert (answer.status, "code" in json.load(answer)) == (status, True)
 
 
-def test_an_announced_body_is_not_waited_for(servers: Callable[[Program], ChatServer]) -> None:
+def test_an_announced_large_body_is_not_waited_for(
+    servers: Callable[[Program], ChatServer],
+) -> None:
     port = servers("gunicorn").port
 
     with closing(HTTPConnection(HOST, port, timeout=60)) as connection:

@@ -27,7 +27,7 @@ from tests.support.people import Api, Person, refused, stored
 
 @pytest.fixture
 def said(ada: Person, bob: Person, chat: Chat) -> list[Message]:
-    """A message by each."""
+    """One message by each of the two."""
     return [ada.said(chat, "Hello", client_message_id="c1"), bob.said(chat, "Hello, Ada")]
 
 
@@ -35,7 +35,7 @@ def said(ada: Person, bob: Person, chat: Chat) -> list[Message]:
 def pair(
     request: pytest.FixtureRequest, ada: Person, bob: Person, said: list[Message]
 ) -> tuple[Person, Person]:
-    """The two, the one who has blocked the other first."""
+    """Both people; the first one has blocked the other."""
     pair = (ada, bob) if request.param == "by ada" else (bob, ada)
     assert block(*pair).status == 204
     return pair
@@ -48,9 +48,7 @@ def blocked(person: Person) -> list[dict[str, Any]]:
     return listed
 
 
-def test_a_block_answers_204_and_is_listed_by_who_made_it(
-    ada: Person, bob: Person, eve: Person
-) -> None:
+def test_a_block_is_listed_for_its_maker_only(ada: Person, bob: Person, eve: Person) -> None:
     assert blocked(ada) == []
 
     for peer in (eve, bob):
@@ -74,7 +72,7 @@ def test_blocking_and_unblocking_again_change_nothing(
     assert blocked(ada) == []
 
 
-def test_nobody_can_block_who_does_not_exist(ada: Person) -> None:
+def test_nobody_can_block_a_missing_user(ada: Person) -> None:
     for user_id in ("0", "1000000", "x", "-1", "9" * 19, "1.0", "%00", "９"):
         for verb in ("PUT", "DELETE"):
             refused(ada.request(verb, f"/api/blocks/{user_id}"), 404, "not_found")
@@ -112,7 +110,7 @@ def test_the_channel_is_signed_for_neither(pair: tuple[Person, Person], chat: Ch
         assert person.signs("presence-chitchat").status == 200
 
 
-def test_reading_marking_and_deleting_stay(
+def test_reading_marking_and_deleting_stay_possible(
     pair: tuple[Person, Person], chat: Chat, said: list[Message], settings: Settings
 ) -> None:
     news = News(settings)
@@ -127,7 +125,7 @@ def test_reading_marking_and_deleting_stay(
     assert "message_deleted" in {name for _, name, _ in news()}
 
 
-def test_a_retry_of_what_was_stored_before_is_still_answered(
+def test_a_retry_of_an_older_message_is_answered(
     pair: tuple[Person, Person], ada: Person, chat: Chat, said: list[Message], settings: Settings
 ) -> None:
     before = stored(settings)
@@ -138,7 +136,7 @@ def test_a_retry_of_what_was_stored_before_is_still_answered(
     assert stored(settings) == before
 
 
-def test_a_key_refused_meanwhile_is_not_used_up(
+def test_a_refused_message_leaves_its_id_unused(
     pair: tuple[Person, Person], ada: Person, chat: Chat
 ) -> None:
     refused(ada.says(chat, "Hello?", client_message_id="c2"), 403, "blocked")
@@ -147,7 +145,7 @@ def test_a_key_refused_meanwhile_is_not_used_up(
     assert ada.says(chat, "Something else", client_message_id="c2").status == 201
 
 
-def test_others_are_not_concerned(
+def test_chats_with_others_go_on(
     pair: tuple[Person, Person], ada: Person, bob: Person, eve: Person
 ) -> None:
     for person in pair:
@@ -157,7 +155,7 @@ def test_others_are_not_concerned(
         assert eve.signs(with_eve["channel_name"]).status == 200
 
 
-def test_unblocked_all_is_as_before(pair: tuple[Person, Person], chat: Chat) -> None:
+def test_all_is_as_before_after_unblocking(pair: tuple[Person, Person], chat: Chat) -> None:
     assert unblock(*pair).status == 204
 
     for person, peer in (pair, pair[::-1]):
@@ -166,7 +164,7 @@ def test_unblocked_all_is_as_before(pair: tuple[Person, Person], chat: Chat) -> 
         assert person.signs(chat["channel_name"]).status == 200
 
 
-def test_of_two_blocks_each_ends_its_own(ada: Person, bob: Person, chat: Chat) -> None:
+def test_each_of_two_blocks_ends_by_itself(ada: Person, bob: Person, chat: Chat) -> None:
     block(ada, bob)
     block(bob, ada)
 
@@ -195,7 +193,7 @@ def test_an_edit_under_way_is_over_before_the_204(
             assert (editing.result().status, blocking.result().status) == (200, 204)
 
 
-def test_for_others_a_blocked_channel_does_not_exist_either(
+def test_an_outsider_cannot_find_a_blocked_channel(
     ada: Person, bob: Person, eve: Person, chat: Chat
 ) -> None:
     block(ada, bob)
@@ -235,7 +233,7 @@ def test_after_the_204_nothing_new_appears(
 
 @postgresql_only
 @pytest.mark.parametrize("blocker", ["ada", "bob"])
-def test_a_message_that_waits_for_its_turn_sees_the_block(
+def test_a_message_waiting_for_its_turn_sees_the_block(
     ada: Person, bob: Person, chat: Chat, settings: Settings, blocker: str
 ) -> None:
     lock = "SELECT id FROM channels FOR UPDATE"
@@ -248,7 +246,7 @@ def test_a_message_that_waits_for_its_turn_sees_the_block(
 
 
 @postgresql_only
-def test_a_block_waits_for_the_message_that_went_before(
+def test_a_block_waits_for_an_earlier_message(
     ada: Person, bob: Person, chat: Chat, settings: Settings
 ) -> None:
     lock = "LOCK TABLE events IN ACCESS EXCLUSIVE MODE"

@@ -31,8 +31,8 @@ def server(chromium: Browser) -> Iterator[ChatServer]:
 
 @pytest.fixture(scope="module")
 def page(server: ChatServer, chromium: Browser) -> Iterator[Page]:
-    """The documentation; whatever the browser complains of fails the test, and so does a request
-    to anybody else."""
+    """The documentation. A test fails if the browser complains of anything, or if it sends a
+    request to anybody else."""
     own = f"http://127.0.0.1:{server.port}/"
     context = chromium.new_context()
     page = context.new_page()
@@ -48,7 +48,7 @@ def page(server: ChatServer, chromium: Browser) -> Iterator[Page]:
 
     context.close()
     assert [url for url in asked if not url.startswith((own, "data:"))] == []
-    # That a request was refused is also on the console, and was meant.
+    # The console also tells of refused requests, which the tests send on purpose.
     assert [said for said in complaints if "the server responded with a status" not in said] == []
 
 
@@ -73,7 +73,7 @@ def execute(page: Page, name: str, body: str | None = None, **parameters: str) -
 
 
 @pytest.mark.slow
-def test_every_method_is_there(page: Page, server: ChatServer) -> None:
+def test_the_page_shows_every_method(page: Page, server: ChatServer) -> None:
     document = server.api.get("/api/openapi.json").json
     operations = [each for item in document["paths"].values() for each in item]
 
@@ -88,9 +88,7 @@ def credentials(name: str) -> str:
 
 
 @pytest.mark.slow
-def test_whoever_logs_in_there_has_the_token_everywhere_until_they_log_out(
-    page: Page, server: ChatServer
-) -> None:
+def test_a_login_on_the_page_holds_until_logout(page: Page, server: ChatServer) -> None:
     ada, bob = server.api.sign_up("ada"), server.api.sign_up("bob")
     ada.said(ada.asks(bob).json, "Hello, Bob!")
 
@@ -114,7 +112,7 @@ def test_whoever_logs_in_there_has_the_token_everywhere_until_they_log_out(
 
 
 @pytest.mark.slow
-def test_no_script_runs_but_files_of_ours(server: ChatServer) -> None:
+def test_only_scripts_of_this_server_run(server: ChatServer) -> None:
     policy: dict[str, Any] = {}
     for path in ("/api/docs", "/api/users", "/api/openapi.json"):
         policy[path] = server.api.get(path).headers["content-security-policy"]
@@ -142,5 +140,5 @@ def test_errors_around_the_page_have_the_one_shape(
     refused(api.request(method, path), status, code)
 
 
-def test_the_page_is_there_with_a_slash_too(api: Api) -> None:
+def test_the_page_answers_with_a_slash_too(api: Api) -> None:
     assert api.get("/api/docs/").status == 200

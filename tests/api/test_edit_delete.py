@@ -57,7 +57,7 @@ def moment(value: str) -> datetime:
 # Editing ----------------------------------------------------------------------------------------
 
 
-def test_an_edit_answers_with_the_message_as_it_now_stands(ada: Person, message: Message) -> None:
+def test_an_edit_answers_with_the_new_message(ada: Person, message: Message) -> None:
     answer = ok(edit(ada, message, "Come at one"))
 
     assert message["edited_at"] is None
@@ -80,7 +80,7 @@ def test_an_edit_is_seen_everywhere(ada: Person, bob: Person, chat: Chat, messag
     assert changes(bob, cursor)["messages"] == [answer]
 
 
-def test_an_edit_is_told_to_both_and_to_all_devices(
+def test_an_edit_is_told_to_both_people(
     ada: Person, chat: Chat, message: Message, news: News
 ) -> None:
     answer = ok(edit(ada, message, "Come at one"))
@@ -88,7 +88,7 @@ def test_an_edit_is_told_to_both_and_to_all_devices(
     assert news() == to_both(chat, "message_updated", answer)
 
 
-def test_an_edit_again_counts_anew(ada: Person, message: Message) -> None:
+def test_a_second_edit_has_a_later_time(ada: Person, message: Message) -> None:
     first = ok(edit(ada, message, "Come at one"))
 
     second = ok(edit(ada, message, "Come at two"))
@@ -106,7 +106,7 @@ def test_an_edit_that_changes_nothing_is_not_told(
 
 
 @pytest.mark.parametrize("text", ["", " \n", "x" * 5_001, "a\0b", None, 7, True, ["x"]])
-def test_a_text_that_cannot_be_sent_cannot_be_edited_in(
+def test_an_edit_to_an_impossible_text_is_refused(
     ada: Person, message: Message, settings: Settings, text: Any
 ) -> None:
     before = stored(settings)
@@ -134,7 +134,7 @@ def test_the_event_of_a_long_edit_is_cut(ada: Person, message: Message, news: Ne
         assert 2_000 < len(row["data"]["message"]) < 2_560
 
 
-def test_a_retry_after_an_edit_answers_with_the_message_as_it_now_stands(
+def test_a_retry_answers_with_the_edited_message(
     ada: Person, chat: Chat, message: Message, settings: Settings
 ) -> None:
     answer = ok(edit(ada, message, "Come at one"))
@@ -166,7 +166,7 @@ def test_a_deletion_leaves_the_place_without_the_text(
     assert changes(bob, cursor)["messages"] == [answer]
 
 
-def test_a_deletion_is_told_to_both_and_to_all_devices(
+def test_a_deletion_is_told_to_both_people(
     ada: Person, chat: Chat, message: Message, news: News
 ) -> None:
     answer = ok(delete(ada, message))
@@ -174,9 +174,7 @@ def test_a_deletion_is_told_to_both_and_to_all_devices(
     assert news() == to_both(chat, "message_deleted", answer)
 
 
-def test_deleting_again_answers_the_same_and_tells_nobody(
-    ada: Person, message: Message, settings: Settings
-) -> None:
+def test_a_second_deletion_tells_nobody(ada: Person, message: Message, settings: Settings) -> None:
     first = ok(delete(ada, message))
     before = stored(settings)
 
@@ -195,7 +193,7 @@ def test_a_deleted_message_cannot_be_edited(
     assert stored(settings) == before
 
 
-def test_a_retry_after_a_deletion_does_not_bring_it_back(
+def test_a_retry_does_not_undo_a_deletion(
     ada: Person, chat: Chat, message: Message, settings: Settings
 ) -> None:
     answer = ok(delete(ada, message))
@@ -207,7 +205,7 @@ def test_a_retry_after_a_deletion_does_not_bring_it_back(
     assert stored(settings) == before
 
 
-def test_a_retry_in_another_channel_is_a_conflict_still(
+def test_a_retry_in_another_channel_stays_a_conflict(
     ada: Person, eve: Person, chat: Chat, message: Message
 ) -> None:
     ok(delete(ada, message))
@@ -243,7 +241,7 @@ def everything(settings: Settings) -> str:
     return str(stored(settings))
 
 
-def test_what_others_wrote_stays(
+def test_a_deletion_leaves_other_messages_alone(
     ada: Person, bob: Person, chat: Chat, message: Message, news: News
 ) -> None:
     same = bob.said(chat, message["message"])
@@ -278,7 +276,7 @@ def test_waiting_events_keep_their_order_and_shape(
 
 
 @CHANGES
-def test_the_other_one_may_not_change_it(
+def test_the_receiver_may_not_change_a_message(
     bob: Person, message: Message, settings: Settings, change: Change
 ) -> None:
     before = stored(settings)
@@ -289,7 +287,7 @@ def test_the_other_one_may_not_change_it(
 
 
 @CHANGES
-def test_for_others_it_does_not_exist(
+def test_an_outsider_cannot_find_the_message(
     ada: Person, eve: Person, message: Message, settings: Settings, change: Change
 ) -> None:
     before = stored(settings)
@@ -302,13 +300,13 @@ def test_for_others_it_does_not_exist(
 
 
 @CHANGES
-def test_what_cannot_be_a_message_is_no_path(ada: Person, message: Message, change: Change) -> None:
+def test_a_malformed_message_id_is_no_path(ada: Person, message: Message, change: Change) -> None:
     for message_id in ("x", "-1", "1.0", "9" * 19, "９", "%00", "", "1/x"):
         refused(change(ada, {"id": message_id}), 404, "not_found")
 
 
 @CHANGES
-def test_the_connection_that_changed_it_is_left_out(
+def test_the_changing_connection_hears_no_event(
     ada: Person, message: Message, news: News, change: Change
 ) -> None:
     ok(change(ada, message, headers={"X-Socket-ID": "12.34"}))
@@ -341,7 +339,7 @@ def test_a_blocked_author_may_delete_but_not_edit(
 # Races ------------------------------------------------------------------------------------------
 
 
-def test_of_edits_and_a_deletion_at_once_the_text_stays_erased(
+def test_edits_beside_a_deletion_restore_no_text(
     ada: Person, bob: Person, chat: Chat, settings: Settings
 ) -> None:
     for _ in range(2 * OFTEN):
@@ -387,7 +385,7 @@ def test_an_edit_that_waits_for_a_block_is_refused(
 # Costs ------------------------------------------------------------------------------------------
 
 
-def test_the_cost_does_not_grow_with_the_history(
+def test_a_long_history_takes_no_more_statements(
     app: Flask, ada: Person, chat: Chat, settings: Settings, message: Message
 ) -> None:
     ok(edit(ada, message, "Come at noon, please"))  # has what waits for it indexed, too

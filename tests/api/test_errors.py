@@ -36,7 +36,7 @@ def server(
     new_database: Callable[[Any], str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[ChatServer]:
-    """One for all these tests: what is refused leaves nothing behind."""
+    """One API for all these tests, because a refused request leaves nothing behind."""
     folder = tmp_path_factory.mktemp("server")
     settings = {"INSTANCE_PATH": str(folder), "DATABASE_URL": new_database(folder)}
     with ChatServer("flask" if backend == "sqlite" else "gunicorn", **settings) as server:
@@ -157,7 +157,7 @@ def test_a_lone_surrogate_is_the_fault_of_its_member(
     ],
     ids=["elsewhere", "name", "deep", "deeper"],
 )
-def test_a_lone_surrogate_in_what_is_ignored_is_malformed(
+def test_a_lone_surrogate_in_ignored_members_is_malformed(
     ada: Person, bob: Person, rest: bytes
 ) -> None:
     body = b'{"to_user": %d, %b}' % (bob.id, rest)
@@ -171,9 +171,7 @@ def test_a_lone_surrogate_in_what_is_ignored_is_malformed(
     ("path", "member"),
     [*zip(BODIES, ["username", "username", "to_user", "message", "socket_id"], strict=True)],
 )
-def test_where_nothing_was_sent_the_first_member_is_missing(
-    ada: Person, path: str, member: str
-) -> None:
+def test_an_empty_request_lacks_the_first_member(ada: Person, path: str, member: str) -> None:
     assert refused(ada.post(path), 400, "invalid") == f"{member} is missing."
 
 
@@ -259,7 +257,7 @@ def test_a_malformed_form_is_refused(ada: Person, content_type: str, body: bytes
 
 
 @pytest.mark.parametrize("path", BODIES)
-def test_a_body_of_more_than_64_kib_is_too_large(ada: Person, path: str) -> None:
+def test_a_body_over_64_kib_is_too_large(ada: Person, path: str) -> None:
     body = b'{"x": "' + b"x" * 65_536 + b'"}'
 
     refused(ada.post(path, body=body, headers=JSON), 413, "too_large")
@@ -346,7 +344,7 @@ def test_head_answers_as_get_without_a_body(ada: Person) -> None:
     assert answer.headers["content-type"] == "application/json"
 
 
-def test_nothing_is_html_not_even_options(ada: Person) -> None:
+def test_no_answer_is_html(ada: Person) -> None:
     for path in ("/api/users", "/api/login", "/api/get_message/1", "/nothing"):
         answer = ada.request("OPTIONS", path)
         assert "html" not in answer.headers.get("content-type", ""), (path, answer)
@@ -356,7 +354,7 @@ def test_nothing_is_html_not_even_options(ada: Person) -> None:
 
 
 def raw(server: ChatServer, request: bytes, *, then_close: bool = False) -> Answer | None:
-    """The answer to these very bytes; None if the server just closes."""
+    """The answer to exactly these bytes, or None if the server just closes."""
     with closing(socket.create_connection((HOST, server.port), timeout=60)) as connection:
         connection.sendall(request)
         if then_close:
@@ -402,7 +400,7 @@ def test_20_megabytes_in_chunks_are_refused(server: ChatServer, ada: Person) -> 
 
 @pytest.mark.parametrize("in_chunks", [False, True])
 @pytest.mark.parametrize("form", [False, True])
-def test_64_kib_are_a_body_and_a_byte_more_is_not(
+def test_chunks_may_hold_64_kib_and_no_more(
     server: ChatServer, ada: Person, form: bool, in_chunks: bool
 ) -> None:
     members = {"socket_id": "1.2", "channel_name": f"private-notification_user_{ada.id}"}
@@ -471,7 +469,7 @@ def test_a_body_that_ends_early_is_refused(server: ChatServer, ada: Person, kind
         ["Content-Length: ２"],
     ],
 )
-def test_duplicated_and_malformed_headers_are_never_our_fault(
+def test_malformed_headers_never_cause_a_server_fault(
     server: ChatServer, ada: Person, lines: list[str]
 ) -> None:
     encoded = [line.encode().decode("latin-1") for line in lines]
@@ -485,7 +483,7 @@ def test_duplicated_and_malformed_headers_are_never_our_fault(
 @pytest.mark.parametrize(
     "host", ["", "a b", "a:99999", "a:x", "[::1", "[::1]:5000", "<script>", "a/b", "\xff", "a@b"]
 )
-def test_a_strange_host_is_never_our_fault(server: ChatServer, ada: Person, host: str) -> None:
+def test_a_strange_host_causes_no_server_fault(server: ChatServer, ada: Person, host: str) -> None:
     for path in ("/api/config", "/api/users?limit=1", "/nothing"):
         lines = [f"GET {path} HTTP/1.1", f"Host: {host}", f"Authorization: Bearer {ada.token}"]
         request = "\r\n".join([*lines, "Connection: close", "", ""])
@@ -517,7 +515,7 @@ def test_every_answer_has_an_id_of_its_own(api: Api, ada: Person) -> None:
     assert len({answer.headers["x-request-id"] for answer in answers}) == len(answers)
 
 
-def test_pages_of_any_origin_may_call_but_with_no_cookies(api: Api, ada: Person) -> None:
+def test_any_origin_may_call_without_cookies(api: Api, ada: Person) -> None:
     for answer in (
         ada.get("/api/users"),  # a cache may give it to a page
         ada.get("/api/users", headers={"Origin": "https://app.example"}),
@@ -535,7 +533,7 @@ def test_pages_of_any_origin_may_call_but_with_no_cookies(api: Api, ada: Person)
 
 
 @pytest.mark.parametrize("path", ["/api/send_message", "/api/get_message/1", "/api/pusher/auth"])
-def test_browsers_are_told_beforehand_which_headers_they_may_send(api: Api, path: str) -> None:
+def test_browsers_are_told_which_headers_they_may_send(api: Api, path: str) -> None:
     asked = {
         "Origin": "https://app.example",
         "Access-Control-Request-Method": "POST",
@@ -552,7 +550,7 @@ def test_browsers_are_told_beforehand_which_headers_they_may_send(api: Api, path
     assert "access-control-allow-credentials" not in answer.headers
 
 
-def test_origins_that_are_named_are_let_in_and_caches_keep_answers_apart(
+def test_only_named_origins_are_let_in(
     make_api: Callable[..., InProcess],
 ) -> None:
     api = make_api(cors_origins="https://a.example, http://[::1]:3000")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from endpoints import ENDPOINTS
+from contract.endpoints import ENDPOINTS
 from tests.support.people import PASSWORD, ChatServer
 
 pytestmark = pytest.mark.slow

@@ -22,13 +22,13 @@ def talk(ada: Person, bob: Person, eve: Person, chat: Chat) -> Said:
 
 @pytest.fixture
 def long_talk(settings: Settings, ada: Person, chat: Chat) -> int:
-    """More messages than a page of the stream holds; how many."""
+    """The number of messages in a chat, more than a page of the stream holds."""
     fill(settings, ada, chat, 1_111)
     return 1_111
 
 
 def walked(person: Person, path: str, relation: str) -> Said:
-    """The messages of all pages that way, oldest first."""
+    """The messages of all pages in that direction, oldest first."""
     found: Said = []
     next_path: str | None = path
     while next_path:
@@ -85,7 +85,7 @@ def test_a_limit_alone_gives_the_newest(ada: Person, chat: Chat, talk: Said) -> 
         ({"around": 8, "limit": 4}, [6, 7, 8], {"prev"}),
     ],
 )
-def test_a_page_and_the_ways_on_from_it(
+def test_a_page_links_to_both_its_sides(
     ada: Person, chat: Chat, talk: Said, query: dict[str, int], found: list[int], links: set[str]
 ) -> None:
     asked = {k: v if k == "limit" else talk[v]["id"] for k, v in query.items()}
@@ -96,9 +96,7 @@ def test_a_page_and_the_ways_on_from_it(
     assert set(page.links) == links
 
 
-def test_after_0_is_from_the_start_and_before_the_end_of_all_is_the_newest(
-    ada: Person, chat: Chat, talk: Said
-) -> None:
+def test_the_lowest_and_highest_ids_are_allowed(ada: Person, chat: Chat, talk: Said) -> None:
     assert ada.reads(chat, after=0, limit=3).json == talk[:3]
     assert ada.reads(chat, before=2**63 - 1, limit=3).json == talk[-3:]
     assert ada.reads(chat, after=2**63 - 1).json == []
@@ -127,9 +125,7 @@ def test_a_link_leads_back_from_where_it_led(ada: Person, chat: Chat, talk: Said
     assert again.json == newest.json
 
 
-def test_a_page_has_50_messages_where_no_limit_is_given(
-    ada: Person, chat: Chat, long_talk: int
-) -> None:
+def test_a_page_without_limit_has_50_messages(ada: Person, chat: Chat, long_talk: int) -> None:
     assert numbers(ada.reads(chat, after=0).json) == list(range(50))
     assert len(ada.reads(chat, before=2**62).json) == 50
     assert len(ada.reads(chat, limit=200).json) == 200
@@ -166,14 +162,14 @@ def test_a_stream_ends_well_wherever_its_pages_end(
         *(("before=9&around=1&limit=5", "around"), ("before=9&after=1&around=5", "after")),
     ],
 )
-def test_a_query_that_cannot_be_is_refused(ada: Person, chat: Chat, query: str, word: str) -> None:
+def test_an_impossible_query_is_refused(ada: Person, chat: Chat, query: str, word: str) -> None:
     answer = ada.get(f"/api/get_message/{chat['channel_name']}?{query}")
 
     assert word in refused(answer, 400, "invalid")
 
 
 @pytest.mark.parametrize("limit", [1, 200])
-def test_the_bounds_of_a_limit_are_within(ada: Person, chat: Chat, limit: int) -> None:
+def test_the_bounds_of_a_limit_are_allowed(ada: Person, chat: Chat, limit: int) -> None:
     assert ada.reads(chat, limit=limit).status == 200
 
 
@@ -190,7 +186,7 @@ def test_the_bounds_of_a_limit_are_within(ada: Person, chat: Chat, limit: int) -
         *("%00", "%FF", "x%0A", "%F0%9F%98%80", "..%2f..%2fusers", "%ED%A0%80", "'", "%25"),
     ],
 )
-def test_what_is_no_channel_is_not_found(ada: Person, bob: Person, chat: Chat, name: str) -> None:
+def test_a_missing_channel_is_not_found(ada: Person, bob: Person, chat: Chat, name: str) -> None:
     path = f"/api/get_message/{name.format(low=ada.id, high=bob.id)}"
 
     refused(ada.get(path), 404, "not_found")

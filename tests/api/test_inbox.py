@@ -126,7 +126,7 @@ def test_a_chat_without_messages_is_there(ada: Person, bob: Person, chat: Chat) 
         assert only["peer_last_read_message_id"] is None
 
 
-def test_nobody_else_sees_it(ada: Person, chat: Chat, eve: Person) -> None:
+def test_an_outsider_does_not_see_the_chat(ada: Person, chat: Chat, eve: Person) -> None:
     ada.said(chat, "Hello, Bob")
 
     assert inbox(ada), "there is something to see"
@@ -169,7 +169,7 @@ def test_an_edit_and_a_deletion_show(ada: Person, bob: Person, chat: Chat) -> No
     assert entry(bob, chat)["unread"] == 1
 
 
-def test_the_number_of_statements_does_not_grow_with_the_chats(
+def test_many_chats_take_no_more_statements(
     app: Flask, ada: Person, bob: Person, chat: Chat, many: int
 ) -> None:
     bob.said(chat, "Hello")
@@ -201,9 +201,7 @@ def test_a_page_that_is_just_full_has_no_link(ada: Person, chat: Chat, eve: Pers
     assert "next" not in ada.get("/api/chats").links
 
 
-def test_a_chat_that_moves_while_pages_are_turned_is_seen_once(
-    api: Api, ada: Person, bob: Person
-) -> None:
+def test_a_chat_that_moves_up_is_seen_once(api: Api, ada: Person, bob: Person) -> None:
     chats = [ada.asks(api.sign_up(f"user{number}")).json for number in range(6)]
     first = ada.get("/api/chats", limit=2)
     assert names(first.json) == ["user5", "user4"]
@@ -213,12 +211,12 @@ def test_a_chat_that_moves_while_pages_are_turned_is_seen_once(
     second = ada.get(first.links["next"].removeprefix("http://localhost"))
     third = ada.get(second.links["next"].removeprefix("http://localhost"))
 
-    # What is above now was told by events; nothing of the rest is missing, or there twice.
+    # Events told of the chats that moved up. Nothing else is missing, or there twice.
     assert names(second.json + third.json) == ["user3", "user2", "user0"]
     assert names(inbox(ada)) == ["user1", "user4", "user5", "user3", "user2", "user0"]
 
 
-def test_a_page_that_cannot_be_is_refused(ada: Person) -> None:
+def test_an_impossible_page_is_refused(ada: Person) -> None:
     for value in ("", "x", "0", "-1", "201", "%00", "MQ", "=", "９", "A" * 5_000):
         for member in ("limit", "cursor"):
             refused(ada.get(f"/api/chats?{member}={value}"), 400, "invalid")
@@ -230,7 +228,7 @@ def test_the_cursor_of_another_list_is_refused(ada: Person, bob: Person, chat: C
     refused(ada.get("/api/chats", cursor=ada.get("/api/sync").json["cursor"]), 400, "invalid")
 
 
-def test_what_was_read_is_not_read_again(app: Flask, ada: Person, chat: Chat, backend: str) -> None:
+def test_the_inbox_is_read_from_indexes(app: Flask, ada: Person, chat: Chat, backend: str) -> None:
     plan = plans(app, lambda: inbox(ada))
 
     if backend == "sqlite":

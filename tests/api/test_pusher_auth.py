@@ -14,7 +14,6 @@ from werkzeug.security import generate_password_hash
 from config import Settings
 from database import utcnow
 from models import User
-from ratelimits import RateLimits
 from tests.conftest import application
 from tests.support.people import (
     CHEAP_HASH,
@@ -24,7 +23,9 @@ from tests.support.people import (
     Person,
     looking_into,
     refused,
+    runtime_of,
 )
+from web.ratelimits import RateLimits
 
 Chat = dict[str, Any]
 KEY, SECRET = "key", "a secret of the tests"
@@ -33,15 +34,15 @@ KEY, SECRET = "key", "a secret of the tests"
 @pytest.fixture(scope="module")
 def hosted(only_app: Flask) -> Iterator[Flask]:
     """An application with keys of Hosted Channels, on the same database."""
-    keys = {"pusher_app_id": "1", "pusher_key": KEY, "pusher_secret": SECRET}
-    settings = replace(only_app.extensions["settings"], **keys, pusher_cluster="eu")
+    keys: dict[str, Any] = {"pusher_app_id": "1", "pusher_key": KEY, "pusher_secret": SECRET}
+    settings = replace(runtime_of(only_app).settings, **keys, pusher_cluster="eu")
     with application(settings) as app:
         yield app
 
 
 @pytest.fixture
 def api(hosted: Flask, settings: Settings) -> InProcess:
-    hosted.extensions["rate_limits"] = RateLimits(settings)
+    runtime_of(hosted).rate_limits = RateLimits(settings)
     return InProcess(hosted)
 
 
@@ -50,7 +51,7 @@ def signed(text: str) -> str:
 
 
 def form(person: Person, **members: str) -> Answer:
-    """As pusher-js asks."""
+    """A signature, asked for by a form, as pusher-js does."""
     return person.post(
         "/api/pusher/auth",
         body=urlencode(members).encode(),
@@ -89,13 +90,13 @@ def test_a_form_of_parts_is_a_form_too(ada: Person) -> None:
     assert answer.json == {"auth": signed(f"1.2:{name}")}
 
 
-def test_ones_own_notifications_are_signed(ada: Person) -> None:
+def test_the_callers_own_notifications_are_signed(ada: Person) -> None:
     name = f"private-notification_user_{ada.id}"
 
     assert ada.signs(name).json == {"auth": signed(f"123.456:{name}")}
 
 
-def test_presence_data_is_built_here(ada: Person) -> None:
+def test_presence_data_is_built_by_the_server(ada: Person) -> None:
     asked = {
         "socket_id": "123.456",
         "channel_name": "presence-chitchat",
@@ -110,7 +111,9 @@ def test_presence_data_is_built_here(ada: Person) -> None:
         assert answer.json["auth"] == signed(f"123.456:presence-chitchat:{data}")
 
 
-def test_user_1_is_not_user_12(ada: Person, bob: Person, chat: Chat, settings: Settings) -> None:
+def test_user_1_is_not_taken_for_user_12(
+    ada: Person, bob: Person, chat: Chat, settings: Settings
+) -> None:
     number = int(f"{ada.id}2")
     with looking_into(settings) as connection:
         values = {"id": number, "username": "carol", "username_key": "carol"}
@@ -156,20 +159,8 @@ def test_no_other_channel_is_signed(
     "socket_id",
     [
         *("", "1", "1.", ".1", "1.1.1", "1.1:private-x", "1.1\n", "\n1.1", " 1.1", "1.1 ", "-1.1"),
-        *(
-            "1,1",
-            "a.b",
-            "1.1a",
-            "１.１",
-            "٣.٣",
-            "1.²",
-            "1.1\0",
-            "1" * 50 + ".1",
-            None,
-            1.1,
-            True,
-            [],
-        ),
+        *("1,1", "a.b", "1.1a", "１.１", "٣.٣", "1.²", "1.1\0", "1" * 50 + ".1"),
+        *(None, 1.1, True, []),
     ],
 )
 def test_a_malformed_socket_id_signs_nothing(ada: Person, socket_id: Any) -> None:
@@ -193,7 +184,7 @@ def test_a_malformed_channel_name_is_refused(ada: Person, name: Any) -> None:
 
 
 @pytest.mark.parametrize("missing", ["socket_id", "channel_name"])
-def test_both_members_are_needed(ada: Person, missing: str) -> None:
+def test_socket_and_channel_are_both_needed(ada: Person, missing: str) -> None:
     asked = {"socket_id": "1.1", "channel_name": "presence-chitchat"}
     del asked[missing]
 
@@ -201,7 +192,7 @@ def test_both_members_are_needed(ada: Person, missing: str) -> None:
     assert missing in refused(ada.post("/api/pusher/auth", asked), 400, "invalid")
 
 
-def test_the_keys_made_here_sign_where_none_are_set(make_api: Any, settings: Settings) -> None:
+def test_own_keys_sign_where_none_are_set(make_api: Any, settings: Settings) -> None:
     ada = make_api().sign_up("ada")
     key = ada.get("/api/config").json["key"]
     secret = (settings.folder / "embedded_secret").read_text()

@@ -8,15 +8,13 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from config import Settings
+from tests.support.bookkeeping import Bookkeeping
 from tests.support.conversations import (
     OFTEN,
     Chat,
     Message,
     News,
-    delete,
-    edit,
     entry,
-    inbox,
     mark,
     ok,
     plans,
@@ -37,7 +35,7 @@ def news(settings: Settings, said: list[Message]) -> News:
     return News(settings)
 
 
-def test_a_mark_is_up_to_and_including(bob: Person, chat: Chat, said: list[Message]) -> None:
+def test_a_mark_includes_the_marked_message(bob: Person, chat: Chat, said: list[Message]) -> None:
     assert ok(mark(bob, chat, said[1])) == {
         "channel_id": chat["channel_id"],
         "channel": chat["channel_name"],
@@ -49,7 +47,9 @@ def test_a_mark_is_up_to_and_including(bob: Person, chat: Chat, said: list[Messa
     assert entry(bob, chat)["last_read_message_id"] == said[1]["id"]
 
 
-def test_the_other_one_sees_it(ada: Person, bob: Person, chat: Chat, said: list[Message]) -> None:
+def test_the_other_person_sees_the_mark(
+    ada: Person, bob: Person, chat: Chat, said: list[Message]
+) -> None:
     ok(mark(bob, chat, said[1]))
 
     assert entry(ada, chat)["peer_last_read_message_id"] == said[1]["id"]
@@ -69,7 +69,7 @@ def test_without_a_message_the_latest_is_meant(
     assert answer.json["unread"] == 0
 
 
-def test_it_never_moves_back(
+def test_a_mark_never_moves_back(
     bob: Person, chat: Chat, said: list[Message], settings: Settings
 ) -> None:
     moved = ok(mark(bob, chat, said[1]))
@@ -95,7 +95,7 @@ def test_two_devices_that_race_never_move_it_back(
         assert told[-1] == said[3]["id"]
 
 
-def test_a_move_is_told_to_both_and_to_all_devices(
+def test_a_move_is_told_to_both_people(
     bob: Person, chat: Chat, said: list[Message], news: News
 ) -> None:
     answer = ok(mark(bob, chat, said[1]))
@@ -133,7 +133,7 @@ def test_an_empty_chat_has_nothing_to_mark(bob: Person, chat: Chat, settings: Se
     assert news() == []
 
 
-def test_sending_moves_the_mark_of_the_sender_without_an_event(
+def test_sending_moves_the_senders_mark_silently(
     ada: Person, bob: Person, chat: Chat, said: list[Message], news: News
 ) -> None:
     answer = bob.said(chat, "Yes?")
@@ -145,7 +145,7 @@ def test_sending_moves_the_mark_of_the_sender_without_an_event(
     assert {name for _, name, _ in news()} == {"new_message", "new_chat"}
 
 
-def test_a_retry_moves_nothing(ada: Person, bob: Person, chat: Chat) -> None:
+def test_a_retry_moves_no_mark(ada: Person, bob: Person, chat: Chat) -> None:
     ada.said(chat, "Hello", client_message_id="c1")
     answer = bob.said(chat, "Hello, Ada")
     before = entry(ada, chat)
@@ -169,7 +169,7 @@ def test_a_message_of_another_channel_cannot_be_marked(
     assert stored(settings) == before
 
 
-def test_what_cannot_be_a_message_is_refused(bob: Person, chat: Chat) -> None:
+def test_a_malformed_message_id_is_refused(bob: Person, chat: Chat) -> None:
     path = f"/api/chats/{chat['channel_name']}/read"
 
     values: list[Any] = [True, 1.5, -1, "x", [], {}, 2**63]
@@ -178,7 +178,7 @@ def test_what_cannot_be_a_message_is_refused(bob: Person, chat: Chat) -> None:
         assert "message_id" in refused(answer, 400, "invalid")
 
 
-def test_for_others_the_chat_does_not_exist(
+def test_an_outsider_cannot_find_the_chat(
     eve: Person, chat: Chat, said: list[Message], settings: Settings
 ) -> None:
     before = stored(settings)
@@ -200,84 +200,7 @@ def test_the_unread_are_counted_from_the_mark_on(
     assert ("SCAN" if backend == "sqlite" else "Seq Scan") not in plan
 
 
-# Whatever is done, in whatever order ----------------------------------------------------------
-
-
-class Conversations:
-    """Two chats of three people, and what their inboxes should say of them."""
-
-    def __init__(self, api: Api, number: int) -> None:
-        self.ada, bob, eve = (api.sign_up(f"{name} {number}") for name in ("ada", "bob", "eve"))
-        self.chats = [self.ada.asks(bob).json, eve.asks(self.ada).json]
-        self.pairs = [(self.ada, bob), (self.ada, eve)]
-        self.said: list[list[Message]] = [[], []]
-        self.marks = [{self.ada.id: 0, peer.id: 0} for _, peer in self.pairs]
-
-    def send(self, which: int, who: int, _: int) -> None:
-        number = len(self.said[0]) + len(self.said[1])
-        sender = self.pairs[which][who]
-        message = sender.said(self.chats[which], "Hello", client_message_id=f"c{number}")
-        self.said[which].append(message)
-        self.marks[which][sender.id] = message["id"]
-
-    def retry(self, which: int, _: int, some: int) -> None:
-        for message, sender in self._one(which, some):
-            key = message["client_message_id"]
-            answer = sender.says(self.chats[which], "Hello", client_message_id=key)
-            assert (answer.status, answer.json) == (200, message)
-
-    def edit(self, which: int, _: int, some: int) -> None:
-        for message, sender in self._one(which, some):
-            answer = edit(sender, message, f"edited {some}")
-            assert answer.status == (409 if message["deleted_at"] else 200)
-            if answer.status == 200:
-                message.update(answer.json)
-
-    def delete(self, which: int, _: int, some: int) -> None:
-        for message, sender in self._one(which, some):
-            message.update(ok(delete(sender, message)))
-
-    def read(self, which: int, who: int, some: int) -> None:
-        reader = self.pairs[which][who]
-        for message, _ in self._one(which, some):
-            self.marks[which][reader.id] = max(self.marks[which][reader.id], message["id"])
-            answer = ok(mark(reader, self.chats[which], message))
-            assert answer["unread"] == self._unread(which, reader)
-            assert answer["last_read_message_id"] == self.marks[which][reader.id]
-
-    def check(self) -> None:
-        for which, (_, peer) in enumerate(self.pairs):
-            assert inbox(peer) == [self._entry(which, peer)]
-        entries = [self._entry(which, self.ada) for which in (0, 1)]
-        latest = [said[-1]["id"] if said else which - 1 for which, said in enumerate(self.said)]
-        assert inbox(self.ada) == (entries if latest[0] > latest[1] else entries[::-1])
-
-    def _one(self, which: int, some: int) -> list[tuple[Message, Person]]:
-        """A message of the chat and its sender, if there is any."""
-        said = self.said[which]
-        chosen = said[-1 - some % len(said) :][:1] if said else []
-        people = {person.id: person for person in self.pairs[which]}
-        return [(message, people[message["from_user"]]) for message in chosen]
-
-    def _unread(self, which: int, person: Person) -> int:
-        return sum(
-            message["id"] > self.marks[which][person.id]
-            and message["from_user"] != person.id
-            and not message["deleted_at"]
-            for message in self.said[which]
-        )
-
-    def _entry(self, which: int, person: Person) -> dict[str, Any]:
-        (peer,) = (each for each in self.pairs[which] if each is not person)
-        return {
-            "channel_id": self.chats[which]["channel_id"],
-            "channel_name": self.chats[which]["channel_name"],
-            "user": {"id": peer.id, "username": peer.username},
-            "last_message": self.said[which][-1] if self.said[which] else None,
-            "unread": self._unread(which, person),
-            "last_read_message_id": self.marks[which][person.id] or None,
-            "peer_last_read_message_id": self.marks[which][peer.id] or None,
-        }
+# Any actions in any order ----------------------------------------------------------
 
 
 ACTS = st.tuples(
@@ -291,15 +214,15 @@ ACTS = st.tuples(
 MANY = 30 if IN_CI else 15
 
 
-def test_the_inbox_is_exact_whatever_is_done_in_whatever_order(api: Api) -> None:
+def test_the_inbox_is_exact_after_any_actions(api: Api) -> None:
     numbers = count()
 
     @hypothesis_settings(max_examples=2 * OFTEN)
     @given(st.lists(ACTS, min_size=MANY, max_size=MANY + 10))
     def holds(acts: list[tuple[str, int, int, int]]) -> None:
-        conversations = Conversations(api, next(numbers))
+        books = Bookkeeping(api, next(numbers))
         for verb, *how in acts:
-            getattr(conversations, verb)(*how)
-            conversations.check()
+            getattr(books, verb)(*how)
+            books.check()
 
     holds()

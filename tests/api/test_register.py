@@ -8,14 +8,14 @@ from werkzeug.security import generate_password_hash
 from werkzeug.test import create_environ, run_wsgi_app
 
 from config import Settings
-from schemas import MAX_ID
+from contract.names import MAX_ID
 from tests.support.conversations import sqlite_only
 from tests.support.people import PASSWORD, Api, InProcess, at_once, refused, stored
 
 LIGATURE = "\ufdfa"  # one character, 18 after NFKC
 
 
-def test_whoever_registers_is_told_id_and_name(api: Api) -> None:
+def test_a_registration_answers_with_id_and_name(api: Api) -> None:
     answer = api.register("Zoë")
 
     assert answer.status == 201
@@ -26,7 +26,7 @@ def test_whoever_registers_is_told_id_and_name(api: Api) -> None:
     assert answer.json["data"]["username"] == "Zoë"
 
 
-def test_members_nobody_asked_for_are_ignored(api: Api) -> None:
+def test_unknown_members_of_a_body_are_ignored(api: Api) -> None:
     body = {"username": "ada", "password": PASSWORD, "type": "text", "id": MAX_ID, "admin": True}
 
     answer = api.post("/api/register", body)
@@ -56,14 +56,14 @@ def test_a_name_is_shown_as_registered(api: Api, username: str) -> None:
         *(None, 5, 1.5, True, [], ["ada"], {}, {"name": "ada"}),
     ],
 )
-def test_a_name_that_cannot_be_is_refused(api: Api, settings: Settings, username: Any) -> None:
+def test_an_impossible_name_is_refused(api: Api, settings: Settings, username: Any) -> None:
     answer = api.post("/api/register", {"username": username, "password": PASSWORD})
 
     assert "username" in refused(answer, 400, "invalid")
     assert not stored(settings, "users")["users"]
 
 
-def test_characters_of_a_name_are_counted_after_normalisation_too(api: Api) -> None:
+def test_a_names_length_counts_after_normalisation_too(api: Api) -> None:
     assert api.register(LIGATURE * 2).status == 201
     assert api.register(LIGATURE * 3).status == 400
 
@@ -71,7 +71,7 @@ def test_characters_of_a_name_are_counted_after_normalisation_too(api: Api) -> N
 @pytest.mark.parametrize(
     "password", ["x" * 8, "x" * 128, "😀" * 8, "😀" * 128, " " * 8, "\n\t\r\x01\x02\x03\x04\x05"]
 )
-def test_a_password_may_be_anything_of_8_to_128_characters(api: Api, password: str) -> None:
+def test_a_password_has_8_to_128_characters(api: Api, password: str) -> None:
     assert api.register("ada", password).status == 201
     assert api.login("ada", password).status == 200
     assert api.login("ada", password[:-1]).status == 401
@@ -81,7 +81,7 @@ def test_a_password_may_be_anything_of_8_to_128_characters(api: Api, password: s
     "password",
     ["", "x" * 7, "😀" * 7, "x" * 129, "😀" * 129, "1234567\0", None, 12345678, ["x"] * 8],
 )
-def test_a_password_that_cannot_be_is_refused(api: Api, settings: Settings, password: Any) -> None:
+def test_an_impossible_password_is_refused(api: Api, settings: Settings, password: Any) -> None:
     answer = api.post("/api/register", {"username": "ada", "password": password})
 
     assert "password" in refused(answer, 400, "invalid")
@@ -134,9 +134,7 @@ def test_a_taken_name_costs_no_hash(api: Api, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.slow
 @sqlite_only
-def test_passwords_are_stored_as_salted_hashes_of_the_strength_advised(
-    make_api: Any, settings: Settings
-) -> None:
+def test_passwords_are_stored_as_strong_salted_hashes(make_api: Any, settings: Settings) -> None:
     api: InProcess = make_api(password_hash=Settings().password_hash)
 
     api.register("ada")
@@ -198,9 +196,7 @@ def test_limits_can_be_switched_off(make_api: Any) -> None:
     assert [api.register(name).status for name in ("ada", "bob", "eve")] == [201] * 3
 
 
-def test_those_who_race_for_one_name_do_not_cost_a_hash_each(
-    api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_race_for_one_name_costs_one_hash(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     hashed: list[str] = []
 
     def counted(password: str, method: str) -> str:

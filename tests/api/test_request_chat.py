@@ -22,7 +22,7 @@ def test_a_new_chat_names_its_channels(ada: Person, bob: Person) -> None:
     }
 
 
-def test_a_pair_has_one_chat_whoever_asks(
+def test_a_pair_has_one_chat(
     ada: Person, bob: Person, chat: dict[str, Any], settings: Settings
 ) -> None:
     again, the_other_way = ada.asks(bob), bob.asks(ada)
@@ -40,7 +40,7 @@ def test_a_pair_has_one_chat_whoever_asks(
     assert len(stored(settings, "channels")["channels"]) == 1
 
 
-def test_the_lower_id_comes_first_also_when_the_higher_asks(ada: Person, bob: Person) -> None:
+def test_the_lower_id_always_comes_first(ada: Person, bob: Person) -> None:
     assert bob.asks(ada).json["channel_name"] == f"private-chat_{ada.id}_{bob.id}"
 
 
@@ -67,7 +67,7 @@ def test_each_call_tells_the_other_one(ada: Person, bob: Person, settings: Setti
         ("1" * 99 + ".1", None),
     ],
 )
-def test_a_connection_named_by_its_socket_id_is_left_out_a_malformed_one_ignored(
+def test_the_askers_connection_is_left_out(
     ada: Person, bob: Person, settings: Settings, given: str, left_out: str | None
 ) -> None:
     header = given.encode().decode("latin-1")
@@ -105,7 +105,7 @@ def test_nobody_asks_in_the_name_of_another(
     assert stored(settings) == before
 
 
-def test_nobody_chats_alone(ada: Person, settings: Settings) -> None:
+def test_nobody_can_chat_with_themselves(ada: Person, settings: Settings) -> None:
     answer = ada.asks(ada)
 
     assert "to_user" in refused(answer, 400, "invalid")
@@ -113,7 +113,7 @@ def test_nobody_chats_alone(ada: Person, settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("to_user", [0, 10**15, str(10**15), 2**63 - 1])
-def test_nobody_chats_with_nobody(ada: Person, settings: Settings, to_user: Any) -> None:
+def test_nobody_can_chat_with_a_missing_user(ada: Person, settings: Settings, to_user: Any) -> None:
     answer = ada.post("/api/request_chat", {"to_user": to_user})
 
     refused(answer, 404, "not_found")
@@ -129,7 +129,7 @@ def test_nobody_chats_with_nobody(ada: Person, settings: Settings, to_user: Any)
         *("9223372036854775808", "9" * 5_000),
     ],
 )
-def test_an_id_that_is_none_is_refused(
+def test_a_malformed_id_is_refused(
     ada: Person, bob: Person, settings: Settings, member: str, value: Any
 ) -> None:
     answer = ada.post("/api/request_chat", {"to_user": bob.id, member: value})
@@ -139,5 +139,5 @@ def test_an_id_that_is_none_is_refused(
 
 
 @pytest.mark.parametrize("body", [{}, {"to_user": None}, {"touser": 1}])
-def test_somebody_must_be_named(ada: Person, body: Any) -> None:
+def test_the_other_person_must_be_named(ada: Person, body: Any) -> None:
     assert "to_user" in refused(ada.post("/api/request_chat", body), 400, "invalid")

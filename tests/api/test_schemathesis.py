@@ -1,4 +1,4 @@
-"""The running server held to its OpenAPI document with data that nobody thought of."""
+"""The running server does what its OpenAPI document says, for data made by a machine."""
 
 import os
 import subprocess
@@ -34,8 +34,8 @@ DATABASES = ["sqlite", "postgresql"] if IN_CI else ["sqlite"]
 
 
 @pytest.mark.parametrize("backend", DATABASES, indirect=True, scope="session")
-def test_schemathesis_finds_nothing(start: Callable[..., ChatServer], tmp_path: Path) -> None:
-    """Examples, data good and bad, and conversations that follow the links."""
+def test_schemathesis_finds_no_fault(start: Callable[..., ChatServer], tmp_path: Path) -> None:
+    """It sends examples, good and bad data, and conversations that follow the links."""
     examples, conversations = (50, 100) if IN_CI else (3, 5)
     settings = tmp_path / "schemathesis.toml"
     settings.write_text(

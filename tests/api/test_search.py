@@ -8,12 +8,12 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sqlalchemy import insert
 
+from chat.words import LONGEST, sought, words
 from config import Settings
-from models.messages import Word
+from models import Word
 from tests.support.conversations import OFTEN, Chat, delete, edit, found, ok, plans, statements
 from tests.support.people import Person, at_once, looking_into, refused, stored
 from tests.support.servers import IN_CI
-from words import LONGEST, sought, words
 
 LONG = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft"
 TEXTS = {
@@ -152,9 +152,9 @@ FOUND: list[tuple[str, list[str]]] = [
 
 @pytest.fixture(params=["indexed", "waiting"])
 def indexing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether the words of new messages are in the index yet makes no difference."""
+    """New messages are found alike, whether their words are in the index yet or still wait."""
     most = {"indexed": 0, "waiting": 1_000_000}[request.param]
-    monkeypatch.setattr("models.channels.UNINDEXED", most)
+    monkeypatch.setattr("chat.index.UNINDEXED", most)
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ def texts(ada: Person, bob: Person, chat: Chat) -> dict[str, str]:
 
 @pytest.fixture
 def step(backend: str) -> int:
-    """Of many searches PostgreSQL, which takes five times as long, gets each third without CI."""
+    """PostgreSQL takes five times as long, so without CI it gets each third search only."""
     return 1 if IN_CI or backend == "sqlite" else 3
 
 
@@ -216,7 +216,7 @@ def test_limit_and_before_turn_the_pages(ada: Person, chat: Chat) -> None:
     assert ids(before=oldest) == ids(before=0) == []
 
 
-def test_50_are_found_unless_more_are_asked_for(ada: Person, chat: Chat) -> None:
+def test_50_messages_are_found_unless_more_are_asked(ada: Person, chat: Chat) -> None:
     for number in range(51):
         ada.said(chat, f"Hello {number}")
 
@@ -225,7 +225,7 @@ def test_50_are_found_unless_more_are_asked_for(ada: Person, chat: Chat) -> None
 
 
 @pytest.mark.usefixtures("indexing")
-def test_only_ones_own_chats_are_searched(
+def test_only_the_callers_chats_are_searched(
     ada: Person, bob: Person, eve: Person, chat: Chat
 ) -> None:
     ada.said(chat, "Hello, Bob")
@@ -248,7 +248,7 @@ def test_a_channel_narrows_the_search(ada: Person, bob: Person, eve: Person, cha
     assert found(ada, "", channel=chat["channel_id"]) == []
 
 
-def test_a_channel_of_others_does_not_exist(ada: Person, eve: Person, chat: Chat) -> None:
+def test_a_channel_of_others_looks_missing(ada: Person, eve: Person, chat: Chat) -> None:
     ada.said(chat, "Hello")
     missing = eve.get("/api/search", q="hello", channel="private-chat_1_99999999")
     refused(missing, 404, "not_found")
@@ -258,7 +258,7 @@ def test_a_channel_of_others_does_not_exist(ada: Person, eve: Person, chat: Chat
 
 
 @pytest.mark.usefixtures("indexing")
-def test_edits_and_deletions_hold_the_index_true(ada: Person, bob: Person, chat: Chat) -> None:
+def test_edits_and_deletions_change_the_index_too(ada: Person, bob: Person, chat: Chat) -> None:
     message = ada.said(chat, "red green 東京")
     other = ada.said(chat, "red 東京")
 
@@ -275,7 +275,7 @@ def test_edits_and_deletions_hold_the_index_true(ada: Person, bob: Person, chat:
 
 
 @pytest.mark.usefixtures("indexing")
-def test_the_index_holds_the_words_of_the_texts_and_no_others(
+def test_the_index_holds_exactly_the_words_of_texts(
     ada: Person, bob: Person, chat: Chat, settings: Settings
 ) -> None:
     """Also when texts change at once, and change back."""
@@ -296,7 +296,7 @@ def test_the_index_holds_the_words_of_the_texts_and_no_others(
     assert sorted(stored(settings, "words")["words"]) == sorted(standing)
 
 
-def test_words_that_a_process_of_the_version_before_has_indexed_do_no_harm(
+def test_words_indexed_by_an_older_version_do_no_harm(
     ada: Person, bob: Person, chat: Chat, settings: Settings
 ) -> None:
     """It may still run when init_db() has been called, and indexes each message at once."""
@@ -325,10 +325,10 @@ def test_words_that_a_process_of_the_version_before_has_indexed_do_no_harm(
     assert sorted(stored(settings, "words")["words"]) == sorted(indexed)
 
 
-def test_words_are_indexed_some_messages_at_a_time_and_none_is_lost(
+def test_words_indexed_in_batches_are_all_found(
     ada: Person, bob: Person, chat: Chat, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.channels.UNINDEXED", 90)
+    monkeypatch.setattr("chat.index.UNINDEXED", 90)
 
     def talk(number: int) -> None:
         for turn in range(10):
@@ -354,13 +354,13 @@ def test_words_are_indexed_some_messages_at_a_time_and_none_is_lost(
     assert sorted(rows["words"]) == sorted(indexed)
 
 
-def test_pages_turn_from_what_waits_to_what_is_indexed(
+def test_pages_lead_from_waiting_to_indexed_messages(
     ada: Person, bob: Person, eve: Person, chat: Chat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = ada.asks(eve).json
     said = []
     for number in range(12):
-        monkeypatch.setattr("models.channels.UNINDEXED", 0 if number == 5 else 1_000)
+        monkeypatch.setattr("chat.index.UNINDEXED", 0 if number == 5 else 1_000)
         where = other if number % 3 == 0 else chat
         said.append(ada.said(where, f"hello {number}"))
 
@@ -381,29 +381,28 @@ IMPOSSIBLE = [
 ]
 
 
-def test_searches_are_few_statements_whatever_the_number_of_words(
-    app: Flask, ada: Person, chat: Chat
-) -> None:
+def test_many_words_take_no_more_statements(app: Flask, ada: Person, chat: Chat) -> None:
     text = "".join(map(chr, range(0x4E00, 0x4E00 + 199)))
     told = ada.said(chat, text)
     other = ada.said(chat, text[:150] + "一" + text[151:])
 
-    with statements(app) as made:
-        for length in (40, 64, 65, 66, 100, 128, 129, 130, 199):
+    for length in (3, 40, 64, 65, 66, 100, 128, 129, 130, 199):
+        with statements(app) as made:
             assert told["message"] in found(ada, text[:length])
+
+        assert len(made) == 4  # the caller, what waits, what is indexed, the messages
+        assert sum("INTERSECT" in each for each in made) == 1
+
     assert other["message"] in found(ada, text[:149])
     assert other["message"] not in found(ada, text)
 
-    # For 64 words and for 128, where words are looked up, and what every request asks.
-    assert len({each for each in made if "INTERSECT" in each}) == 2
 
-
-def test_a_search_that_cannot_be_is_refused(ada: Person) -> None:
+def test_an_impossible_search_is_refused(ada: Person) -> None:
     for query, member in IMPOSSIBLE:
         assert member in refused(ada.get(f"/api/search?{query}"), 400, "invalid")
 
 
-def test_words_are_looked_up_not_looked_for(
+def test_words_are_looked_up_in_the_index(
     app: Flask, ada: Person, bob: Person, chat: Chat, backend: str
 ) -> None:
     ada.said(chat, "The quick brown fox")
@@ -426,7 +425,7 @@ TEXT = st.text(max_size=40) | st.text("aAßıİée\u0301 ,東京ガカ\u3099ｶ�
 
 @hypothesis_settings(max_examples=100 * OFTEN)
 @given(TEXT, TEXT)
-def test_every_part_of_a_text_between_spaces_finds_it(one: str, other: str) -> None:
+def test_every_word_between_spaces_finds_its_text(one: str, other: str) -> None:
     text = words(f"{one} {other}")
 
     for prefix in sought(one) | sought(other):

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chat.events import fitted
 from config import Settings
-from models.events import fitted
 from tests.support.people import JSON, Person, events, refused, stored
 
 Chat = dict[str, Any]
@@ -20,14 +20,12 @@ MEMBERS = {
 
 @pytest.fixture
 def quiet(settings: Settings, chat: Chat) -> Callable[[], bool]:
-    """Whether nothing was stored or told since."""
+    """Whether nothing was stored or told since then."""
     before = stored(settings)
     return lambda: stored(settings) == before
 
 
-def test_what_is_said_comes_back_as_the_message_object(
-    ada: Person, bob: Person, chat: Chat
-) -> None:
+def test_sending_answers_with_the_message_object(ada: Person, bob: Person, chat: Chat) -> None:
     before = datetime.now(UTC) - timedelta(seconds=1)
 
     answer = ada.says(chat, "Hello, Bob")
@@ -57,7 +55,7 @@ def test_both_may_speak_and_the_ids_ascend(ada: Person, bob: Person, chat: Chat)
     assert said[0]["id"] < said[1]["id"] < said[2]["id"]
 
 
-def test_a_message_is_told_on_the_chat_and_to_its_receiver(
+def test_a_message_is_told_to_chat_and_receiver(
     ada: Person, bob: Person, chat: Chat, settings: Settings
 ) -> None:
     already = len(events(settings))
@@ -76,7 +74,7 @@ def test_a_message_is_told_on_the_chat_and_to_its_receiver(
 @pytest.mark.parametrize(
     ("given", "left_out"), [("123.456", "123.456"), ("1.1:private-x", None), ("nonsense", None)]
 )
-def test_the_connection_of_the_sender_is_left_out_of_both_events(
+def test_the_senders_connection_hears_neither_event(
     ada: Person, chat: Chat, settings: Settings, given: str, left_out: str | None
 ) -> None:
     already = len(events(settings))
@@ -157,7 +155,7 @@ def test_a_channel_must_be_named(ada: Person, chat: Chat, members: Any) -> None:
 
 @pytest.mark.parametrize("member", ["channel", "channel_name", "channel_id"])
 @pytest.mark.parametrize("value", [True, 1.5, -1, 2**63, [], {}, "a\0b", "9" * 19, "9" * 40])
-def test_what_cannot_be_a_channel_is_refused(
+def test_a_malformed_channel_is_refused(
     ada: Person, quiet: Callable[[], bool], member: str, value: Any
 ) -> None:
     answer = ada.post("/api/send_message", {member: value, "message": "Hello"})
@@ -208,7 +206,7 @@ def test_nobody_speaks_in_the_name_of_another(
     assert stored(settings) == before
 
 
-def test_to_user_is_the_other_one_or_a_mistake(
+def test_to_user_must_be_the_other_person(
     ada: Person, bob: Person, eve: Person, chat: Chat, settings: Settings
 ) -> None:
     before = stored(settings)
@@ -251,7 +249,7 @@ WHITE_SPACE = "".join(filter(str.isspace, map(chr, range(0x110000))))
         *(None, 5, 1.5, True, ["Hello"], {"text": "Hello"}),
     ],
 )
-def test_a_text_that_cannot_be_is_refused(
+def test_an_impossible_text_is_refused(
     ada: Person, chat: Chat, quiet: Callable[[], bool], text: Any
 ) -> None:
     answer = ada.says(chat, text)
@@ -288,7 +286,7 @@ def test_a_character_in_two_escapes_is_one(ada: Person, chat: Chat) -> None:
     assert answer.json["message"] == "😀" * 5_000
 
 
-def test_white_space_of_any_kind_alone_says_nothing(
+def test_a_text_of_white_space_is_refused(
     ada: Person, chat: Chat, quiet: Callable[[], bool]
 ) -> None:
     assert len(WHITE_SPACE) > 20
@@ -300,7 +298,7 @@ def test_white_space_of_any_kind_alone_says_nothing(
 # Once -----------------------------------------------------------------------------------------
 
 
-def test_a_retry_is_answered_with_the_first_object_and_tells_nobody(
+def test_a_retry_is_answered_but_not_told(
     ada: Person, bob: Person, chat: Chat, settings: Settings
 ) -> None:
     first = ada.said(chat, "Hello", client_message_id="c1")
@@ -314,7 +312,7 @@ def test_a_retry_is_answered_with_the_first_object_and_tells_nobody(
     assert stored(settings) == before
 
 
-def test_an_id_used_for_another_text_or_channel_is_a_conflict(
+def test_an_id_used_otherwise_is_a_conflict(
     ada: Person, bob: Person, eve: Person, chat: Chat, settings: Settings
 ) -> None:
     other = ada.asks(eve).json
@@ -353,7 +351,7 @@ def test_an_id_is_1_to_64_characters(ada: Person, chat: Chat, value: str) -> Non
 
 
 @pytest.mark.parametrize("value", ["", "x" * 65, "😀" * 65, "a\0", 7, True, ["x"], {}])
-def test_an_id_that_cannot_be_is_refused(
+def test_an_impossible_id_is_refused(
     ada: Person, chat: Chat, quiet: Callable[[], bool], value: Any
 ) -> None:
     answer = ada.says(chat, "Hello", client_message_id=value)
@@ -370,7 +368,7 @@ def compact(data: Any) -> bytes:
 
 
 @pytest.mark.parametrize("letter", ["😀", "é", '"', "\\", "\x01", "\u007f", "x", "名"])
-def test_an_event_has_the_longest_beginning_that_fits(
+def test_a_cut_event_keeps_what_fits(
     ada: Person, chat: Chat, settings: Settings, letter: str
 ) -> None:
     already = len(events(settings))
@@ -391,9 +389,7 @@ def test_an_event_has_the_longest_beginning_that_fits(
             assert 10_240 - one_more < len(compact(data)) <= 10_240
 
 
-def test_only_the_event_that_would_be_too_long_is_cut(
-    ada: Person, chat: Chat, settings: Settings
-) -> None:
+def test_only_an_event_too_long_is_cut(ada: Person, chat: Chat, settings: Settings) -> None:
     already = len(events(settings))
     probe = ada.said(chat, "x" * 1_000)
     room = 10_240 - len(compact(probe)) + 1_000
@@ -416,7 +412,7 @@ def test_10240_bytes_fit_and_one_more_does_not() -> None:
 
 
 @given(text=st.text(max_size=5_000), name=st.text(max_size=64))
-def test_whatever_is_said_fits(text: str, name: str) -> None:
+def test_the_events_of_any_text_fit(text: str, name: str) -> None:
     message: dict[str, Any] = {"id": 7, "message": text * 20, "client_message_id": name}
 
     data = fitted(message, lambda cut: {"channel": "x" * 400, "message": cut})

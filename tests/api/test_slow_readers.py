@@ -1,4 +1,4 @@
-"""Who reads a long answer slowly, or not at all, keeps nobody from anything."""
+"""A client that reads a long answer slowly, or not at all, hinders nobody."""
 
 import socket
 import sqlite3
@@ -45,13 +45,13 @@ def api(server: ChatServer) -> Api:
 
 @pytest.fixture
 def path(settings: Settings, ada: Person, chat: dict[str, Any]) -> str:
-    """Of a history that no buffers of sockets hold."""
+    """The path of a history that is too long for the buffers of sockets."""
     fill(settings, ada, chat, 4_000, " " + "x" * 2_000)
     return f"/api/get_message/{chat['channel_name']}"
 
 
 @pytest.mark.abuse
-def test_streams_that_nobody_reads_hold_no_connection(
+def test_streams_nobody_reads_hold_no_connection(
     server: ChatServer, settings: Settings, ada: Person, chat: dict[str, Any], path: str
 ) -> None:
     with ExitStack() as stack:
@@ -59,7 +59,7 @@ def test_streams_that_nobody_reads_hold_no_connection(
             stack.enter_context(open_and_read_nothing(server, ada, path))
 
         said = [ada.said(chat, "Still there?") for _ in range(10)]
-        # The dispatcher has one for moments at a time.
+        # The outbox has one for moments at a time.
         free = eventually(lambda: held(settings) == 0)
 
     assert len(said) == 10
@@ -80,7 +80,7 @@ def held(settings: Settings) -> Any:
         )
 
 
-def test_a_stream_shows_what_was_there_when_it_began(
+def test_a_stream_omits_what_comes_after_it_began(
     server: ChatServer, ada: Person, chat: dict[str, Any], path: str
 ) -> None:
     with open_and_read_nothing(server, ada, path) as connection:

@@ -35,7 +35,7 @@ ATTEMPTS: dict[str, Callable[[Person, Any], Answer]] = {
 
 @pytest.mark.parametrize("attempt", ATTEMPTS)
 @pytest.mark.parametrize("by", ["name", "id"])
-def test_a_stranger_cannot_tell_a_chat_from_none(
+def test_a_stranger_cannot_tell_which_chats_exist(
     ada: Person, bob: Person, eve: Person, chat: Chat, settings: Settings, attempt: str, by: str
 ) -> None:
     ada.said(chat, "Between you and me", client_message_id="c1")
@@ -62,7 +62,7 @@ def test_a_stranger_neither_reads_nor_writes_nor_listens(
     assert bob.reads(chat).json[0]["message"] == "Between you and me"
 
 
-def test_a_stranger_who_has_chats_of_her_own_is_still_one(
+def test_a_stranger_with_own_chats_stays_one(
     ada: Person, bob: Person, eve: Person, chat: Chat
 ) -> None:
     with_ada = eve.asks(ada).json

@@ -1,6 +1,4 @@
 import base64
-import json
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,9 +10,8 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from database import session, writing
-from models import User
-from models.inbox import Cursor
+from chat import accounts, channels, cursors, messages
+from database import db, writing
 from tests.support.conversations import (
     OFTEN,
     Chat,
@@ -30,6 +27,7 @@ from tests.support.conversations import (
     statements,
 )
 from tests.support.people import PASSWORD, Api, Person, refused
+from tests.support.sync_client import Client, Writer
 
 
 @pytest.fixture
@@ -42,9 +40,7 @@ def texts(page: dict[str, Any]) -> list[str]:
     return [message["message"] for message in page["messages"]]
 
 
-def test_without_a_cursor_there_are_no_messages_but_the_cursor_of_now(
-    ada: Person, bob: Person, chat: Chat
-) -> None:
+def test_the_first_sync_gives_a_cursor_only(ada: Person, bob: Person, chat: Chat) -> None:
     ada.said(chat, "Hello")
 
     page = changes(bob)
@@ -54,7 +50,7 @@ def test_without_a_cursor_there_are_no_messages_but_the_cursor_of_now(
     assert changes(bob, page["cursor"]) == page
 
 
-def test_what_was_missed_comes_in_the_order_in_which_it_was_said(
+def test_missed_messages_come_in_their_order(
     ada: Person, bob: Person, eve: Person, chat: Chat, since: str
 ) -> None:
     with_eve = ada.asks(eve).json
@@ -92,9 +88,7 @@ def test_old_messages_come_again_when_they_change(ada: Person, bob: Person, chat
     assert changes(bob, cursor)["messages"] == [edited]
 
 
-def test_marks_retries_and_edits_that_change_nothing_are_no_changes(
-    ada: Person, bob: Person, chat: Chat
-) -> None:
+def test_what_changes_nothing_is_no_change(ada: Person, bob: Person, chat: Chat) -> None:
     message = ada.said(chat, "Hello", client_message_id="c1")
     deleted = ada.said(chat, "Goodbye")
     ok(delete(ada, deleted))
@@ -125,7 +119,7 @@ def test_pages_lead_to_the_end(
         assert found == said
 
 
-def test_a_page_has_50_messages_or_as_many_as_asked(
+def test_a_page_has_50_messages_unless_asked_otherwise(
     ada: Person, bob: Person, chat: Chat, since: str
 ) -> None:
     for number in range(52):
@@ -137,7 +131,7 @@ def test_a_page_has_50_messages_or_as_many_as_asked(
     assert changes(bob, since, limit=52)["more"] is False
 
 
-def test_nobody_gets_what_others_say(
+def test_nobody_gets_the_messages_of_others(
     ada: Person, bob: Person, eve: Person, chat: Chat, since: str
 ) -> None:
     of_eve = now(eve)
@@ -167,7 +161,7 @@ NOT_OURS = [
 ]
 
 
-def test_a_cursor_that_is_not_ours_is_refused(ada: Person, since: str) -> None:
+def test_a_cursor_of_another_kind_is_refused(ada: Person, since: str) -> None:
     for cursor in NOT_OURS:
         refused(ada.get("/api/sync", since=cursor), 400, "invalid")
 
@@ -178,9 +172,9 @@ def test_a_cursor_padded_or_split_is_refused(ada: Person, since: str) -> None:
 
 
 def test_a_cursor_of_the_future_is_refused(ada: Person, chat: Chat, since: str) -> None:
-    """It is of another database, perhaps of this one before a backup was restored."""
+    """It comes from another database, or from this one before a backup was restored."""
     for number in (10**12, 2**63 - 1):
-        answer = ada.get("/api/sync", since=Cursor.encode("sync", number, 1))
+        answer = ada.get("/api/sync", since=cursors.encode("sync", number, 1))
         assert "since" in refused(answer, 400, "invalid")
 
 
@@ -194,12 +188,12 @@ def test_the_cursor_of_the_inbox_is_refused(ada: Person, bob: Person, eve: Perso
     refused(ada.get("/api/sync", since=cursor), 400, "invalid")
 
 
-def test_a_limit_that_cannot_be_is_refused(ada: Person) -> None:
+def test_an_impossible_limit_is_refused(ada: Person) -> None:
     for limit in ("0", "201", "-1", "x", ""):
         assert "limit" in refused(ada.get("/api/sync", limit=limit), 400, "invalid")
 
 
-def test_a_long_absence_costs_what_a_short_one_does(
+def test_a_long_absence_costs_no_more_statements(
     app: Flask, ada: Person, bob: Person, chat: Chat, since: str, backend: str
 ) -> None:
     ada.said(chat, "Hello")
@@ -216,7 +210,7 @@ def test_a_long_absence_costs_what_a_short_one_does(
         assert "Seq Scan" not in plan
 
 
-def test_what_changed_in_one_transaction_is_not_cut_off_by_a_page(
+def test_pages_lose_nothing_of_a_large_transaction(
     api: Api, ada: Person, bob: Person, chat: Chat
 ) -> None:
     for number in range(5):
@@ -240,16 +234,18 @@ def test_what_changed_in_one_transaction_is_not_cut_off_by_a_page(
 
 @contextmanager
 def half_said(app: Flask, person: Person, chat: Chat, text: str) -> Iterator[Callable[[], None]]:
-    """A message that is sent but for the commit, which is made at the end or before."""
+    """A message that is stored but not committed yet; the end of the block commits it, or an
+    earlier call of the function given."""
     posted, commit = Signal(), Signal()
 
     def send() -> None:
         with app.app_context(), writing():
-            user = User.with_id(person.id)
-            user.channel_to_write(chat["channel_name"]).post(user.id, text, None, None)
+            user = accounts.find(person.id)
+            channel = channels.to_write(user, chat["channel_name"])
+            messages.post(channel, user, text, None, None)
             posted.set()
             assert commit.wait(60)
-            session.commit()
+            db.session.commit()
 
     with meanwhile(send) as sending:
 
@@ -265,7 +261,7 @@ def half_said(app: Flask, person: Person, chat: Chat, text: str) -> Iterator[Cal
 
 
 @postgresql_only
-def test_nothing_is_passed_by_that_becomes_visible_late(
+def test_a_message_committed_late_is_not_lost(
     app: Flask, ada: Person, bob: Person, eve: Person, chat: Chat, since: str
 ) -> None:
     with_eve = eve.asks(ada).json
@@ -283,7 +279,7 @@ def test_nothing_is_passed_by_that_becomes_visible_late(
 
 
 @postgresql_only
-def test_a_change_of_what_was_seen_is_not_passed_by(
+def test_an_edit_beside_a_slow_writer_is_not_lost(
     app: Flask, ada: Person, bob: Person, eve: Person, chat: Chat, since: str
 ) -> None:
     message = bob.said(chat, "Hello")
@@ -300,69 +296,16 @@ def test_a_change_of_what_was_seen_is_not_passed_by(
     assert len(between["messages"] + late) == 2
 
 
-# Whoever writes, whenever it is killed ------------------------------------------------------------
+# Clients that are killed ------------------------------------------------------------
 
 
 def ids(people: Iterable[Person]) -> list[int]:
     return [person.id for person in people]
 
 
-class Client:
-    """Keeps what it was told, with its cursor, in a file; dies whenever it likes."""
-
-    def __init__(self, person: Person, path: Path, random: Random) -> None:
-        self.person = person
-        self.path = path
-        self.random = random
-        self.applied: Counter[str] = Counter()
-        path.write_text(json.dumps({"cursor": now(person), "messages": {}}))
-
-    @property
-    def messages(self) -> dict[str, Message]:
-        kept: dict[str, Message] = json.loads(self.path.read_text())["messages"]
-        return kept
-
-    def step(self) -> bool:
-        """Ask once; whether there is more."""
-        kept = json.loads(self.path.read_text())
-        page = changes(self.person, kept["cursor"], limit=self.random.randint(1, 5))
-        if self.random.random() < 0.3:
-            return True  # killed: what it was told is forgotten, and asked for again
-        for message in page["messages"]:
-            kept["messages"][str(message["id"])] = message
-            self.applied[json.dumps(message)] += 1
-        ids = [message["id"] for message in page["messages"]]
-        assert len(set(ids)) == len(ids), "each message once"
-        self.path.write_text(json.dumps({**kept, "cursor": page["cursor"]}))
-        more: bool = page["more"]
-        return more
-
-
-class Writer:
-    """Sends, edits and deletes in the chats of one person."""
-
-    def __init__(self, person: Person, chats: list[Chat], random: Random) -> None:
-        self.person = person
-        self.chats = chats
-        self.random = random
-        self.said: list[Message] = []
-
-    def act(self, number: int) -> None:
-        kind = self.random.choice(["send", "send", "edit", "delete"])
-        if kind == "send" or not self.said:
-            chat = self.random.choice(self.chats)
-            self.said.append(self.person.said(chat, f"{self.person.username} {number}"))
-            return
-        message = self.random.choice(self.said)
-        if kind == "edit":
-            assert edit(self.person, message, f"edited {number}").status in (200, 409)
-        else:
-            ok(delete(self.person, message))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(OFTEN))
-def test_whoever_writes_and_whenever_it_is_killed_a_client_has_what_the_server_has(
+def test_a_killed_client_ends_up_with_every_message(
     app: Flask, api: Api, tmp_path: Path, backend: str, seed: int
 ) -> None:
     people = [api.sign_up(name) for name in ("ada", "bob", "eve", "dan")]

@@ -32,9 +32,7 @@ def unsigned(claims: Claims, header: dict[str, str], signature: str = "") -> str
     return ".".join([part.decode().rstrip("=") for part in parts] + [signature])
 
 
-def test_the_same_claims_signed_with_the_key_are_a_token(
-    api: Api, ada: Person, settings: Settings
-) -> None:
+def test_claims_signed_with_the_key_make_a_token(api: Api, ada: Person, settings: Settings) -> None:
     forged_by_ourselves = jwt.encode(claims_of(ada), settings.jwt_key, "HS256")
 
     assert ask(api, forged_by_ourselves).status == 200
@@ -104,7 +102,7 @@ WRONG_CLAIMS: dict[str, Callable[[Claims, Person], Claims]] = {
 
 
 @pytest.mark.parametrize("kind", WRONG_CLAIMS)
-def test_claims_that_do_not_hold_are_refused_though_well_signed(
+def test_wrong_claims_are_refused_though_signed(
     api: Api, ada: Person, eve: Person, settings: Settings, kind: str
 ) -> None:
     claims = WRONG_CLAIMS[kind](claims_of(ada), eve)
@@ -133,7 +131,7 @@ def test_an_expired_token_says_so(api: Api, ada: Person, settings: Settings) -> 
 
 
 @pytest.mark.slow
-def test_a_token_that_was_good_expires(api: Api, ada: Person, settings: Settings) -> None:
+def test_a_good_token_expires_in_time(api: Api, ada: Person, settings: Settings) -> None:
     claims = claims_of(ada) | {"exp": int(time.time()) + 5}
     token = jwt.encode(claims, settings.jwt_key, "HS256")
     assert ask(api, token).status == 200
@@ -152,7 +150,7 @@ def test_a_forged_token_is_not_told_that_it_expired(api: Api, ada: Person) -> No
     "end",
     ["DELETE FROM sessions", "UPDATE sessions SET expires_at = '2020-01-01 00:00:00.000000'"],
 )
-def test_a_token_ends_with_its_session(api: Api, ada: Person, settings: Settings, end: str) -> None:
+def test_a_token_ends_with_its_login(api: Api, ada: Person, settings: Settings, end: str) -> None:
     assert ask(api, ada.token).status == 200
 
     with looking_into(settings) as connection:

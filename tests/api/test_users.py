@@ -4,6 +4,7 @@ import pytest
 from flask.ctx import AppContext
 from sqlalchemy import insert
 
+from chat import accounts
 from config import Settings
 from database import utcnow
 from models import User
@@ -45,7 +46,7 @@ def walked(person: Person, path: str) -> list[Any]:
     return found
 
 
-def test_everybody_is_listed_by_id_with_the_alias_of_old(ada: Person, bob: Person) -> None:
+def test_everybody_is_listed_by_id_with_both_names(ada: Person, bob: Person) -> None:
     answer = ada.get("/api/users")
 
     assert answer.json == [
@@ -56,7 +57,7 @@ def test_everybody_is_listed_by_id_with_the_alias_of_old(ada: Person, bob: Perso
     assert "link" not in answer.headers
 
 
-def test_a_crowd_is_listed_in_full_and_in_pages_alike(ada: Person, crowd: int) -> None:
+def test_pages_list_the_same_crowd_as_the_stream(ada: Person, crowd: int) -> None:
     everybody = ada.get("/api/users").json
 
     assert len(everybody) == crowd
@@ -65,7 +66,7 @@ def test_a_crowd_is_listed_in_full_and_in_pages_alike(ada: Person, crowd: int) -
     assert walked(ada, "/api/users?after=0") == everybody
 
 
-def test_a_prefix_after_which_nothing_comes_is_looked_for_like_any(
+def test_a_prefix_of_last_characters_finds_its_names(
     ada: Person, api: Api, context: AppContext
 ) -> None:
     last = "\U0010ffff"
@@ -75,10 +76,10 @@ def test_a_prefix_after_which_nothing_comes_is_looked_for_like_any(
         assert len(ada.get("/api/users", q=prefix).json) == 1
     for prefix in (last, last * 2, last * 300, f"ad{last * 2}"):
         assert ada.get("/api/users", q=prefix).json == []
-    assert User.page(last * 5_000, 0, 50) == []
+    assert accounts.page(last * 5_000, 0, 50) == []
 
 
-def test_a_page_has_50_users_or_as_many_as_asked(ada: Person, crowd: int) -> None:
+def test_a_page_has_50_users_unless_asked_otherwise(ada: Person, crowd: int) -> None:
     assert len(ada.get("/api/users", after=0).json) == 50
     assert len(ada.get("/api/users", limit=1).json) == 1
     assert len(ada.get("/api/users", limit=200).json) == 200
@@ -146,14 +147,14 @@ def test_an_empty_search_is_a_page_of_everybody(ada: Person, bob: Person) -> Non
         *(("after=" + "9" * 5_000, "after"), ("after=%00", "after"), ("q=%00", "q")),
     ],
 )
-def test_a_query_that_cannot_be_is_refused(ada: Person, query: str, member: str) -> None:
+def test_an_impossible_query_is_refused(ada: Person, query: str, member: str) -> None:
     assert member in refused(ada.get(f"/api/users?{query}"), 400, "invalid")
 
 
 @pytest.mark.parametrize("after", ["0", "00", "9223372036854775807"])
-def test_any_number_of_64_bits_may_follow_after(ada: Person, after: str) -> None:
+def test_after_may_be_any_number_of_64_bits(ada: Person, after: str) -> None:
     assert ada.get(f"/api/users?after={after}").status == 200
 
 
-def test_parameters_nobody_knows_do_not_make_a_page_of_the_list(ada: Person, crowd: int) -> None:
+def test_unknown_parameters_leave_the_list_whole(ada: Person, crowd: int) -> None:
     assert len(ada.get("/api/users", sort="name").json) == crowd

@@ -1,4 +1,4 @@
-"""What was acknowledged survives a kill -9, and is there once."""
+"""Acknowledged messages survive a kill -9, and each is there once."""
 
 import threading
 from collections.abc import Callable
@@ -20,7 +20,7 @@ WRITERS = 4
 
 
 class Writer:
-    """Sends one message after the other until the server is gone; keeps what was acknowledged."""
+    """Sends one message after the other until the server is gone. Keeps those acknowledged."""
 
     def __init__(self, person: Person, chat: dict[str, Any], name: str) -> None:
         self.person, self.chat, self.name = person, chat, name
@@ -41,7 +41,7 @@ class Writer:
         return self.person.said(self.chat, f"text {key}", client_message_id=key)
 
     def retry(self) -> None:
-        """As a client does that does not know whether its last message arrived."""
+        """Send the last message again, because nobody knows whether it arrived."""
         answer = self.person.says(
             self.chat, f"text {self.unanswered}", client_message_id=self.unanswered
         )
@@ -60,7 +60,7 @@ def killed_while_writing(server: ChatServer, writers: list[Writer]) -> None:
             each.result(60)
 
 
-def test_no_acknowledged_message_is_lost_or_doubled_by_a_kill(
+def test_a_kill_loses_and_doubles_no_acknowledged_message(
     start: Callable[..., ChatServer], tmp_path: Path
 ) -> None:
     server = start("flask")

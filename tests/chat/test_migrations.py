@@ -1,4 +1,4 @@
-"""Databases made by earlier versions are carried over with everything that is in them."""
+"""Databases of earlier versions are brought up to date, and keep everything in them."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -11,13 +11,15 @@ from alembic.config import Config
 from sqlalchemy import Connection, inspect, text
 from werkzeug.security import generate_password_hash
 
+from chat.words import words
 from config import Settings
-from database import MIGRATIONS, DatabaseError, begin_to_write, init_db
+from database import init_db, writing_on
+from migrations import FOLDER as MIGRATIONS
+from migrations import DatabaseError
 from tests.conftest import application
 from tests.support.conversations import changes, delete, entry, found, inbox, now, ok
 from tests.support.people import CHEAP_HASH, PASSWORD, InProcess, looking_into, stored
 from tests.support.servers import Postgres
-from words import words
 
 WHEN = "2026-11-22 09:30:00.123456"
 LATER = "2026-11-22 09:31:00.000000"
@@ -87,9 +89,8 @@ def empty(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Itera
 
 @pytest.fixture
 def old(empty: Settings) -> Settings:
-    """A database as revision 0002 left it, with people who have written to each other."""
-    with looking_into(empty) as connection:
-        begin_to_write(connection)
+    """A database at revision 0002, with people who have written to each other."""
+    with looking_into(empty) as connection, writing_on(connection):
         migrate(connection, command.upgrade, "0002")
         tables: dict[str, list[dict[str, Any]]] = {
             "users": [
@@ -122,20 +123,19 @@ def old(empty: Settings) -> Settings:
                 connection.execute(
                     text(f"SELECT setval('{table}_id_seq', (SELECT max(id) FROM {table}))")
                 )
-        connection.commit()
     return empty
 
 
 @pytest.fixture
 def api(old: Settings) -> Iterator[InProcess]:
-    """On the old database, brought up to date."""
+    """An API on the old database, which is brought up to date."""
     init_db(old)
     with application(old) as app:
         yield InProcess(app)
 
 
 def raw(settings: Settings) -> dict[str, list[dict[str, Any]]]:
-    """All rows of all tables that there are, whatever their columns."""
+    """All rows of all tables, whatever their columns."""
     with looking_into(settings) as connection:
         return {
             table: sorted(
@@ -171,7 +171,7 @@ def test_init_db_again_changes_nothing(old: Settings) -> None:
     assert raw(old) == before
 
 
-def test_new_columns_are_as_had_they_been_there_from_the_start(old: Settings) -> None:
+def test_new_columns_are_filled_from_the_old_rows(old: Settings) -> None:
     init_db(old)
 
     rows = raw(old)
@@ -232,7 +232,7 @@ def test_a_migration_that_fails_leaves_the_old_database(
     old: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = raw(old)
-    monkeypatch.setattr("words.unicodedata.category", None)  # what the search is prepared with
+    monkeypatch.setattr("chat.words.unicodedata.category", None)  # the search needs it
 
     with pytest.raises(TypeError):
         init_db(old)
@@ -247,26 +247,22 @@ def test_a_downgrade_keeps_every_row_too(old: Settings) -> None:
     before = raw(old)
     init_db(old)
 
-    with looking_into(old) as connection:
-        begin_to_write(connection)
+    with looking_into(old) as connection, writing_on(connection):
         migrate(connection, command.downgrade, "0002")
-        connection.commit()
 
     assert raw(old) == before
     init_db(old)
     assert len(raw(old)["words"]) > 1_000
 
 
-def test_a_downgrade_has_the_words_indexed_that_waited(api: InProcess, old: Settings) -> None:
+def test_a_downgrade_indexes_the_words_that_waited(api: InProcess, old: Settings) -> None:
     ada = api.sign_in("ada")
     message = ada.said(CHAT, "Well, this waits")
     assert found(ada, "waits") == [message["message"]]
     before = raw(old)["words"]
 
-    with looking_into(old) as connection:
-        begin_to_write(connection)
+    with looking_into(old) as connection, writing_on(connection):
         migrate(connection, command.downgrade, "0003")
-        connection.commit()
 
     new = [row for row in raw(old)["words"] if row not in before]
     assert {row["word"] for row in new} == {"well", "this", "waits"}

@@ -1,4 +1,4 @@
-"""Many at once, over real HTTP, each server process on its own database."""
+"""Many requests at once, over real HTTP."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from config import Settings, load
-from database import begin_to_write
+from database import writing_on
 from tests.support.conversations import meanwhile
 from tests.support.people import Api, ChatServer, Person, at_once, looking_into, stored
 from tests.support.stub_pusher import StubPusher
@@ -66,7 +66,7 @@ def chat(ada: Person, bob: Person) -> Chat:
     return chat
 
 
-def test_64_requests_of_one_pair_both_ways_make_one_chat(api: Api, settings: Settings) -> None:
+def test_64_requests_of_one_pair_make_one_chat(api: Api, settings: Settings) -> None:
     carol, dave = api.sign_up("carol"), api.sign_up("dave")
 
     answers = at_once(64, lambda n: carol.asks(dave) if n % 2 else dave.asks(carol))
@@ -86,7 +86,7 @@ def test_200_registrations_of_one_name_make_one_user(api: Api, settings: Setting
     assert [row[2] for row in stored(settings, "users")["users"]].count("frank") == 1
 
 
-def test_32_sends_of_one_message_store_and_tell_it_once(
+def test_32_sends_store_and_tell_one_message_once(
     ada: Person, chat: Chat, settings: Settings, pusher: StubPusher
 ) -> None:
     answers = at_once(32, lambda _: ada.says(chat, "Hello", client_message_id="once"))
@@ -95,7 +95,7 @@ def test_32_sends_of_one_message_store_and_tell_it_once(
     assert len({answer.body for answer in answers}) == 1
     assert [row[3] for row in stored(settings, "messages")["messages"]].count("Hello") == 1
 
-    # What is told later comes later, so by then a second telling would have come too.
+    # Events arrive in order: before this one a second event of the first message would come.
     after = ada.said(chat, "After it")
     told = pusher.wait_for(lambda events: sum(after in carried(event) for event in events) == 2)
     names = [event["name"] for event in told if answers[0].json in carried(event)]
@@ -157,7 +157,7 @@ def test_writers_of_different_chats_do_not_starve_each_other(
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-def test_a_writer_gets_its_turn_beside_a_busy_other_process(
+def test_a_writer_gets_its_turn_beside_another_process(
     ada: Person, chat: Chat, settings: Settings
 ) -> None:
     turns = 0
@@ -167,7 +167,7 @@ def test_a_writer_gets_its_turn_beside_a_busy_other_process(
         nonlocal turns
         with looking_into(settings) as connection:
             while not done.is_set():
-                with begin_to_write(connection):
+                with writing_on(connection):
                     turns += 1
                     time.sleep(0.05)
                 time.sleep(0.002)

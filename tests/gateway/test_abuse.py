@@ -106,7 +106,7 @@ def test_a_wrong_type_in_any_member_is_survived(server: Server, wrong: Any) -> N
         '\ufeff{"event":"pusher:ping"}',
     ],
 )
-def test_text_that_is_no_message_is_answered_or_ignored(server: Server, text: str) -> None:
+def test_text_without_a_message_is_answered_or_ignored(server: Server, text: str) -> None:
     eve = server.join()
 
     eve.send(text)
@@ -241,7 +241,7 @@ def test_a_broken_frame_ends_the_connection_with_its_code(
     assert int.from_bytes(answer[2:4], "big") == code
 
 
-def test_a_message_of_32_kilobytes_is_read_and_a_larger_one_is_not(server: Server) -> None:
+def test_a_message_may_have_32_kilobytes_at_most(server: Server) -> None:
     ada, eve = server.join(), server.join()
     padding = "x" * (32 * 1024 - len('{"event":"pusher:ping","data":""}'))
 
@@ -252,7 +252,7 @@ def test_a_message_of_32_kilobytes_is_read_and_a_larger_one_is_not(server: Serve
     assert eve.expect_close() == 1009
 
 
-def test_who_has_been_closed_is_not_heard_any_more(server: Server) -> None:
+def test_a_closed_client_is_not_heard_any_more(server: Server) -> None:
     eve = server.shook_hands()
     eve.sendall(frame('{"event":"pusher:signin"}'))
     read_until(eve, (4009).to_bytes(2, "big"))
@@ -263,7 +263,7 @@ def test_who_has_been_closed_is_not_heard_any_more(server: Server) -> None:
     assert server.gateway.ask(lambda hub: list(hub.channels)) == []
 
 
-def test_a_large_frame_to_a_connection_that_is_gone_is_no_error() -> None:
+def test_a_large_frame_to_a_lost_connection_is_harmless() -> None:
     ours, theirs = socket.socketpair()
     with ours:
         connection = Connection(ours, "1.2", "", Limits(send_buffer_bytes=1_000), touched=[])
@@ -333,7 +333,7 @@ def test_a_client_that_never_says_goodbye_is_cut(impatient: Server) -> None:
 
 
 @pytest.mark.abuse
-def test_a_reader_that_stops_reading_is_closed_and_neither_it_nor_others_miss_anything() -> None:
+def test_a_stalled_reader_is_closed_and_nobody_misses_anything() -> None:
     limits = {"send_buffer_bytes": 100_000, "close_within": 60}
     with serving(make_gateway(limits=limits)) as server:
         ada, eve = server.join(), server.shook_hands()
@@ -387,7 +387,7 @@ def test_coming_and_going_in_a_crowd_is_slowed_down() -> None:
 @pytest.mark.abuse
 @pytest.mark.slow
 @pytest.mark.parametrize("act", ["asking who is there", "client events"])
-def test_what_a_crowd_makes_large_is_slowed_down(act: str) -> None:
+def test_what_costs_more_in_crowds_is_slowed_down(act: str) -> None:
     limits = {"frames_at_once": 40, "frames_per_second": 50}
     with serving(make_gateway(limits=limits | {"client_events_per_second": 1_000})) as server:
         for number in range(20):
@@ -439,7 +439,7 @@ def test_the_neighbours_of_a_flood_are_served() -> None:
 
 
 @pytest.mark.abuse
-def test_a_thousand_subscriptions_on_each_of_some_connections_are_served(server: Server) -> None:
+def test_connections_with_a_thousand_subscriptions_each_are_served(server: Server) -> None:
     for _ in range(3):
         eve = server.shook_hands()
         for number in range(1_010):
@@ -451,7 +451,7 @@ def test_a_thousand_subscriptions_on_each_of_some_connections_are_served(server:
 
 
 @pytest.mark.abuse
-def test_clients_that_vanish_at_any_moment_leave_nothing_behind(server: Server) -> None:
+def test_clients_that_vanish_leave_nothing_behind(server: Server) -> None:
     for step in range(60):
         eve = server.raw(HANDSHAKE[: random.Random(step).randrange(40, len(HANDSHAKE))])
         if step % 2:
@@ -508,9 +508,7 @@ def test_the_number_of_connections_of_one_address_is_limited() -> None:
         ("null", False),
     ],
 )
-def test_browsers_of_foreign_pages_are_kept_out_where_origins_are_listed(
-    origin: Any, welcome: bool
-) -> None:
+def test_listed_origins_keep_browsers_of_foreign_pages_out(origin: Any, welcome: bool) -> None:
     with serving(make_gateway(allowed_origins=["https://chat.example"])) as server:
         if welcome:
             server.join(origin=origin)
@@ -518,7 +516,7 @@ def test_browsers_of_foreign_pages_are_kept_out_where_origins_are_listed(
             assert server.connect(origin=origin).expect_close() == 4009
 
 
-def test_a_task_that_fails_is_logged_and_costs_nobody_anything(
+def test_a_failing_task_is_logged_and_harms_nobody(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     gateway = make_gateway()

@@ -70,7 +70,7 @@ def event(**changed: Any) -> dict[str, Any]:
     return {"name": "headline", "channel": "news", "data": "text"} | changed
 
 
-def test_the_signature_is_the_one_of_the_documented_example() -> None:
+def test_the_signature_matches_the_documented_example() -> None:
     secret = "7ad3773142a6692b25b8"
     body = b'{"name":"foo","channels":["project-3"],"data":"{\\"some\\":\\"data\\"}"}'
     query = {
@@ -106,9 +106,7 @@ def test_an_event_reaches_all_its_channels(server: Server, pusher: Pusher) -> No
     eve.expect_silence()
 
 
-def test_the_connection_that_caused_an_event_can_be_left_out(
-    server: Server, pusher: Pusher
-) -> None:
+def test_an_event_can_leave_one_connection_out(server: Server, pusher: Pusher) -> None:
     ada, bob = server.join(), server.join()
     ada.subscribe("news")
     bob.subscribe("news")
@@ -131,7 +129,7 @@ def test_a_batch_keeps_its_order(server: Server, pusher: Pusher) -> None:
     assert [ada.hear()["data"] for _ in range(10)] == list(range(10))
 
 
-def test_events_of_one_thread_arrive_in_the_order_they_were_published(server: Server) -> None:
+def test_events_of_one_thread_arrive_in_order(server: Server) -> None:
     ada = server.join()
     names = ["ada", "bob", "eve"]
     for name in names:
@@ -176,7 +174,7 @@ def test_events_of_one_thread_arrive_in_the_order_they_were_published(server: Se
         ({"info": "everything"}, 400),
     ],
 )
-def test_a_bad_event_is_refused_and_takes_its_batch_with_it(
+def test_a_bad_event_has_its_whole_batch_refused(
     server: Server, spoiled: dict[str, Any], status: int
 ) -> None:
     ada = server.join()
@@ -215,12 +213,12 @@ def test_a_trigger_needs_1_to_100_channels(server: Server, document: Any) -> Non
 
 
 @pytest.mark.parametrize("batch", [None, {}, "x", [7], [event()] * 11])
-def test_a_batch_is_a_list_of_at_most_10_events(server: Server, batch: Any) -> None:
+def test_a_batch_lists_at_most_10_events(server: Server, batch: Any) -> None:
     assert call(server, "POST", "/apps/1/batch_events", {"batch": batch})[0] == 400
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b'{"a":' * 5_000, b"9" * 5_000, b"NaN"])
-def test_a_body_that_is_no_json_is_refused(server: Server, body: bytes) -> None:
+def test_a_body_without_json_is_refused(server: Server, body: bytes) -> None:
     md5 = hashlib.md5(body).hexdigest()
 
     assert call(server, "POST", "/apps/1/events", body=body, body_md5=md5)[0] == 400
@@ -271,9 +269,7 @@ def test_publishing_can_tell_how_many_are_there(server: Server) -> None:
         {"body": b"another body"},
     ],
 )
-def test_a_request_whose_signature_does_not_hold_is_refused(
-    server: Server, spoiled: dict[str, Any]
-) -> None:
+def test_a_request_with_a_bad_signature_is_refused(server: Server, spoiled: dict[str, Any]) -> None:
     eve = server.join()
     eve.subscribe("news")
 
@@ -313,7 +309,7 @@ def test_a_publisher_with_another_secret_is_refused(server: Server) -> None:
         ("POST", "/apps/1/channels", 405),
     ],
 )
-def test_what_does_not_exist_is_not_found(
+def test_unknown_paths_and_apps_are_not_found(
     server: Server, method: str, path: str, status: int
 ) -> None:
     assert call(server, method, path)[0] == status
@@ -390,7 +386,7 @@ def test_connections_can_be_closed_by_their_socket_ids(server: Server) -> None:
         server.gateway.close_connections([], 1000)
 
 
-def test_a_channel_s_subscribers_can_be_made_to_ask_anew(server: Server) -> None:
+def test_all_subscribers_can_be_made_to_ask_anew(server: Server) -> None:
     ada, bob, eve = (server.join() for _ in range(3))
     for client, channel in ((ada, "room"), (bob, "room"), (eve, "rooms")):
         client.subscribe(channel)
@@ -402,7 +398,7 @@ def test_a_channel_s_subscribers_can_be_made_to_ask_anew(server: Server) -> None
     eve.expect_silence()
 
 
-def test_nothing_is_taken_while_the_gateway_is_closed() -> None:
+def test_a_closed_gateway_takes_nothing() -> None:
     closed = make_gateway()
     pusher = Pusher(APP_ID, KEY, SECRET, backend=InProcess, gateway=closed)
 

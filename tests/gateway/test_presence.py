@@ -26,7 +26,7 @@ def member_events(client: Client) -> list[tuple[str, dict[str, Any]]]:
     return heard
 
 
-def test_a_newcomer_is_told_who_is_there_itself_included(server: Server) -> None:
+def test_a_newcomer_is_told_of_everybody_itself_included(server: Server) -> None:
     server.join().subscribe(ROOM, "ada", {"name": "Ada"})
 
     answer = server.join().subscribe(ROOM, "bob", {"name": 'B"ö\\b'})
@@ -41,7 +41,7 @@ def test_a_newcomer_is_told_who_is_there_itself_included(server: Server) -> None
     }
 
 
-def test_the_others_hear_of_a_newcomer_and_the_newcomer_does_not(server: Server) -> None:
+def test_only_the_others_hear_of_a_newcomer(server: Server) -> None:
     ada, bob = server.join(), server.join()
     ada.subscribe(ROOM, "ada")
 
@@ -81,9 +81,7 @@ REMOVED_BOB = ("member_removed", {"user_id": "bob"})
         ("leave one", []),
     ],
 )
-def test_ada_hears_of_bob_once_however_many_tabs_bob_has(
-    server: Server, steps: str, heard: list[Any]
-) -> None:
+def test_ada_hears_once_of_bob_with_many_tabs(server: Server, steps: str, heard: list[Any]) -> None:
     ada = server.join()
     ada.subscribe(ROOM, "ada")
     tabs = {"one": server.join(), "two": server.join()}
@@ -119,7 +117,7 @@ def wait_for_connections(server: Server, count: int) -> None:
     raise AssertionError(f"never {count} connections")
 
 
-def test_the_number_10_and_the_string_10_are_one_user(server: Server) -> None:
+def test_number_10_and_string_10_are_one_user(server: Server) -> None:
     ada = server.join()
     ada.subscribe(ROOM, 10)
 
@@ -140,7 +138,7 @@ def test_a_member_without_a_usable_id_is_refused(server: Server, member: dict[st
     assert ada.expect("pusher:subscription_error")["data"]["type"] == "AuthError"
 
 
-def test_a_user_info_that_is_no_json_is_refused(server: Server) -> None:
+def test_a_user_info_without_json_is_refused(server: Server) -> None:
     ada = server.join()
 
     answer = ada.subscribe(ROOM, "ada", {"height": float("inf")})
@@ -148,7 +146,7 @@ def test_a_user_info_that_is_no_json_is_refused(server: Server) -> None:
     assert answer["event"] == "pusher:subscription_error"
 
 
-def test_a_full_channel_takes_further_tabs_of_its_members_only() -> None:
+def test_a_full_channel_still_takes_tabs_of_members() -> None:
     with serving(make_gateway(limits={"presence_members": 1})) as server:
         server.join().subscribe(ROOM, "ada")
 
@@ -156,7 +154,7 @@ def test_a_full_channel_takes_further_tabs_of_its_members_only() -> None:
         assert server.join().subscribe(ROOM, "ada")["data"]["presence"]["count"] == 1
 
 
-def test_nobody_is_in_a_room_that_all_have_left(server: Server) -> None:
+def test_a_room_that_all_have_left_is_empty(server: Server) -> None:
     ada = server.join()
     ada.subscribe(ROOM, "ada")
 

@@ -33,7 +33,7 @@ def server(shared: Server) -> Iterator[Server]:
 # Connecting
 
 
-def test_the_first_frame_carries_a_socket_id_and_the_activity_timeout(server: Server) -> None:
+def test_the_first_frame_tells_socket_id_and_activity_timeout(server: Server) -> None:
     first = json.loads(server.connect().socket.recv(5))
 
     assert first["event"] == "pusher:connection_established"
@@ -64,7 +64,7 @@ def test_protocols_4_to_7_and_none_are_spoken(server: Server, query: str) -> Non
         ("the-key", "?protocol=seven", 4007),
     ],
 )
-def test_a_client_that_is_not_let_in_learns_the_code_twice(
+def test_a_refused_client_learns_the_code_twice(
     server: Server, key: str, query: str, code: int
 ) -> None:
     eve = server.connect(key=key, query=query)
@@ -73,7 +73,7 @@ def test_a_client_that_is_not_let_in_learns_the_code_twice(
     assert eve.expect_close() == code
 
 
-def test_compression_is_declined(server: Server) -> None:
+def test_an_offer_of_compression_is_declined(server: Server) -> None:
     ada = server.join(compression="deflate")
 
     assert ada.socket.response is not None
@@ -122,7 +122,7 @@ def test_a_goodbye_is_answered(server: Server) -> None:
 # Channels
 
 
-def test_a_subscriber_gets_what_is_published_on_the_channel_byte_for_byte(server: Server) -> None:
+def test_a_subscriber_gets_published_data_byte_for_byte(server: Server) -> None:
     ada, bob = server.join(), server.join()
     ada.subscribe("news")
     bob.subscribe("sports")
@@ -140,7 +140,7 @@ def test_a_subscriber_gets_what_is_published_on_the_channel_byte_for_byte(server
 @pytest.mark.parametrize(
     "channel", ["news", "private-ada", "private-encrypted-ada", "cache-news", "a-b_c=d@e,f.g;h"]
 )
-def test_a_subscription_that_is_signed_where_needed_succeeds(server: Server, channel: str) -> None:
+def test_a_subscription_signed_where_needed_succeeds(server: Server, channel: str) -> None:
     answer = server.join().subscribe(channel)
 
     assert answer["event"] == "pusher_internal:subscription_succeeded"
@@ -148,7 +148,7 @@ def test_a_subscription_that_is_signed_where_needed_succeeds(server: Server, cha
     assert answer["data"] == {}
 
 
-def test_the_data_of_a_private_subscription_is_part_of_what_is_signed(server: Server) -> None:
+def test_the_signature_covers_a_private_subscriptions_data(server: Server) -> None:
     ada = server.join()
     signed = signer().authenticate("private-ada", ada.socket_id, {"user_id": "ada"})
 
@@ -191,7 +191,7 @@ def test_eve_gets_no_private_channel_without_a_signature(
     eve.expect_silence()
 
 
-def test_a_refusal_does_not_show_the_signature_that_would_do(server: Server) -> None:
+def test_a_refusal_does_not_show_the_right_signature(server: Server) -> None:
     eve = server.join()
     right = signer().authenticate("private-ada", eve.socket_id)["auth"].partition(":")[2]
 
@@ -212,7 +212,7 @@ def test_a_signature_for_ada_is_worth_nothing_to_eve(server: Server) -> None:
     "channel",
     ["", "a b", "a/b", "é", "a\n", "x" * 165, "#server", "#server-to-user-", 7, None, ["a"], {}],
 )
-def test_a_name_that_is_no_channel_is_refused(server: Server, channel: object) -> None:
+def test_an_invalid_channel_name_is_refused(server: Server, channel: object) -> None:
     eve = server.join()
 
     eve.say("pusher:subscribe", {"channel": channel})
@@ -255,7 +255,7 @@ def test_a_connection_has_a_limited_number_of_subscriptions() -> None:
         assert ada.subscribe("three")["event"] == "pusher_internal:subscription_succeeded"
 
 
-def test_a_cache_channel_hands_its_last_event_to_a_newcomer(server: Server) -> None:
+def test_a_cache_channel_hands_newcomers_its_last_event(server: Server) -> None:
     ada, bob = server.join(), server.join()
     ada.subscribe("private-cache-weather")
     ada.expect("pusher:cache_miss")
@@ -267,7 +267,7 @@ def test_a_cache_channel_hands_its_last_event_to_a_newcomer(server: Server) -> N
     assert bob.expect("degrees")["data"] == 8
 
 
-def test_what_a_cache_channel_remembers_is_limited_in_time_and_number(
+def test_cache_channels_forget_by_time_and_by_number(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ada = server.join()
@@ -290,7 +290,7 @@ def test_what_a_cache_channel_remembers_is_limited_in_time_and_number(
 
 @pytest.mark.parametrize("channel", ["private-chat", "presence-chat"])
 @pytest.mark.parametrize("data", [{"typing": True}, "a string", None, [1.5, "é"]])
-def test_a_client_event_reaches_all_others_but_not_its_sender(
+def test_a_client_event_reaches_everybody_but_its_sender(
     server: Server, channel: str, data: object
 ) -> None:
     ada, tab, bob = (server.join() for _ in range(3))
@@ -313,7 +313,7 @@ def test_a_client_event_reaches_all_others_but_not_its_sender(
 @pytest.mark.parametrize(
     "channel", ["news", "private-encrypted-chat", "private-elsewhere", "presence-x", "", 7, None]
 )
-def test_a_client_event_needs_a_channel_that_takes_it_and_a_subscription(
+def test_a_client_event_needs_a_subscription_that_allows_it(
     server: Server, channel: object
 ) -> None:
     ada, bob = server.join(), server.join()
@@ -331,7 +331,7 @@ def test_a_client_event_needs_a_channel_that_takes_it_and_a_subscription(
 @pytest.mark.parametrize(
     "event", ["new_message", "xclient-typing", "pusher_internal:member_removed", "client-", "x"]
 )
-def test_nobody_can_forge_what_only_the_application_says(server: Server, event: str) -> None:
+def test_nobody_can_forge_events_of_the_application(server: Server, event: str) -> None:
     ada, eve = server.join(), server.join()
     ada.subscribe("private-chat")
     eve.subscribe("private-chat")
@@ -344,7 +344,7 @@ def test_nobody_can_forge_what_only_the_application_says(server: Server, event: 
     ada.expect_silence()
 
 
-def test_an_eleventh_client_event_in_a_second_is_dropped_with_4301(server: Server) -> None:
+def test_the_eleventh_client_event_in_a_second_is_dropped(server: Server) -> None:
     ada, bob = server.join(), server.join()
     ada.subscribe("private-chat")
     bob.subscribe("private-chat")
@@ -358,7 +358,7 @@ def test_an_eleventh_client_event_in_a_second_is_dropped_with_4301(server: Serve
     ada.expect_silence()
 
 
-def test_a_client_event_of_more_than_10_kilobytes_is_dropped(server: Server) -> None:
+def test_a_client_event_over_10_kilobytes_is_dropped(server: Server) -> None:
     ada, bob = server.join(), server.join()
     ada.subscribe("private-chat")
     bob.subscribe("private-chat")
@@ -373,7 +373,7 @@ def test_a_client_event_of_more_than_10_kilobytes_is_dropped(server: Server) -> 
 # Users
 
 
-def test_a_signed_in_user_gets_what_is_sent_to_the_user(server: Server) -> None:
+def test_a_signed_in_user_gets_their_own_events(server: Server) -> None:
     ada, tab, bob = (server.join() for _ in range(3))
     for client, user in ((ada, "ada"), (tab, "ada"), (bob, "bob")):
         assert client.sign_in(user)["event"] == "pusher:signin_success"
@@ -406,7 +406,7 @@ def test_the_channel_of_a_user_is_closed_to_others(server: Server) -> None:
         {"auth": "é", "user_data": 7},
     ],
 )
-def test_a_sign_in_that_is_not_signed_ends_the_connection(server: Server, data: object) -> None:
+def test_an_unsigned_sign_in_ends_the_connection(server: Server, data: object) -> None:
     eve = server.join()
 
     eve.say("pusher:signin", data)

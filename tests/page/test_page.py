@@ -14,7 +14,6 @@ from playwright.sync_api import Browser, expect, sync_playwright
 from sqlalchemy import text as sql
 
 from config import Settings, load
-from page import PUSHER_JS
 from tests.support.browser import CHROMIUM, CUT_OFF, OPTIONS, Chromium, PagePackages, Windows
 from tests.support.people import (
     PASSWORD,
@@ -24,6 +23,7 @@ from tests.support.people import (
     looking_into,
 )
 from tests.support.servers import HOST, IN_CI, Soketi, eventually, require
+from web.page import PUSHER_JS
 
 pytestmark = pytest.mark.slow
 
@@ -96,7 +96,9 @@ def texts(person: Person, chat: dict[str, Any]) -> list[str]:
 
 
 @pytest.mark.parametrize("pusher", ["server", *(["server_with_soketi"] if IN_CI else [])])
-def test_two_people_chat(pusher: str, window: Windows, request: pytest.FixtureRequest) -> None:
+def test_two_people_chat_in_two_browsers(
+    pusher: str, window: Windows, request: pytest.FixtureRequest
+) -> None:
     at = address(request.getfixturevalue(pusher))
     ada, bob = window(at), window(at)
 
@@ -146,7 +148,7 @@ def test_two_people_chat(pusher: str, window: Windows, request: pytest.FixtureRe
     expect(ada.page.locator("#peer-status")).to_have_text("Offline")
 
 
-def test_the_front_end_of_the_readme_hears_also_after_its_token_has_ended(
+def test_the_readmes_front_end_hears_after_its_token_ends(
     chromium: Browser, own_server: ChatServer, tmp_path: Path
 ) -> None:
     """It is run as it stands there, but for the addresses, from a site of its own."""
@@ -246,7 +248,7 @@ def test_the_chats_stand_in_the_order_of_the_api(
     expect(reader.page.get_by_role("button", name="Show older chats")).to_have_count(0)
 
 
-def test_who_is_blocked_cannot_write_until_unblocked(
+def test_a_blocked_person_cannot_write_until_unblocked(
     window: Windows, ada: Person, bob: Person, chat: dict[str, Any]
 ) -> None:
     blocker, blocked = window(), window(expected="403")
@@ -329,7 +331,7 @@ def test_a_wrong_password_and_a_bad_name_are_explained(window: Windows, ada: Per
 # What it survives ----------------------------------------------------------------------------
 
 
-def test_a_restart_of_the_server(window: Windows, own_server: ChatServer) -> None:
+def test_messages_survive_a_restart_of_the_server(window: Windows, own_server: ChatServer) -> None:
     ada, bob = own_server.api.sign_up("ada"), own_server.api.sign_up("bob")
     chat = ada.asks(bob).json
     at = address(own_server)
@@ -355,7 +357,7 @@ def test_a_restart_of_the_server(window: Windows, own_server: ChatServer) -> Non
     assert sorted(texts(ada, chat)) == sorted([missed["message"], "Are you there?", "Yes"])
 
 
-def test_a_network_that_is_gone(
+def test_messages_wait_while_the_network_is_gone(
     window: Windows, ada: Person, bob: Person, chat: dict[str, Any]
 ) -> None:
     writer = window(expected=CUT_OFF)
@@ -377,7 +379,7 @@ def test_a_network_that_is_gone(
     assert texts(bob, chat) == ["One", "Two"]
 
 
-def test_an_answer_that_is_lost_on_the_way(
+def test_a_lost_answer_sends_no_message_twice(
     window: Windows, ada: Person, bob: Person, chat: dict[str, Any]
 ) -> None:
     writer = window(expected=CUT_OFF)
@@ -399,14 +401,14 @@ def test_an_answer_that_is_lost_on_the_way(
     with writer.page.expect_event("requestfailed"):
         bob.said(chat, "Did you see this?")
 
-    def is_marked() -> bool:  # by whatever has the page draw: it does not try at once
+    def is_marked() -> bool:  # by anything that makes the page draw: it does not try at once
         writer.page.evaluate("dispatchEvent(new Event('online'))")
         return not ada.get("/api/chats").json[0]["unread"]
 
     assert eventually(is_marked)
 
 
-def test_a_closed_window_with_messages_on_their_way(
+def test_a_closed_window_loses_no_message(
     window: Windows, ada: Person, bob: Person, chat: dict[str, Any]
 ) -> None:
     writer = window(expected=CUT_OFF)
@@ -424,7 +426,7 @@ def test_a_closed_window_with_messages_on_their_way(
     assert texts(bob, chat) == ["Not yet"]
 
 
-def test_a_token_that_expires(
+def test_an_expired_token_loses_no_message(
     window: Windows, server: ChatServer, ada: Person, bob: Person, chat: dict[str, Any]
 ) -> None:
     writer = window(expected=CUT_OFF)
@@ -435,7 +437,7 @@ def test_a_token_that_expires(
     expired = jwt.encode({**claims, "exp": claims["iat"] - 1}, key)
 
     writer.composer.fill("Sent too late")
-    # At one go, lest the page finds out in between by a request of its own.
+    # Both in one step, because a request of the page's own would find out in between.
     writer.page.evaluate(
         "(token) => import('/static/api.js').then(({ actAs }) =>"
         " { actAs(token); document.getElementById('send').click(); })",
@@ -465,7 +467,7 @@ def test_a_log_out_elsewhere_keeps_the_draft(
     expect(writer.composer).to_have_value("A thought")
 
 
-def test_a_second_window_of_the_same_person(
+def test_two_windows_of_one_person_stay_alike(
     window: Windows, ada: Person, bob: Person, chat: dict[str, Any]
 ) -> None:
     bob.said(chat, "Hello")
@@ -538,7 +540,7 @@ def test_text_in_any_script_is_shown_and_never_run(
     assert not reader.overflows()
 
 
-def test_five_thousand_emoji(
+def test_a_message_of_five_thousand_emoji_arrives(
     window: Windows, ada: Person, bob: Person, chat: dict[str, Any]
 ) -> None:
     writer, reader = window(), window()
@@ -555,7 +557,7 @@ def test_five_thousand_emoji(
         expect(side.page.locator("#messages .bubble > p")).to_have_text("🦓" * 5_000)
 
 
-def test_ten_thousand_messages(
+def test_a_chat_of_ten_thousand_messages_opens_quickly(
     window: Windows, server: ChatServer, ada: Person, bob: Person, chat: dict[str, Any]
 ) -> None:
     first = ada.said(chat, "Message 1")["id"]
@@ -602,7 +604,9 @@ def test_ten_thousand_messages(
     expect(reader.message("Message 10000")).to_be_in_viewport()
 
 
-def test_no_pusher_js(window: Windows, ada: Person, bob: Person, chat: dict[str, Any]) -> None:
+def test_the_page_works_without_pusher_js(
+    window: Windows, ada: Person, bob: Person, chat: dict[str, Any]
+) -> None:
     reader = window(expected="400")
     reader.page.route("**/vendor/pusher.js", lambda route: route.fulfill(body=""))
     reader.is_of(ada, f"#/{bob.id}")
@@ -644,7 +648,7 @@ def test_a_phone_shows_the_list_or_the_chat(
     assert not phone.overflows()
 
 
-def test_dark_mode_is_the_systems(window: Windows, ada: Person) -> None:
+def test_the_page_follows_the_systems_dark_mode(window: Windows, ada: Person) -> None:
     def lightness(**options: Any) -> int:
         page = window(**options).page
         page.goto(window.address)
@@ -696,7 +700,7 @@ def test_the_keyboard_alone_is_enough(
     assert texts(bob, chat) == ["", "Two!"]
 
 
-def test_what_arrives_is_read_out(
+def test_arriving_messages_are_read_out(
     window: Windows, ada: Person, bob: Person, chat: dict[str, Any]
 ) -> None:
     bob.said(chat, "Old news")
@@ -711,7 +715,7 @@ def test_what_arrives_is_read_out(
 
 
 @pytest.mark.parametrize("options", [{}, PHONE | DARK], ids=["light", "phone-dark"])
-def test_axe_finds_nothing(
+def test_axe_finds_no_fault_with_the_page(
     options: dict[str, Any], window: Windows, ada: Person, bob: Person, chat: dict[str, Any]
 ) -> None:
     bob.said(chat, "Hello")

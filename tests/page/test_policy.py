@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-import page as page_module
 from config import Settings
 from tests.conftest import application
 from tests.support.people import Api, InProcess, refused
@@ -54,10 +53,10 @@ def test_the_policy_names_the_pusher_server(
     assert f"connect-src 'self' {allowed};" in policy
 
 
-def test_without_npm_the_page_does_not_ask_for_pusher_js(
+def test_the_page_without_npm_loads_no_pusher_js(
     serve: Callable[..., Api], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(page_module, "PUSHER_JS", tmp_path / "pusher.min.js")
+    monkeypatch.setattr("web.page.PUSHER_JS", tmp_path / "pusher.min.js")
 
     api = serve()
     assert b"pusher.js" not in api.get("/").body

@@ -21,8 +21,7 @@ from werkzeug.serving import make_server
 
 from gateway.frames import event_frame
 from gateway.hub import Delivery
-from page import PUSHER_JS
-from realtime import SignedSockets
+from realtime.subscriptions import Subscriptions
 from tests.support.browser import CHROMIUM, OPTIONS, Chromium, PagePackages
 from tests.support.gateway_client import (
     APP_ID,
@@ -43,17 +42,19 @@ from tests.support.people import (
     Person,
     at_once,
     refused,
+    runtime_of,
 )
 from tests.support.pusher_js import PusherJs, SubscriptionRefused
 from tests.support.servers import HOST, IN_CI, NODE, NODE_MODULES, Soketi, eventually, require
 from tests.support.tabs import KEYS, Tab, join
+from web.page import PUSHER_JS
 
 MESSAGES = 50 if IN_CI else 15
 PRESENCE = "presence-chitchat"
 numbers = count(1)
 
 
-# From registration to catching up, whatever the Pusher server --------------------------------
+# From registration to catching up, with each Pusher server -----------------------------------
 
 
 PROGRAMS = ["flask", "flask with soketi"]
@@ -69,7 +70,7 @@ def chat_server(request: pytest.FixtureRequest) -> Iterator[ChatServer]:
 
 
 @pytest.mark.slow
-def test_two_people_meet_and_chat_and_a_third_stays_out(chat_server: ChatServer) -> None:
+def test_two_people_chat_and_a_third_stays_out(chat_server: ChatServer) -> None:
     people = [chat_server.api.sign_up(name) for name in ("ada", "bob", "eve")]
     with (
         Tab(chat_server, people[0]) as ada,
@@ -161,7 +162,7 @@ def one_is_cut_off_and_catches_up(ada: Tab, bob: Tab, chat: dict[str, Any]) -> N
 
 
 @pytest.mark.slow
-def test_a_page_returns_by_itself_when_the_reloader_restarts_the_server(tmp_path: Path) -> None:
+def test_a_page_returns_after_the_reloader_restarts_the_server(tmp_path: Path) -> None:
     watched = tmp_path / "watched.py"
     watched.touch()
     with (
@@ -209,7 +210,7 @@ def their_chat(people: list[Person]) -> dict[str, Any]:
     return chat
 
 
-def test_the_official_python_library_publishes_and_asks_who_is_there(
+def test_the_official_python_library_publishes_and_asks(
     sockets: Sockets, people: list[Person], their_chat: dict[str, Any]
 ) -> None:
     channel = their_chat["channel_name"]
@@ -225,7 +226,7 @@ def test_the_official_python_library_publishes_and_asks_who_is_there(
     assert publisher.users_info(PRESENCE)["users"] == [{"id": str(people[0].id)}]
 
 
-def test_a_batch_of_ten_events_that_are_full_is_taken(
+def test_a_batch_of_ten_full_events_is_taken(
     sockets: Sockets, people: list[Person], their_chat: dict[str, Any]
 ) -> None:
     channel = their_chat["channel_name"]
@@ -247,7 +248,7 @@ def test_a_publisher_who_sends_broken_chunks_is_told(server: ChatServer) -> None
     assert answer.startswith(b"HTTP/1.1 400 ")
 
 
-def test_the_official_node_library_publishes_and_asks_who_is_there(
+def test_the_official_node_library_publishes_and_asks(
     server: ChatServer, sockets: Sockets, people: list[Person], their_chat: dict[str, Any]
 ) -> None:
     channel = their_chat["channel_name"]
@@ -291,14 +292,14 @@ class NodePusher:
 
 
 @pytest.mark.parametrize("path", ["/apps/1/events", "/apps/1/channels"])
-def test_publishing_over_http_is_off_unless_it_is_switched_on(
+def test_publishing_over_http_is_off_by_default(
     make_api: Callable[..., InProcess], path: str
 ) -> None:
     assert refused(make_api().post(path, {}), 404, "not_found") == "No such path."
     assert make_api(embedded_http_api=True).post(path, {}).status == 401
 
 
-def test_pysher_hears_what_is_said(
+def test_pysher_hears_new_messages(
     server: ChatServer, sockets: Sockets, people: list[Person], their_chat: dict[str, Any]
 ) -> None:
     established = threading.Event()
@@ -330,7 +331,7 @@ def test_pysher_hears_what_is_said(
 
 
 @pytest.mark.slow
-def test_a_browser_hears_what_is_said(
+def test_a_browser_hears_new_messages(
     server: ChatServer, people: list[Person], their_chat: dict[str, Any]
 ) -> None:
     require(Chromium, PagePackages)
@@ -373,7 +374,7 @@ def test_pusher_js_gives_up_with_a_wrong_key(server: ChatServer, version: Litera
         assert "connected" not in eve.states
 
 
-def test_pusher_js_stays_away_once_its_session_has_ended(server: ChatServer) -> None:
+def test_pusher_js_stays_away_after_its_login_ends(server: ChatServer) -> None:
     with Tab(server, server.api.sign_up("leaver")) as tab:
         assert tab.person.post("/api/logout").status == 204
 
@@ -417,7 +418,7 @@ def delete_account(person: Person) -> Answer:
         (delete_account, False, False),
     ],
 )
-def test_a_connection_ends_with_the_session_that_signed_for_it(
+def test_a_connection_ends_with_its_login(
     server: ChatServer,
     sockets: Sockets,
     people: list[Person],
@@ -429,7 +430,7 @@ def test_a_connection_ends_with_the_session_that_signed_for_it(
     own = join(sockets, ada, PRESENCE)
     other = join(sockets, server.api.sign_in(ada.username), PRESENCE)
     bystander = join(sockets, bob, PRESENCE)
-    for client in (own, other):  # who came later is announced
+    for client in (own, other):  # the later one is announced
         client.expect("pusher_internal:member_added")
 
     assert act(ada).status in (200, 204)
@@ -447,12 +448,12 @@ def test_a_connection_ends_with_the_session_that_signed_for_it(
 def test_a_connection_that_cannot_be_remembered_is_closed(
     sockets: Sockets, people: list[Person]
 ) -> None:
-    """Or made-up ones would hide it from the logout."""
+    """Otherwise made-up ones would hide it from the logout."""
     ada, bob = people
     bystander = join(sockets, bob, f"private-notification_user_{bob.id}")
     first = join(sockets, ada, PRESENCE)
 
-    for number in range(SignedSockets.SOCKETS):
+    for number in range(Subscriptions.SOCKETS):
         assert ada.signs(f"private-notification_user_{ada.id}", f"1.{number}").status == 200
 
     assert first.expect_close() == 4200
@@ -482,7 +483,8 @@ def test_a_block_ends_the_subscriptions_to_the_chat(
 @contextmanager
 def served(api: InProcess) -> Iterator[Sockets]:
     """The application on a port, with its sockets open."""
-    gateway = api.app.extensions["gateway"]
+    gateway = runtime_of(api.app).gateway
+    assert gateway
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     http = make_server(HOST, 0, api.app, threaded=True)
     thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02})
@@ -508,7 +510,7 @@ def serve(make_api: Callable[..., InProcess]) -> Iterator[Callable[..., Sockets]
 
 
 @pytest.mark.parametrize("setting", ["embedded_connections", "embedded_connections_per_address"])
-def test_one_connection_too_many_is_told_to_come_back_later(
+def test_one_connection_too_many_must_come_back_later(
     serve: Callable[..., Sockets], setting: str
 ) -> None:
     sockets = serve(**{setting: 1})
@@ -533,7 +535,7 @@ def test_one_member_too_many_is_refused(serve: Callable[..., Sockets]) -> None:
     assert bob.subscribe(PRESENCE, "2")["data"]["type"] == "LimitReached"
 
 
-def test_a_message_that_is_too_large_ends_its_connection(serve: Callable[..., Sockets]) -> None:
+def test_a_message_too_large_ends_its_connection(serve: Callable[..., Sockets]) -> None:
     ada = serve(embedded_frame_bytes=100).join()
     ada.expect_silence()
 
@@ -544,7 +546,7 @@ def test_a_message_that_is_too_large_ends_its_connection(serve: Callable[..., So
 
 @pytest.mark.abuse
 @pytest.mark.parametrize(("size", "is_let_go"), [(10_000, True), (50_000_000, False)])
-def test_a_reader_who_is_too_slow_for_the_buffer_is_disconnected(
+def test_a_reader_too_slow_for_the_buffer_is_disconnected(
     serve: Callable[..., Sockets], size: int, is_let_go: bool
 ) -> None:
     sockets = serve(embedded_send_buffer_bytes=size)
@@ -569,7 +571,7 @@ def test_a_reader_who_is_too_slow_for_the_buffer_is_disconnected(
         ("null", False),
     ],
 )
-def test_pages_of_other_origins_are_kept_out_if_origins_are_named(
+def test_named_origins_keep_pages_of_others_out(
     serve: Callable[..., Sockets], origin: str, is_let_in: bool
 ) -> None:
     sockets = serve(embedded_origins="https://chat.example, https://m.chat.example")
@@ -597,7 +599,7 @@ def shakes_hands(api: Api) -> Answer:
     return api.get(f"/app/{KEY}?protocol=7", headers=UPGRADE)
 
 
-def test_a_server_that_hands_out_no_sockets_says_what_to_use_instead() -> None:
+def test_a_server_without_sockets_names_an_alternative() -> None:
     with ChatServer("waitress", **KEYS) as server:
         message = refused(shakes_hands(server.api), 501, "not_implemented")
 
@@ -607,7 +609,7 @@ def test_a_server_that_hands_out_no_sockets_says_what_to_use_instead() -> None:
         assert ada.asks(server.api.sign_up("bob")).status == 201, "all else works"
 
 
-def test_a_person_who_looks_at_the_address_is_told_what_it_is_for(server: ChatServer) -> None:
+def test_a_browser_at_the_address_is_told_its_purpose(server: ChatServer) -> None:
     answer = server.api.get(f"/app/{KEY}")
 
     assert "WebSocket" in refused(answer, 426, "upgrade_required")

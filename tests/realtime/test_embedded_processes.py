@@ -105,7 +105,7 @@ def test_the_other_process_says_what_to_do(other: ChatServer) -> None:
     assert other.api.get("/health").json["sockets"]["message"] == message
 
 
-def test_what_the_other_process_records_reaches_the_owners_clients(
+def test_events_of_the_other_process_reach_all_clients(
     other: ChatServer, people: list[Person], their_chat: dict[str, Any], bob: Client
 ) -> None:
     said = [people[0].said(their_chat, f"number {number}") for number in range(20)]
@@ -113,14 +113,14 @@ def test_what_the_other_process_records_reaches_the_owners_clients(
     assert [bob.expect("new_message")["data"] for _ in said] == said
 
 
-def test_the_other_process_takes_nothing_from_programs_that_publish(other: ChatServer) -> None:
+def test_the_other_process_takes_nothing_from_publishers(other: ChatServer) -> None:
     sockets = sockets_of(other)
 
     with sockets.people, pytest.raises(PusherBadStatus, match="503"):
         sockets.publisher().trigger("news", "headline", 1)
 
 
-def test_events_wait_for_an_owner_that_does_not_run(
+def test_events_wait_for_a_suspended_owner(
     owner: ChatServer,
     other: ChatServer,
     people: list[Person],
@@ -146,7 +146,7 @@ def waiting(server: ChatServer) -> int:
     return count
 
 
-def test_another_process_takes_over_from_one_that_is_killed(
+def test_another_process_takes_over_from_a_killed_one(
     owner: ChatServer,
     other: ChatServer,
     people: list[Person],
@@ -170,7 +170,7 @@ def test_another_process_takes_over_from_one_that_is_killed(
             assert message == missed, "it may come once more"
 
 
-def test_pusher_js_comes_back_by_itself_when_the_worker_is_killed() -> None:
+def test_pusher_js_comes_back_after_its_worker_is_killed() -> None:
     with ChatServer("gunicorn") as server, Tab(server, server.api.sign_up("ada")) as ada:
         bob = server.api.sign_up("bob")
         socket_id = ada.socket_id
@@ -184,7 +184,7 @@ def test_pusher_js_comes_back_by_itself_when_the_worker_is_killed() -> None:
         ada.wait_for("new_chat")
 
 
-def test_of_two_workers_one_lets_clients_in_and_the_other_takes_over() -> None:
+def test_one_of_two_workers_takes_over_from_the_other() -> None:
     with ChatServer("gunicorn --workers 2", **KEYS) as server:
         ada, bob = (server.api.sign_up(name) for name in ("ada", "bob"))
         chat = ada.asks(bob).json
@@ -234,7 +234,7 @@ def holder(server: ChatServer) -> int:
     return next(int(line[4]) for line in lines if line[5].endswith(inode))
 
 
-def test_an_owner_that_loses_the_database_sends_its_clients_away(postgres: Postgres) -> None:
+def test_an_owner_without_database_sends_its_clients_away(postgres: Postgres) -> None:
     url = postgres.create_database()
     with ChatServer(DATABASE_URL=url, **KEYS) as server:
         sockets = sockets_of(server)
@@ -282,7 +282,7 @@ def test_a_stop_tells_all_clients_and_loses_no_event(program: str) -> None:
         assert set(said) <= set(heard) | kept
 
 
-def test_clients_are_told_of_a_stop_before_idle_connections_have_gone() -> None:
+def test_clients_hear_of_a_stop_before_idle_connections_end() -> None:
     with ChatServer("gunicorn --keep-alive 60", **KEYS) as server:
         sockets = sockets_of(server)
         with sockets.people:

@@ -1,7 +1,7 @@
 """Events are recorded with what they tell of, and delivered in order."""
 
 import json
-import threading
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -11,14 +11,15 @@ import pytest
 from flask import Flask
 from sqlalchemy import text
 
-import outbox
 from config import Settings
-from database import db, session
-from models import Event
-from outbox import BATCH, THREADS, Dispatcher, batches
-from tests.support.deliveries import delivering, heard, record
+from database import db
+from realtime import backlog
+from realtime.delivery import BATCH, batches
+from realtime.outbox import COURIERS, Outbox, State
+from tests.support.conversations import asked, sqlite_only
+from tests.support.deliveries import delivering, heard, record, without_power
 from tests.support.people import Api, Person, looking_into, stored
-from tests.support.servers import eventually
+from tests.support.servers import PATIENCE, eventually
 from tests.support.stub_pusher import StubPusher
 
 EVENT_BYTES = 10_240  # as hosted Channels have it
@@ -32,9 +33,9 @@ def stub() -> Iterator[StubPusher]:
 
 
 @pytest.fixture
-def dispatcher(app: Flask, stub: StubPusher) -> Iterator[Dispatcher]:
-    with delivering(app, stub) as dispatcher:
-        yield dispatcher
+def outbox(app: Flask, stub: StubPusher) -> Iterator[Outbox]:
+    with delivering(app, stub) as outbox:
+        yield outbox
 
 
 def waiting(settings: Settings) -> int:
@@ -45,21 +46,14 @@ def waiting(settings: Settings) -> int:
 
 
 @pytest.mark.parametrize("path", ["/api/request_chat", "/api/send_message"])
-def test_what_fails_before_its_commit_leaves_neither_row_nor_event(
-    path: str,
-    settings: Settings,
-    ada: Person,
-    bob: Person,
-    chat: dict[str, Any],
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_failed_commit_leaves_neither_row_nor_event(
+    path: str, app: Flask, settings: Settings, ada: Person, bob: Person, chat: dict[str, Any]
 ) -> None:
     before = stored(settings)
 
-    def fail() -> None:
-        raise RuntimeError("the power is gone")
-
-    monkeypatch.setattr(session, "commit", fail)
-    answer = ada.post(path, {"to_user": bob.id, "channel": chat["channel_name"], "message": "hi"})
+    with without_power(app):
+        body = {"to_user": bob.id, "channel": chat["channel_name"], "message": "hi"}
+        answer = ada.post(path, body)
 
     assert answer.status == 500
     assert stored(settings) == before
@@ -81,7 +75,7 @@ def test_a_retried_message_records_nothing(
 
 
 def test_both_channels_are_told_of_a_message(
-    dispatcher: Dispatcher, stub: StubPusher, ada: Person, chat: dict[str, Any]
+    outbox: Outbox, stub: StubPusher, ada: Person, chat: dict[str, Any]
 ) -> None:
     message = ada.said(chat, "¿Qué tal? 🎈")
 
@@ -92,8 +86,8 @@ def test_both_channels_are_told_of_a_message(
     assert notified == [chat, {**chat, "message": message}]
 
 
-def test_what_was_taken_is_removed(
-    dispatcher: Dispatcher,
+def test_events_that_were_taken_are_removed(
+    outbox: Outbox,
     stub: StubPusher,
     settings: Settings,
     api: Api,
@@ -112,10 +106,10 @@ def test_what_was_taken_is_removed(
     ("header", "left_out"),
     [("123.456", "123.456"), (" 123.456\t", "123.456"), ("123.456:private-x", None)],
 )
-def test_x_socket_id_leaves_one_connection_out_of_every_event(
+def test_x_socket_id_leaves_one_connection_out(
     header: str,
     left_out: str | None,
-    dispatcher: Dispatcher,
+    outbox: Outbox,
     stub: StubPusher,
     ada: Person,
     bob: Person,
@@ -135,8 +129,8 @@ def test_x_socket_id_leaves_one_connection_out_of_every_event(
     ["🎈" * 5000, '"' * 5000, "\\\n" * 2500, "中" * 3000, "中" * 5000, "a🎈" * 2500, "ab" * 2500],
     ids=["emoji", "quotes", "newlines", "CJK", "more CJK", "letters and emoji", "letters"],
 )
-def test_whatever_a_person_can_type_arrives_and_fits(
-    message: str, dispatcher: Dispatcher, stub: StubPusher, ada: Person, chat: dict[str, Any]
+def test_every_kind_of_text_arrives_and_fits(
+    message: str, outbox: Outbox, stub: StubPusher, ada: Person, chat: dict[str, Any]
 ) -> None:
     whole = ada.said(chat, message)
 
@@ -164,8 +158,8 @@ def encoded(data: Any) -> int:
 # Order ---------------------------------------------------------------------------------------
 
 
-def test_each_channel_hears_many_writers_in_the_order_of_their_messages(
-    dispatcher: Dispatcher,
+def test_each_channel_hears_many_writers_in_order(
+    outbox: Outbox,
     stub: StubPusher,
     settings: Settings,
     ada: Person,
@@ -204,37 +198,37 @@ def test_batches_for_different_channels_are_in_flight_together(
     app: Flask, stub: StubPusher
 ) -> None:
     stub.delay = 0.3
-    channels = [f"channel-{number}" for number in range(2 * THREADS)]
+    channels = [f"channel-{number}" for number in range(2 * COURIERS)]
     record(app, *((channel, number) for number in range(10) for channel in channels))
 
     with delivering(app, stub):
         events = stub.wait_for(lambda events: len(events) == 10 * len(channels))
 
-    assert 1 < stub.max_in_flight <= THREADS
+    assert 1 < stub.max_in_flight <= COURIERS
     assert set(stub.max_in_flight_by_channel.values()) == {1}
     assert all(heard(events, channel) == list(range(10)) for channel in channels)
     assert stub.requests == len(events) / BATCH, "full batches"
 
 
-def test_a_long_queue_of_one_channel_leaves_no_other_behind(
+def test_the_long_queue_of_a_channel_delays_no_other(
     app: Flask, stub: StubPusher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record(app, *(("long", number) for number in range(2 * THREADS * BATCH)), ("short", 1))
+    record(app, *(("long", number) for number in range(2 * COURIERS * BATCH)), ("short", 1))
     stub.mode = "hang"
-    monkeypatch.setattr(outbox, "LOOK_SECONDS", 60)
+    monkeypatch.setattr("realtime.outbox.LOOK_SECONDS", 60)
 
     with delivering(app, stub):
         assert eventually(lambda: stub.max_in_flight == 2)
         assert set(stub.max_in_flight_by_channel) == {"long", "short"}
         monkeypatch.undo()
         stub.mode = "ok"
-        stub.wait_for(lambda events: len(heard(events, "long")) == 2 * THREADS * BATCH)
+        stub.wait_for(lambda events: len(heard(events, "long")) == 2 * COURIERS * BATCH)
 
 
-def test_what_did_not_fit_into_a_batch_goes_as_soon_as_the_batch_is_there(
+def test_the_next_batch_follows_the_first_at_once(
     app: Flask, stub: StubPusher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outbox, "LOOK_SECONDS", 60)
+    monkeypatch.setattr("realtime.outbox.LOOK_SECONDS", 60)
     record(app, *(("only", number) for number in range(3 * BATCH)))
 
     with delivering(app, stub):
@@ -243,7 +237,7 @@ def test_what_did_not_fit_into_a_batch_goes_as_soon_as_the_batch_is_there(
     assert heard(events, "only") == list(range(3 * BATCH))
 
 
-def test_a_batch_has_at_most_ten_and_all_that_goes_of_a_channel() -> None:
+def test_batches_of_ten_keep_each_channel_together() -> None:
     for channels in (1, 2, 3, 7, 25, 200):
         rows: list[Any] = [
             SimpleNamespace(id=n, channel=f"channel-{n * n % channels}") for n in range(200)
@@ -264,22 +258,9 @@ def test_a_batch_has_at_most_ten_and_all_that_goes_of_a_channel() -> None:
 
 
 @POSTGRESQL
-def test_what_a_slower_transaction_recorded_first_is_told_first(
-    dispatcher: Dispatcher,
-    stub: StubPusher,
-    app: Flask,
-    settings: Settings,
-    monkeypatch: pytest.MonkeyPatch,
+def test_the_earlier_event_of_a_slower_transaction_comes_first(
+    outbox: Outbox, stub: StubPusher, app: Flask, settings: Settings
 ) -> None:
-    looked = threading.Semaphore(0)
-    look = Event.waiting
-
-    def counted(*arguments: Any) -> Any:
-        found = look(*arguments)
-        looked.release()
-        return found
-
-    monkeypatch.setattr(Event, "waiting", counted)
     insert = (
         "INSERT INTO events (transaction_id, channel, name, data, created_at, refusals)"
         " VALUES (CAST(CAST(pg_current_xact_id() AS TEXT) AS BIGINT), 'c', 'told', '1', now(), 0)"
@@ -288,14 +269,47 @@ def test_what_a_slower_transaction_recorded_first_is_told_first(
     with looking_into(settings) as slow:
         slow.execute(text(insert))
         record(app, ("c", 2))
-        while looked.acquire(blocking=False):
-            pass
-        for _ in range(3):
-            assert looked.acquire(timeout=20), "the dispatcher looks again by itself"
+        with asked(app) as made:
+            # The outbox looks again by itself. A third look follows the end of the second.
+            assert eventually(lambda: sum("FROM events" in each for each, _ in made) >= 3)
         assert stub.events == []
         slow.commit()
 
     assert heard(stub.wait_for(lambda events: len(events) == 2), "c") == [1, 2]
+
+
+# Fork ----------------------------------------------------------------------------------------
+
+
+@sqlite_only
+def test_a_forked_child_delivers_after_its_parent(
+    app: Flask, stub: StubPusher, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("realtime.outbox.STANDBY_SECONDS", 0.05)
+    with delivering(app, stub) as outbox:
+        record(app, ("c", 1))
+        assert eventually(lambda: waiting(settings) == 0)
+        the_end, end = os.pipe()
+
+        child = os.fork()
+        if child == 0:  # no assert in here: it would run the parent's tests a second time
+            outbox.stop()  # what it has inherited is the parent's
+            outbox.start()
+            outbox.wait(PATIENCE)
+            stood_by = outbox.state is State.STANDBY
+            os.read(the_end, 1)
+            outbox.stop()
+            os._exit(0 if stood_by else 1)
+
+        record(app, ("c", 2))
+        stub.wait_for(lambda events: len(events) == 2)
+        outbox.stop()
+        record(app, ("c", 3))
+        assert heard(stub.wait_for(lambda events: len(events) == 3), "c") == [1, 2, 3]
+        os.write(end, b".")
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        os.close(the_end)
+        os.close(end)
 
 
 # flask events --------------------------------------------------------------------------------
@@ -309,13 +323,13 @@ def flask_events(app: Flask, *arguments: str) -> tuple[int, str]:
 def set_aside(app: Flask, reason: str) -> list[int]:
     """Set all events aside; their ids."""
     with app.app_context(), db.engine.begin() as connection:
-        ids = [row.id for row in Event.waiting(connection, [], 10)]
+        ids = [row.id for row in backlog.waiting(connection, [], 10)]
         for each in ids:
-            Event.put_aside(connection, each, reason)
+            backlog.set_aside(connection, each, reason)
     return ids
 
 
-def test_what_was_set_aside_is_listed_and_counted(app: Flask, api: Api) -> None:
+def test_events_set_aside_are_listed_and_counted(app: Flask, api: Api) -> None:
     record(app, ("c", 1), ("d", 2))
     first, second = set_aside(app, "413: too large")
     record(app, ("c", 3))
@@ -332,7 +346,7 @@ def test_what_was_set_aside_is_listed_and_counted(app: Flask, api: Api) -> None:
     assert events["oldest_seconds"] > 0
 
 
-def test_one_or_all_of_what_was_set_aside_can_be_tried_again(app: Flask, stub: StubPusher) -> None:
+def test_events_set_aside_can_be_tried_again(app: Flask, stub: StubPusher) -> None:
     record(app, ("c", 1), ("d", 2), ("e", 3))
     ids = set_aside(app, "413: too large")
 
@@ -354,5 +368,5 @@ def test_an_event_can_be_dropped(app: Flask, settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("verb", ["retry", "drop"])
-def test_an_event_that_is_not_there_is_named(verb: str, app: Flask) -> None:
+def test_an_unknown_event_is_named(verb: str, app: Flask) -> None:
     assert flask_events(app, verb, "7") == (1, "Error: There is no event 7.\n")

@@ -1,19 +1,24 @@
 """What the deliveries make of a Pusher server, and a database, that fail them."""
 
 import logging
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, get_args
 
 import psycopg
 import pytest
+from filelock import FileLock
 from flask import Flask
+from sqlalchemy import Connection, Engine, event
 
-import outbox
-import realtime
 from config import Settings
-from database import begin_to_write
-from lease import LEASE
-from outbox import TRIES, TRIES_IF_UNCLEAR, Dispatcher
+from database import db, writing_on
+from realtime.delivery import PROBE, TRIES, TRIES_IF_UNCLEAR
+from realtime.lease import LEASE
+from realtime.outbox import STOP_SECONDS, Outbox, State
+from realtime.servers import TIMEOUT_SECONDS
 from tests.support.conversations import (
     delete,
     holding,
@@ -33,9 +38,9 @@ FAULTS: list[Mode] = [mode for mode in get_args(Mode) if mode != "ok"]
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox, "FIRST_DELAY", 0.02)
-    monkeypatch.setattr(outbox, "LAST_DELAY", 0.05)
-    monkeypatch.setattr(outbox, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("realtime.delivery.FIRST_DELAY", 0.02)
+    monkeypatch.setattr("realtime.delivery.LAST_DELAY", 0.05)
+    monkeypatch.setattr("realtime.outbox.LOOK_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -45,9 +50,9 @@ def stub() -> Iterator[StubPusher]:
 
 
 @pytest.fixture
-def dispatcher(app: Flask, stub: StubPusher) -> Iterator[Dispatcher]:
-    with delivering(app, stub) as dispatcher:
-        yield dispatcher
+def outbox(app: Flask, stub: StubPusher) -> Iterator[Outbox]:
+    with delivering(app, stub) as outbox:
+        yield outbox
         stub.mode = "ok"  # nothing hangs when it is to stop
 
 
@@ -73,14 +78,14 @@ def is_bad(event: Heard) -> bool:
 @pytest.fixture
 def lost(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Where `on_loss` may note that it was called; the database is soon given up."""
-    monkeypatch.setattr("outbox.STANDBY_SECONDS", 0.05)
+    monkeypatch.setattr("realtime.outbox.STANDBY_SECONDS", 0.05)
     monkeypatch.setattr("database.BUSY_SECONDS", 0.2)
     return []
 
 
 @pytest.mark.slow
 @sqlite_only
-def test_what_was_delivered_is_booked_once_the_database_can_be_written_to(
+def test_deliveries_are_booked_once_the_database_takes_writes(
     app: Flask,
     stub: StubPusher,
     settings: Settings,
@@ -92,7 +97,7 @@ def test_what_was_delivered_is_booked_once_the_database_can_be_written_to(
         stub.delay = 2
         record(app, ("channel", 1))
         stub.wait_for(lambda events: len(events) == 1)
-        with looking_into(settings) as other, begin_to_write(other):
+        with looking_into(settings) as other, writing_on(other):
             assert eventually(lambda: bool(lines("lost the database; events wait")))
 
         assert eventually(lambda: not stored(settings, "events")["events"])
@@ -106,29 +111,62 @@ def test_what_was_delivered_is_booked_once_the_database_can_be_written_to(
 
 @pytest.mark.slow
 @sqlite_only
-def test_a_stop_does_not_wait_for_a_database_that_takes_no_writes(
+def test_a_stop_does_not_wait_for_a_locked_database(
     app: Flask,
     stub: StubPusher,
     settings: Settings,
     lines: Callable[[str], list[str]],
     lost: list[str],
 ) -> None:
-    with delivering(app, stub, on_loss=lambda: lost.append("lost")) as dispatcher:
+    with delivering(app, stub, on_loss=lambda: lost.append("lost")) as outbox:
         stub.delay = 2
         record(app, ("channel", 1))
         stub.wait_for(lambda events: len(events) == 1)
-        with looking_into(settings) as other, begin_to_write(other):
+        with looking_into(settings) as other, writing_on(other):
             assert eventually(lambda: bool(lines("lost the database; events wait")))
-            dispatcher.stop()
+            started = time.monotonic()
 
-            assert not dispatcher._thread.is_alive()
+            outbox.stop()
+
+            assert time.monotonic() - started < STOP_SECONDS
             assert lost == ["lost"]
 
     assert len(stored(settings, "events")["events"]) == 1, "it is told again"
 
 
+@sqlite_only
+def test_standby_does_not_report_the_database_back(
+    app: Flask, stub: StubPusher, lines: Callable[[str], list[str]], lost: list[str]
+) -> None:
+    """On SQLite the lease is a file of its own, which says nothing about the database."""
+    with app.app_context():
+        engine = db.engine
+    with connections_failing(engine), delivering(app, stub) as outbox:
+        assert eventually(lambda: outbox.state is State.NO_DATABASE)
+        with FileLock(f"{engine.url.database}.lease"):  # as another process would hold it
+            assert eventually(lambda: outbox.state is State.STANDBY)
+        assert eventually(lambda: outbox.state is State.NO_DATABASE)
+
+        assert lines("has the database back") == []
+        assert len(lines("lost the database")) == 1
+
+
+@contextmanager
+def connections_failing(engine: Engine) -> Iterator[None]:
+    """Have each new connection of the engine fail."""
+
+    def fail(_connection: Connection) -> None:
+        raise OSError("the disk is gone")
+
+    event.listen(engine, "engine_connect", fail)
+    try:
+        yield
+    finally:
+        event.remove(engine, "engine_connect", fail)
+
+
 @postgresql_only
-def test_who_erases_and_who_books_a_refusal_do_not_wait_for_each_other(
+def test_erasing_and_booking_a_refusal_do_not_deadlock(
     app: Flask,
     stub: StubPusher,
     settings: Settings,
@@ -155,10 +193,10 @@ def test_who_erases_and_who_books_a_refusal_do_not_wait_for_each_other(
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_what_is_said_during_an_outage_arrives_after_it(
+def test_messages_sent_during_an_outage_arrive_after_it(
     fault: Mode,
     stub: StubPusher,
-    dispatcher: Dispatcher,
+    outbox: Outbox,
     settings: Settings,
     api: Api,
     ada: Person,
@@ -182,8 +220,8 @@ def test_what_is_said_during_an_outage_arrives_after_it(
     assert not lines("A delivery failed"), "foreseen"
 
 
-def test_what_waits_for_a_stopped_server_is_delivered_when_it_starts(
-    stub: StubPusher, dispatcher: Dispatcher, app: Flask
+def test_waiting_events_are_delivered_when_the_server_starts(
+    stub: StubPusher, outbox: Outbox, app: Flask
 ) -> None:
     stub.pause()
     channels = [f"channel-{number}" for number in range(10)]
@@ -197,14 +235,14 @@ def test_what_waits_for_a_stopped_server_is_delivered_when_it_starts(
 
 
 @pytest.mark.slow
-def test_a_server_that_does_not_answer_is_not_waited_for(
+def test_a_silent_server_is_not_waited_for(
     stub: StubPusher,
-    dispatcher: Dispatcher,
+    outbox: Outbox,
     ada: Person,
     chat: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(realtime, "TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr("realtime.servers.TIMEOUT_SECONDS", 0.1)
     stub.mode = "hang"
 
     ada.said(chat, "0")  # no hanging server keeps her from that
@@ -214,10 +252,28 @@ def test_a_server_that_does_not_answer_is_not_waited_for(
     wait_for_texts(stub, chat, ["0"])
 
 
-def test_what_is_taken_without_an_answer_is_told_again_and_in_order(
+def test_a_stop_does_not_wait_for_a_silent_server(
+    stub: StubPusher, app: Flask, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("realtime.outbox.STOP_SECONDS", 0.3)
+    stub.mode = "hang"
+    record(app, ("channel", 1))
+    with delivering(app, stub) as outbox:
+        assert eventually(lambda: stub.requests == 1)
+        started = time.monotonic()
+
+        outbox.stop()
+
+        assert time.monotonic() - started < TIMEOUT_SECONDS / 2
+        assert len(stored(settings, "events")["events"]) == 1, "it is told again"
+        stub.mode = "ok"
+        assert eventually(lambda: all(each.name != "outbox" for each in threading.enumerate()))
+
+
+def test_unanswered_events_are_told_again_in_order(
     stub: StubPusher, app: Flask, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
-    monkeypatch.setattr(realtime, "TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr("realtime.servers.TIMEOUT_SECONDS", 0.1)
     stub.delay = 0.3
     record(app, *(("c", number) for number in range(15)))
 
@@ -231,8 +287,8 @@ def test_what_is_taken_without_an_answer_is_told_again_and_in_order(
     assert len(told) > 15
 
 
-def test_an_outage_is_one_line_when_it_begins_and_one_when_it_ends(
-    stub: StubPusher, dispatcher: Dispatcher, app: Flask, lines: Callable[[str], list[str]]
+def test_an_outage_logs_its_beginning_and_end_once(
+    stub: StubPusher, outbox: Outbox, app: Flask, lines: Callable[[str], list[str]]
 ) -> None:
     stub.mode = "503"
     record(app, *((f"channel-{number}", number) for number in range(100)))
@@ -246,7 +302,7 @@ def test_an_outage_is_one_line_when_it_begins_and_one_when_it_ends(
 
 
 def test_wrong_keys_are_an_outage(
-    stub: StubPusher, dispatcher: Dispatcher, api: Api, ada: Person, chat: dict[str, Any]
+    stub: StubPusher, outbox: Outbox, api: Api, ada: Person, chat: dict[str, Any]
 ) -> None:
     stub.wait_for(lambda events: len(events) == 1)
     right, stub.secret = stub.secret, "wrong"
@@ -265,7 +321,7 @@ def test_wrong_keys_are_an_outage(
 def test_a_server_that_refuses_everything_is_an_outage(
     status: int,
     stub: StubPusher,
-    dispatcher: Dispatcher,
+    outbox: Outbox,
     api: Api,
     ada: Person,
     chat: dict[str, Any],
@@ -287,10 +343,10 @@ def test_a_server_that_refuses_everything_is_an_outage(
 
 
 @pytest.mark.parametrize("status", [400, 413, 422, 403, 500])
-def test_a_bad_event_is_set_aside_and_stops_no_other(
+def test_a_bad_event_set_aside_stops_no_other(
     status: int,
     stub: StubPusher,
-    dispatcher: Dispatcher,
+    outbox: Outbox,
     app: Flask,
     api: Api,
     ada: Person,
@@ -318,7 +374,7 @@ def test_a_bad_event_is_set_aside_and_stops_no_other(
 
 
 def test_a_bad_event_is_tried_a_few_times(
-    stub: StubPusher, dispatcher: Dispatcher, api: Api, ada: Person, chat: dict[str, Any]
+    stub: StubPusher, outbox: Outbox, api: Api, ada: Person, chat: dict[str, Any]
 ) -> None:
     refused = []
 
@@ -335,8 +391,8 @@ def test_a_bad_event_is_tried_a_few_times(
     assert len(refused) == TRIES + 1, "once in a batch, then by itself"
 
 
-def test_an_event_that_is_refused_for_a_while_keeps_its_place(
-    stub: StubPusher, dispatcher: Dispatcher, api: Api, ada: Person, chat: dict[str, Any]
+def test_an_event_refused_for_a_while_keeps_its_place(
+    stub: StubPusher, outbox: Outbox, api: Api, ada: Person, chat: dict[str, Any]
 ) -> None:
     refusals = iter(range(2))
     stub.refuse(lambda event: is_bad(event) and next(refusals, None) is not None)
@@ -350,21 +406,21 @@ def test_an_event_that_is_refused_for_a_while_keeps_its_place(
     assert events(api)["set_aside"] == 0
 
 
-def test_only_the_bad_one_of_a_batch_has_to_wait(stub: StubPusher, app: Flask) -> None:
+def test_only_the_bad_event_of_a_batch_waits(stub: StubPusher, app: Flask) -> None:
     stub.refuse(lambda event: event["data"] == 5)
     record(app, *((f"channel-{number}", number) for number in range(10)))
 
     with delivering(app, stub):
         told = stub.wait_for(lambda events: any(event["data"] == 9 for event in events))
 
-    told = [event for event in told if event["channel"] != outbox.PROBE["channel"]]
+    told = [event for event in told if event["channel"] != PROBE["channel"]]
     assert [event["data"] for event in told] == [0, 1, 2, 3, 4, 6, 7, 8, 9]
     assert len({event["request"] for event in told}) == 9, "one by one"
 
 
-def test_what_was_set_aside_can_be_delivered_after_all(
+def test_an_event_set_aside_can_be_delivered_later(
     stub: StubPusher,
-    dispatcher: Dispatcher,
+    outbox: Outbox,
     app: Flask,
     api: Api,
     ada: Person,
@@ -388,7 +444,7 @@ def test_what_was_set_aside_can_be_delivered_after_all(
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True, scope="session")
 def test_deliveries_go_on_after_their_connection_is_lost(
     stub: StubPusher,
-    dispatcher: Dispatcher,
+    outbox: Outbox,
     settings: Settings,
     ada: Person,
     chat: dict[str, Any],

@@ -62,9 +62,7 @@ def nothing_waits(api: Api) -> bool:
 # Killed --------------------------------------------------------------------------------------
 
 
-def test_nothing_is_lost_or_disordered_by_a_server_that_is_killed_while_people_send(
-    serve: Serve, stub: StubPusher
-) -> None:
+def test_a_killed_server_neither_loses_nor_disorders_events(serve: Serve, stub: StubPusher) -> None:
     server = serve()
     ada, bob, chat = a_chat(server)
     acknowledged: list[int] = []
@@ -131,7 +129,7 @@ def test_two_processes_deliver_in_turn(serve: Serve, stub: StubPusher) -> None:
 
 
 @pytest.mark.parametrize("program", ["flask", "gunicorn"])
-def test_a_server_that_is_told_to_stop_finishes_the_batch_in_flight(
+def test_a_stopping_server_finishes_the_batch_in_flight(
     program: str, serve: Serve, stub: StubPusher, settings: Settings
 ) -> None:
     server = serve(program)
@@ -164,7 +162,7 @@ def left(serve: Serve, stub: StubPusher) -> dict[str, Any]:
     return chat
 
 
-def test_what_a_killed_process_left_is_delivered_at_the_first_request_of_anybody(
+def test_any_first_request_delivers_a_killed_servers_events(
     left: dict[str, Any], serve: Serve, stub: StubPusher
 ) -> None:
     server = serve()
@@ -175,7 +173,7 @@ def test_what_a_killed_process_left_is_delivered_at_the_first_request_of_anybody
     wait_for_texts(stub, left, ["hi"])
 
 
-def test_under_gunicorn_what_a_killed_process_left_waits_for_no_request(
+def test_gunicorn_delivers_a_killed_servers_events_unasked(
     left: dict[str, Any], serve: Serve, stub: StubPusher
 ) -> None:
     serve("gunicorn")
@@ -184,7 +182,7 @@ def test_under_gunicorn_what_a_killed_process_left_waits_for_no_request(
 
 
 @sqlite_only
-def test_nothing_but_a_server_delivers(
+def test_only_a_server_delivers_events(
     left: dict[str, Any], stub: StubPusher, settings: Settings
 ) -> None:
     threads = "import app, threading; print('threads:', threading.active_count())"
@@ -219,7 +217,7 @@ def test_the_reloader_leaves_deliveries_to_its_child(stub: StubPusher) -> None:
 # The database away ---------------------------------------------------------------------------
 
 
-def test_what_waits_goes_out_though_the_database_starts_after_gunicorn(stub: StubPusher) -> None:
+def test_events_go_out_though_postgresql_starts_after_gunicorn(stub: StubPusher) -> None:
     with Postgres() as postgres:
         url = postgres.create_database()
         init_db(Settings(database_url=url))

@@ -24,7 +24,7 @@ def connect(browser: PusherJs, person: Person, server: ChatServer) -> None:
     browser.connect(config, person.token, f"http://{HOST}:{server.port}/api/pusher/auth")
 
 
-def test_two_people_hear_of_their_chat_and_an_outsider_does_not(
+def test_only_two_people_hear_of_their_chat(
     soketi: Soketi, start: Callable[..., ChatServer]
 ) -> None:
     server = start(**soketi.env)
@@ -69,7 +69,7 @@ def said_to(browser: PusherJs, last: dict[str, Any]) -> list[int]:
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True, scope="session")
-def test_a_chat_goes_on_when_its_pusher_server_was_killed(
+def test_a_chat_survives_its_killed_pusher_server(
     start: Callable[..., ChatServer],
 ) -> None:
     with Soketi() as soketi, PusherJs(8) as adas, PusherJs(4) as bobs:

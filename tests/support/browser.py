@@ -8,15 +8,15 @@ from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect
 
-from page import PUSHER_JS
 from tests.support.people import PASSWORD, Person
 from tests.support.servers import NODE_MODULES
+from web.page import PUSHER_JS
 
 # The headless shell is Chromium without what is around a page, and takes half the processor's time.
 CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chromium") or ""
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 AXE = NODE_MODULES / "axe-core/axe.min.js"
-# What the browser itself says of a request that failed, whatever the page makes of it.
+# What the browser itself says of a failed request. The page cannot prevent it.
 CUT_OFF = "Failed to load resource|WebSocket connection to"
 # What it says of pusher-js, whatever the page does, and nothing is lost by either: pusher-js sends
 # from a timer and does not look whether the server has hung up since, as it does after a block; and

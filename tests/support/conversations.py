@@ -12,7 +12,6 @@ from sqlalchemy import event, text
 
 from config import Settings
 from database import db
-from statements import _Compiled
 from tests.support.people import Answer, Person, events, looking_into
 from tests.support.servers import IN_CI, eventually
 
@@ -118,26 +117,17 @@ def to_both(chat: Chat, name: str, data: Any) -> list[tuple[str, str, Any]]:
 def asked(app: Flask) -> Iterator[list[tuple[str, Any]]]:
     """What the application asks of its database meanwhile: statements and their parameters."""
     made: list[tuple[str, Any]] = []
-    run = _Compiled.run
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         made.append((statement, parameters))
 
-    def noted(
-        compiled: _Compiled, connection: Any, values: Any, take: Any, *, many: bool = False
-    ) -> Any:
-        made.append((compiled.sql, compiled.parameters(values[0] if many else values)))
-        return run(compiled, connection, values, take, many=many)
-
     with app.app_context():
         engine = db.engine
     event.listen(engine, "before_cursor_execute", note)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_Compiled, "run", noted)
-        try:
-            yield made
-        finally:
-            event.remove(engine, "before_cursor_execute", note)
+    try:
+        yield made
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
 
 
 @contextmanager

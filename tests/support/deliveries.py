@@ -5,46 +5,70 @@ from contextlib import contextmanager
 from typing import Any
 
 from flask import Flask
+from sqlalchemy import Connection, event
 
-from database import db, session
-from models import Event
-from outbox import Dispatcher
-from realtime import Server
+from chat import events
+from database import db
+from realtime.outbox import Outbox
+from realtime.servers import Server
 from tests.support.servers import HOST, PusherApp
 from tests.support.stub_pusher import Event as Heard
 from tests.support.stub_pusher import StubPusher
 
-start = Dispatcher.start  # at a first request, applications under test do not
-
 
 @contextmanager
-def delivering(app: Flask, server: PusherApp, **more: Any) -> Iterator[Dispatcher]:
+def delivering(app: Flask, server: PusherApp, **more: Any) -> Iterator[Outbox]:
     """Deliveries from the application's database to that server."""
     publisher = Server(
         server.app_id, server.key, server.secret, host=HOST, port=server.port, ssl=False
     )
     with app.app_context():
-        dispatcher = Dispatcher(db.engine, lambda: publisher.client(), **more)
-    start(dispatcher)
+        outbox = Outbox(db.engine, lambda: publisher.client(), **more)
+    outbox.start()
     try:
-        yield dispatcher
+        yield outbox
     finally:
-        dispatcher.stop()
+        outbox.stop()
 
 
-def record(app: Flask, *events: tuple[str, Any]) -> None:
+def record(app: Flask, *told: tuple[str, Any]) -> None:
     """Have (channel, data) delivered."""
     with app.app_context():
-        Event.record([(channel, "told", str(data)) for channel, data in events], None)
-        session.commit()
+        events.record([(channel, "told", str(data)) for channel, data in told], None)
+        db.session.commit()
+
+
+@contextmanager
+def without_power(app: Flask) -> Iterator[None]:
+    """Have each transaction that has recorded events fail at its commit."""
+    recorded: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "INSERT INTO events" in statement:
+            recorded.append(statement)
+
+    def fail(_connection: Connection) -> None:
+        if recorded:
+            raise RuntimeError("the power is gone")
+
+    with app.app_context():
+        engine = db.engine
+    event.listen(engine, "after_cursor_execute", note)
+    event.listen(engine, "commit", fail)
+    try:
+        yield
+    finally:
+        event.remove(engine, "after_cursor_execute", note)
+        event.remove(engine, "commit", fail)
+    assert recorded, "nothing was recorded, so nothing could fail"
 
 
 def heard(events: list[Heard], channel: str, name: str | None = None) -> list[Any]:
     """What a channel was told, each thing when it was told first."""
     first: list[Any] = []
-    for event in events:
-        if event["channel"] == channel and name in (None, event["name"]):
-            data = event["data"]
+    for each in events:
+        if each["channel"] == channel and name in (None, each["name"]):
+            data = each["data"]
             if data not in first:
                 first.append(data)
     return first

@@ -5,9 +5,9 @@ import json
 import re
 from typing import Any
 
-from flask import Flask
 from jsonschema_rs import Draft202012Validator
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import Map
 
 from tests.support.people import Answer, Api
 
@@ -17,11 +17,11 @@ def template(rule: str) -> str:
 
 
 class Contract:
-    def __init__(self, app: Flask, document: dict[str, Any]) -> None:
-        self.urls = app.url_map.bind("localhost")
+    def __init__(self, url_map: Map, document: dict[str, Any]) -> None:
+        self.urls = url_map.bind("localhost")
         self.document = document
         self.components = closed(document["components"])
-        #: By the id of their schema, which is kept lest another gets its id.
+        #: By the id of their schema. The schema is kept, because another could get its id.
         self.validators: dict[int, tuple[dict[str, Any], Draft202012Validator]] = {}
 
     def operation(self, method: str, path: str) -> dict[str, Any] | None:

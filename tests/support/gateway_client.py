@@ -220,7 +220,7 @@ class Complaints(logging.Handler):
 
 @contextlib.contextmanager
 def no_complaints() -> Iterator[None]:
-    """Whatever clients do, nobody logs an error."""
+    """See that nobody logs an error."""
     complaints = Complaints()
     loggers = [logging.getLogger(name) for name in ("gateway", "werkzeug")]
     for logger in loggers:

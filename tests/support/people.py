@@ -22,12 +22,14 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, insert, sele
 from sqlalchemy.engine import URL
 from werkzeug.security import generate_password_hash
 
-from auth import open_session
+from auth import log_in
+from chat import accounts
 from config import Settings
-from database import Base, prepare, session, utcnow, writing
-from models import Event, Message, User
+from database import Base, db, prepare, utcnow, writing
+from models import Event, Message
 from tests.support.forked import Forked
 from tests.support.servers import HOST, IN_CI, PATIENCE, Server
+from web.runtime import NAME, Runtime
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "correct horse"
@@ -156,8 +158,17 @@ class Person(Api):
         return self.post("/api/pusher/auth", {"socket_id": socket_id, "channel_name": channel})
 
 
+def runtime_of(app: Flask) -> Runtime:
+    """What the application has running in this process."""
+    running: Runtime = app.extensions[NAME]
+    return running
+
+
 class InProcess(Api):
     """By Flask's test client."""
+
+    #: Looks at each answer, with the application, the method and the path before it.
+    judge: Callable[[Flask, str, str, Answer], None] = staticmethod(lambda *_: None)
 
     def __init__(self, app: Flask, address: str = "127.0.0.1") -> None:
         self.app = app
@@ -167,12 +178,11 @@ class InProcess(Api):
         """What register and login leave behind, which have tests of their own: most tests begin
         with people, and would spend half of their time on this."""
         with self.app.app_context(), writing():
-            user = User.register(username, HASH)
-            token, _ = open_session(user)
-            session.commit()
-        return Person(
-            self, user.id, username, token, self.app.extensions["settings"].jwt_expires_seconds
-        )
+            user = accounts.find(accounts.register(username, HASH)["id"])
+            token, _ = log_in(user)
+            db.session.commit()
+        life = runtime_of(self.app).settings.jwt_expires_seconds
+        return Person(self, user.id, username, token, life)
 
     def send(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Answer:
         with self.app.test_client() as client:
@@ -184,7 +194,9 @@ class InProcess(Api):
                 environ_base={"REMOTE_ADDR": self.address},
             )
             found = {name.lower(): value for name, value in response.headers}
-            return Answer(response.status_code, found, response.data)
+            answer = Answer(response.status_code, found, response.data)
+        self.judge(self.app, method, path, answer)
+        return answer
 
 
 class OverHttp(Api):

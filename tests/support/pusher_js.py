@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any, Literal, Self, TypeVar
 
-from page import PUSHER_JS
 from tests.support.servers import NODE, NODE_MODULES, PATIENCE, require
+from web.page import PUSHER_JS
 
 T = TypeVar("T")
 

@@ -184,7 +184,7 @@ class Server:
 
 
 def _guard(pid: int, directory: Path) -> subprocess.Popen[bytes]:
-    """Kill the server if this process dies, by whatever signal: then the guard's input ends.
+    """Kill the server if this process dies, by any signal: the guard's input ends then.
 
     Linux could do that by itself (PR_SET_PDEATHSIG), but it goes by the thread that started the
     child, and a test may well start a server again from a thread.

@@ -86,7 +86,7 @@ def config(app: PusherApp) -> dict[str, Any]:
 
 @contextmanager
 def auth_endpoint(app: PusherApp, token: str) -> Iterator[str]:
-    """Signs whatever channel the bearer of the token wants."""
+    """Signs any channel that the bearer of the token asks for."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -115,7 +115,7 @@ def auth_endpoint(app: PusherApp, token: str) -> Iterator[str]:
 # pusher-js on soketi
 
 
-def test_both_generations_of_pusher_js_hear_what_the_official_client_publishes(
+def test_both_generations_of_pusher_js_hear_the_client(
     soketi: Soketi,
 ) -> None:
     with PusherJs(8) as ada, PusherJs(4) as bob, auth_endpoint(soketi, "token") as auth_url:
@@ -133,7 +133,7 @@ def test_both_generations_of_pusher_js_hear_what_the_official_client_publishes(
             assert [e.name for e in browser.events].count("new_message") == 1
 
 
-def test_the_sender_named_by_its_socket_id_is_left_out(soketi: Soketi) -> None:
+def test_a_sender_named_by_socket_id_is_left_out(soketi: Soketi) -> None:
     with PusherJs() as ada, PusherJs() as bob:
         for browser in (ada, bob):
             browser.connect(config(soketi))
@@ -158,7 +158,7 @@ def test_an_outsider_is_refused_the_subscription(soketi: Soketi, version: Litera
         assert refusal.value.status == 403
 
 
-def test_client_events_and_members_of_a_presence_channel_are_reported(soketi: Soketi) -> None:
+def test_client_events_and_presence_members_are_reported(soketi: Soketi) -> None:
     with PusherJs(8) as ada, PusherJs(4) as tab, auth_endpoint(soketi, "token") as auth_url:
         for browser in (ada, tab):
             browser.connect(config(soketi), "token", auth_url)
@@ -177,7 +177,7 @@ def test_client_events_and_members_of_a_presence_channel_are_reported(soketi: So
 
 @pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS if IN_CI else VERSIONS[:1])
-def test_pusher_js_comes_back_to_a_soketi_that_was_killed(version: Literal[8, 4]) -> None:
+def test_pusher_js_comes_back_to_a_killed_soketi(version: Literal[8, 4]) -> None:
     with Soketi() as soketi, PusherJs(version) as ada:
         ada.connect(config(soketi))
         ada.subscribe("chat-1")
@@ -212,7 +212,7 @@ def test_a_client_can_leave_a_channel_and_the_server(soketi: Soketi) -> None:
 # The stub
 
 
-def test_the_stub_takes_what_the_official_client_publishes(
+def test_the_stub_takes_events_of_the_official_client(
     stub: StubPusher, publisher: pusher.Pusher
 ) -> None:
     assert publisher.trigger(["chat-1", "chat-2"], "new_chat", {"text": "é"}, "1.2") == {}
@@ -291,7 +291,7 @@ def test_the_stub_refuses_a_signature_of_yesterday(
         ("garbage", ValueError),
     ],
 )
-def test_each_fault_is_what_it_says(
+def test_each_fault_is_as_its_name_says(
     stub: StubPusher, publisher: pusher.Pusher, mode: Mode, outcome: type[Exception]
 ) -> None:
     stub.mode = mode
@@ -335,10 +335,10 @@ def test_a_hanging_stub_lets_go_when_told_to(stub: StubPusher, publisher: pusher
     publisher.trigger("chat-1", "new_message", 3)
 
     assert [e["data"] for e in stub.events] == [3]
-    assert stub.max_in_flight == 1, "who hung up is not in flight"
+    assert stub.max_in_flight == 1, "a client that hung up is not in flight"
 
 
-def test_a_slow_stub_has_taken_what_nobody_waited_for(stub: StubPusher) -> None:
+def test_a_slow_stub_takes_events_nobody_waited_for(stub: StubPusher) -> None:
     stub.delay = 20
     impatient = publisher_to(stub, timeout=0.1)
 
@@ -408,7 +408,7 @@ def test_the_limits_are_those_of_the_hosted_service(
         {"socket_id": "1.2:private-chat-1"},
     ],
 )
-def test_an_event_that_is_not_one_is_refused(
+def test_an_invalid_event_is_refused(
     stub: StubPusher, publisher: pusher.Pusher, bad: dict[str, Any]
 ) -> None:
     with pytest.raises(PusherBadRequest):
@@ -506,7 +506,7 @@ def test_redis_answers_and_can_be_away_for_a_while() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("server", [Redis, ChatServer])
-def test_a_server_does_not_outlive_a_test_run_that_is_killed(server: type[Server]) -> None:
+def test_a_server_does_not_outlive_its_test_run(server: type[Server]) -> None:
     require(server)
     script = f"from {server.__module__} import {server.__name__} as Server; import time"
     script += "; s = Server(); s.start(); print(s.port, s.directory, flush=True); time.sleep(60)"
@@ -527,7 +527,7 @@ def test_a_server_does_not_outlive_a_test_run_that_is_killed(server: type[Server
         socket.create_connection((HOST, int(port)))
 
 
-def test_a_server_that_cannot_start_says_why_and_leaves_nothing(
+def test_a_failed_start_says_why_and_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Redis, "command", lambda self: ["sh", "-c", "echo no such luck; exit 1"])
@@ -544,7 +544,7 @@ def test_an_api_that_cannot_start_says_why() -> None:
         pass
 
 
-def test_a_process_may_be_signalled_whose_end_was_not_heard_of_yet(
+def test_an_ended_process_may_still_be_signalled(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     forked = Forked(["python", "-c", ""], log=tmp_path / "log", cwd=tmp_path, env={})
@@ -554,7 +554,7 @@ def test_a_process_may_be_signalled_whose_end_was_not_heard_of_yet(
     forked.send_signal(0)
 
 
-def test_what_a_machine_lacks_is_skipped_but_fails_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_parts_skip_tests_but_fail_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Soketi, "program", Path("/nowhere"))
 
     monkeypatch.delenv("CI", raising=False)

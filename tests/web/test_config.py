@@ -1,3 +1,5 @@
+"""Settings: which are refused, what they mean, and what a front end is told of them."""
+
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -118,7 +120,7 @@ def test_a_wrong_setting_is_refused_by_its_name(environ: dict[str, str], named: 
         SELF_HOSTED | {"PUSHER_HOST": "10.0.0.7", "PUSHER_PUBLIC_HOST": "[::1]"},
     ],
 )
-def test_what_can_work_is_taken(environ: dict[str, str]) -> None:
+def test_settings_that_can_work_are_taken(environ: dict[str, str]) -> None:
     assert load(environ).embedded == (
         "PUSHER_KEY" not in environ or not environ["PUSHER_KEY"].strip()
     )
@@ -146,7 +148,7 @@ def test_an_sqlite_path_is_relative_to_the_instance_folder(
 
 
 @pytest.mark.parametrize("word", ["true", "TRUE", "1", "yes"])
-def test_words_for_yes(word: str) -> None:
+def test_every_word_for_yes_is_understood(word: str) -> None:
     assert load({"EMBEDDED_HTTP_API": word}).embedded_http_api is True
 
 
@@ -190,16 +192,6 @@ def test_a_wrong_setting_stops_the_start_with_a_sentence(
     assert not list(tmp_path.iterdir())
 
 
-def test_importing_does_nothing(tmp_path: Path) -> None:
-    script = "import warnings, threading; warnings.simplefilter('error'); import app"
-    script += "; assert threading.active_count() == 1; print(app.app.name)"
-
-    end, said = python("-c", script, env={"INSTANCE_PATH": str(tmp_path / "instance")})
-
-    assert (end, said) == (0, "app\n")
-    assert not list(tmp_path.iterdir())
-
-
 def test_secrets_are_made_once_and_for_their_owner_only(tmp_path: Path) -> None:
     def key(_: int) -> str:
         return Settings(instance_path=str(tmp_path / "instance")).jwt_key
@@ -228,7 +220,7 @@ def shown(make_api: Any, **changes: Any) -> dict[str, Any]:
 OF_A_SERVER = {"pusher_app_id": "7", "pusher_key": "key", "pusher_secret": "hush"}
 
 
-def test_a_front_end_of_hosted_channels_is_told_the_cluster(make_api: Any) -> None:
+def test_a_front_end_of_hosted_channels_learns_the_cluster(make_api: Any) -> None:
     assert shown(make_api, **OF_A_SERVER, pusher_cluster="eu") == {
         "key": "key",
         "cluster": "eu",
@@ -254,7 +246,7 @@ def test_a_front_end_of_hosted_channels_is_told_the_cluster(make_api: Any) -> No
         ({"pusher_cluster": "eu"}, "pusher.internal", 443, True),
     ],
 )
-def test_a_front_end_of_a_self_hosted_server_is_told_where_it_is(
+def test_a_front_end_learns_the_self_hosted_address(
     make_api: Any, given: dict[str, Any], host: str, port: int, tls: bool
 ) -> None:
     found = shown(make_api, **OF_A_SERVER, pusher_host="pusher.internal", **given)
@@ -264,9 +256,7 @@ def test_a_front_end_of_a_self_hosted_server_is_told_where_it_is(
     assert isinstance(found["cluster"], str)
 
 
-def test_a_front_end_of_the_embedded_server_is_told_where_the_request_went(
-    tmp_path: Path,
-) -> None:
+def test_the_embedded_server_is_where_the_request_went(tmp_path: Path) -> None:
     with ChatServer(INSTANCE_PATH=str(tmp_path)) as server:
         found = server.api.get("/api/config").json
         elsewhere = server.api.get("/api/config", headers={"Host": "chat.example"}).json
@@ -288,9 +278,8 @@ def test_no_secret_is_ever_told(make_api: Any, settings: Settings, given: str, w
     assert "app_id" not in body
 
 
-def test_the_settings_of_the_tests_differ_from_those_shipped_in_place_and_price_only(
-    settings: Settings,
-) -> None:
+def test_the_tests_run_with_the_shipped_settings(settings: Settings) -> None:
+    """Only the place of the data and the cost of a hash differ."""
     shipped = load({})
 
     assert settings.password_hash == CHEAP_HASH

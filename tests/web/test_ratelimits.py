@@ -1,18 +1,36 @@
-"""Limits counted in Redis, by several processes and while it is away."""
+"""Rate limits: windows that end, and counts in Redis, by several processes and while it is away."""
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from limits import parse
+from limits.storage import MemoryStorage
 
-import ratelimits
-from tests.support.people import Api, at_once
-from tests.support.servers import Redis
+from tests.support.conversations import sqlite_only
+from tests.support.people import Answer, Api, InProcess, at_once
+from tests.support.servers import Redis, eventually
+from web import ratelimits
 
 WRONG = "wrong password"
+
+
+class Clock:
+    """Takes the place of time.time(); it stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(time, "time", clock)
+    return clock
 
 
 @pytest.fixture
@@ -21,13 +39,27 @@ def redis_server() -> Iterator[Redis]:
         yield server
 
 
+@pytest.fixture(params=["memory", "redis"])
+def storage(request: pytest.FixtureRequest) -> str:
+    """The address of a storage for counts."""
+    if request.param == "memory":
+        return "memory://"
+    server: Redis = request.getfixturevalue("redis_server")
+    return server.url
+
+
 def failures(apis: list[Api], tries: int) -> list[int]:
     """How wrong passwords for one name are answered, in the order of statuses."""
     name = f"nobody{time.monotonic_ns()}"
     return sorted(at_once(tries, lambda n: apis[n % len(apis)].login(name, WRONG).status))
 
 
-def test_processes_count_together_and_each_for_itself_while_redis_is_away(
+def told(answer: Answer) -> tuple[int, str | None]:
+    """The status, and how many seconds to wait."""
+    return answer.status, answer.headers.get("retry-after")
+
+
+def test_processes_count_together_unless_redis_is_away(
     make_api: Any,
     redis_server: Redis,
     monkeypatch: pytest.MonkeyPatch,
@@ -36,7 +68,7 @@ def test_processes_count_together_and_each_for_itself_while_redis_is_away(
     monkeypatch.setattr(ratelimits, "AWAY_SECONDS", 0.1)
     limited = {"ratelimit_login": "5 per hour", "ratelimit_storage_uri": redis_server.url}
     apis: list[Api] = [make_api(**limited) for _ in range(2)]
-    for api in apis:  # which imports the client library; not for two at once in one process
+    for api in apis:  # this imports the client library; two at once in one process must not
         api.login("somebody", WRONG)
     together = [401] * 5 + [429] * 7
     assert failures(apis, 12) == together
@@ -62,42 +94,71 @@ def test_limits_of_the_same_rule_are_counted_apart(make_api: Any) -> None:
     assert answers == [201] * 4 + [429]
 
 
-def test_what_is_over_is_forgotten_by_the_next_one_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    counts = ratelimits.Counts(parse("2 per minute"))
-    now = 1_000.0
-    monkeypatch.setattr("ratelimits.time.monotonic", lambda: now)
-    for number in range(1_000):
-        now += 1
-        assert counts.hit((f"made up {number}",))
-    assert len(counts._used) == 60
+@sqlite_only
+def test_a_window_ends_when_it_says(make_api: Callable[..., InProcess], clock: Clock) -> None:
+    api = make_api(ratelimit_login="2 per minute")
 
-    now += 60
-    assert counts.test(("somebody",))
+    def after(seconds: float, name: str = "ada") -> tuple[int, str | None]:
+        clock.now += seconds
+        return told(api.login(name, WRONG))
 
-    assert counts._used == {}
+    assert after(0) == (401, None)
+    assert after(40) == (401, None)
+    assert after(0) == (429, "20")
+    assert after(0, "bob") == (401, None)
+    assert after(19.5) == (429, "1")
+    assert after(0.5) == (401, None)
+    assert after(0) == (401, None)
+    assert after(0) == (429, "60")
 
 
-def test_a_window_moves(monkeypatch: pytest.MonkeyPatch) -> None:
-    counts = ratelimits.Counts(parse("2 per minute"))
-    now = 1_000.0
-    monkeypatch.setattr("ratelimits.time.monotonic", lambda: now)
+@sqlite_only
+def test_addresses_have_windows_of_their_own(
+    make_api: Callable[..., InProcess], clock: Clock
+) -> None:
+    here = make_api(ratelimit_login="1 per minute")
+    there = InProcess(here.app, "127.0.0.2")
+    assert told(here.login("ada", WRONG)) == (401, None)
+    clock.now += 30
 
-    assert counts.hit(("ada",))
-    now += 40
-    assert counts.hit(("ada",))
-    assert not counts.hit(("ada",))
-    assert counts.hit(("bob",))
-    assert counts.wait(("ada",)) == 20
-    now += 20
-    assert counts.test(("ada",))
-    assert counts.hit(("ada",))
-    assert not counts.test(("ada",))
-    assert counts.wait(("ada",)) == 40
+    assert told(there.login("ada", WRONG)) == (401, None)
+
+    assert told(here.login("ada", WRONG)) == (429, "30")
+    assert told(there.login("ada", WRONG)) == (429, "60")
+
+
+@sqlite_only
+def test_the_memory_forgets_windows_that_are_over(
+    make_api: Callable[..., InProcess], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = MemoryStorage()
+    monkeypatch.setattr("web.ratelimits.MemoryStorage", lambda: counts)
+    api = make_api(ratelimit_login="1000 per minute")
+
+    def fail(name: str) -> None:
+        assert api.login(name, WRONG).status == 401
+
+    def is_left(count: int) -> bool:
+        fail("somebody")  # only when it counts does the library look what is over
+        return len(counts.storage) == len(counts.expirations) == count
+
+    for number in range(100):
+        clock.now += 1
+        fail(f"made up {number}")
+    assert eventually(lambda: is_left(60 + 1))
+
+    clock.now += 60
+
+    assert eventually(lambda: is_left(1))
 
 
 @pytest.mark.slow
-def test_who_waits_as_long_as_they_are_told_is_let_in(make_api: Any) -> None:
-    api: Api = make_api(ratelimit_login="1 per 2 seconds")
+@sqlite_only
+def test_a_client_that_waits_as_told_gets_in(
+    make_api: Callable[..., InProcess], storage: str
+) -> None:
+    api = make_api(ratelimit_login="1 per 2 seconds", ratelimit_storage_uri=storage)
+    api.login("somebody", WRONG)  # this may import and connect, which takes its time
     api.login("ada", WRONG)
     time.sleep(0.7)  # 1.3 seconds are left
 

@@ -1,0 +1,85 @@
+"""Events: what the Pusher server has to be told, recorded beside what they tell of."""
+
+import json
+from bisect import bisect
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from blinker import Signal
+from sqlalchemy import event, insert, select, update
+from sqlalchemy.orm import Session
+
+from contract.answers import encode
+from database import db, utcnow
+from models import Event
+
+EVENT_BYTES = 10_240  # the most that Pusher takes, as UTF-8
+
+#: Sent by the process that has committed events, once it has.
+recorded = Signal()
+
+_RECORD = insert(Event.__table__)  # type: ignore[arg-type]
+
+
+def record(
+    events: Iterable[tuple[str, str, str]],
+    socket_id: str | None,
+    message_id: int | None = None,
+    *,
+    now: datetime | None = None,
+) -> None:
+    """Have (channel, name, data) delivered once this transaction is committed.
+
+    The connection named by `socket_id`, if any, does not hear of it. This is the only place where
+    events come into being.
+    """
+    same = {"socket_id": socket_id, "message_id": message_id, "created_at": now or utcnow()}
+    rows = [
+        {"channel": channel, "name": name, "data": data, **same} for channel, name, data in events
+    ]
+    db.session.execute(_RECORD, rows)
+    db.session.info["recorded"] = True
+
+
+@event.listens_for(db.session, "after_commit")
+def _tell_of_events(session: Session) -> None:
+    if session.info.pop("recorded", False):
+        recorded.send()
+
+
+@event.listens_for(db.session, "after_rollback")
+def _forget_events(session: Session) -> None:
+    session.info.pop("recorded", None)
+
+
+def erase(message_id: int) -> None:
+    """Take a message's text out of the events that still wait."""
+    waiting = select(Event.id, Event.data).where(Event.message_id == message_id)
+    # Locked in the order in which the dispatcher removes them, or each could wait for the other.
+    for row in db.session.execute(waiting.order_by(Event.id).with_for_update()).all():
+        data = json.loads(row.data)
+        message = data["message"] if isinstance(data["message"], dict) else data
+        message["message"] = ""
+        message.pop("truncated", None)
+        db.session.execute(update(Event).where(Event.id == row.id).values(data=encode(data)))
+
+
+def fitted(
+    message: Mapping[str, Any], wrap: Callable[[Any], Mapping[str, Any]] = lambda cut: cut
+) -> str:
+    """The data of an event about a message, its text cut where EVENT_BYTES would be exceeded."""
+    whole = encode(wrap(message))
+    if len(whole.encode()) <= EVENT_BYTES:
+        return whole
+
+    def cut(length: int) -> str:
+        members = {}
+        for name, value in message.items():
+            members[name] = value[:length] if name == "message" else value
+            if name == "message":
+                members["truncated"] = True
+        return encode(wrap(members))
+
+    lengths = range(len(message["message"]))
+    return cut(bisect(lengths, EVENT_BYTES, key=lambda length: len(cut(length).encode())) - 1)

@@ -1,0 +1,57 @@
+"""The export: everything of one user."""
+
+from collections.abc import Iterator
+
+from sqlalchemy import bindparam, select
+
+from chat import accounts, messages
+from chat.channels import MINE
+from chat.dialects import iso
+from chat.pages import pages
+from contract import answers
+from contract.names import chat_channel
+from database import AnyRow, db
+from models import Channel, User
+
+_CHANNELS = (
+    select(
+        Channel.id,
+        Channel.low_id,
+        Channel.high_id,
+        Channel.last_message_id,
+        iso(Channel.created_at).label("created"),
+    )
+    .where(MINE, Channel.id > bindparam("after"))
+    .order_by(Channel.id)
+    .limit(bindparam("size"))
+)
+
+
+def lines(user: User) -> Iterator[list[answers.ExportLine]]:
+    """The user, and every channel and message of theirs, in pages."""
+    created = select(iso(User.created_at)).where(User.id == user.id)
+    me: answers.UserLine = {
+        "type": "user",
+        **accounts.person(user),
+        "created_at": db.session.execute(created).scalar_one(),
+    }
+
+    def everything() -> Iterator[list[answers.ExportLine]]:
+        yield [me]
+        for channels in pages(_CHANNELS, {"user": user.id}, lambda row: row):
+            for channel in channels:
+                yield [_channel(channel)]
+                for page in messages.history(channel):
+                    yield [{"type": "message", **message} for message in page]
+
+    return everything()
+
+
+def _channel(row: AnyRow) -> answers.ChannelLine:
+    return {
+        "type": "channel",
+        "id": row.id,
+        "name": chat_channel(row.low_id, row.high_id),
+        "users": [row.low_id, row.high_id],
+        "created_at": row.created,
+    }

@@ -1,0 +1,295 @@
+"""Messages: sent, edited, deleted and read, in a channel that the caller has found as their own."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from sqlalchemy import and_, bindparam, exists, func, not_, select, union_all, update
+
+from chat import blocks, channels, events, index, logins
+from chat.dialects import iso
+from chat.pages import pages
+from contract import answers
+from contract.errors import Blocked, Conflict, Forbidden, NotFound, Unauthorized
+from contract.names import MAX_ID, chat_channel
+from database import AnyRow, db, insert_once, utcnow
+from models import Channel, Message, User, next_change
+
+# Columns of the table rather than attributes of the class: to read a page costs a third less.
+_message = Message.__table__.c
+
+#: The columns of a message object.
+SHOWN = (
+    _message.id,
+    _message.channel_id,
+    _message.sender_id,
+    _message.text,
+    _message.client_message_id,
+    iso(_message.created_at).label("created_at"),
+    iso(_message.edited_at).label("edited_at"),
+    iso(_message.deleted_at).label("deleted_at"),
+)
+
+
+def shown(row: AnyRow, low_id: int, high_id: int) -> answers.Message:
+    """The message object: the answer, the history element and the event alike.
+
+    The row begins with the columns SHOWN: by place they cost a fifth of what names do, and this is
+    where a page of messages spends its time.
+    """
+    (id_, channel_id, sender_id, text, client_message_id, created, edited, deleted) = row[:8]
+    return {
+        "id": id_,
+        "channel_id": channel_id,
+        "channel": chat_channel(low_id, high_id),
+        "from_user": sender_id,
+        "to_user": high_id if sender_id == low_id else low_id,
+        "message": text,
+        "created_at": created,
+        "client_message_id": client_message_id,
+        "edited_at": edited,
+        "deleted_at": deleted,
+    }
+
+
+# Sending -------------------------------------------------------------------------------------
+
+
+def _posted(mark: str) -> Any:
+    """The channel's row after a message, and the sender's mark; only while nobody is blocked or
+    deleted. In one statement: an earlier one, made to wait for the row, would not have seen a
+    block of the meantime."""
+    both = User.id.in_((Channel.low_id, Channel.high_id))
+    open_ = and_(
+        Channel.id == bindparam("channel"),
+        not_(blocks.between(Channel.low_id, Channel.high_id)),
+        not_(exists().where(both, User.deleted_at.is_not(None))),
+    )
+    values: dict[str, Any] = {
+        mark: bindparam("message"),
+        "last_message_id": bindparam("message"),
+        "active_at": bindparam("now"),
+        "indexed_id": bindparam("indexed"),
+        "unindexed": bindparam("characters"),
+    }
+    return update(Channel.__table__).where(open_).values(values)  # type: ignore[arg-type]
+
+
+_LOW_POSTED, _HIGH_POSTED = _posted("low_read_id"), _posted("high_read_id")
+
+
+def post(
+    channel: Channel,
+    sender: User,
+    text: str,
+    client_message_id: str | None,
+    socket_id: str | None,
+) -> tuple[answers.Message, bool]:
+    """Store a message and its events, once for each client_message_id; whether it is new.
+
+    Raises Conflict if that id was used for another message, Blocked, NotFound if the other account
+    was deleted, and Unauthorized if it was the sender's own.
+    """
+    now = utcnow()
+    row, new = insert_once(
+        Message,
+        ("sender_id", "client_message_id"),
+        SHOWN,
+        channel_id=channel.id,
+        sender_id=sender.id,
+        text=text,
+        client_message_id=client_message_id,
+        created_at=now,
+    )
+    message = shown(row, channel.low_id, channel.high_id)
+    if not new:
+        _check_same(row, channel, text)
+        return message, False
+    _move_channel(channel, sender, message["id"], text, now)
+    chat = channels.chat(channel, sender.id)
+    told = (
+        (channel.name, "new_message", events.fitted(message)),
+        (
+            chat["to_user_notification_channel"],
+            "new_chat",
+            events.fitted(message, lambda cut: {**chat, "message": cut}),
+        ),
+    )
+    events.record(told, socket_id, message["id"], now=now)
+    return message, True
+
+
+def _check_same(row: AnyRow, channel: Channel, text: str) -> None:
+    changed = row.edited_at or row.deleted_at
+    if row.channel_id != channel.id or not (changed or row.text == text):
+        raise Conflict("This client_message_id was used for a different message.")
+
+
+def _move_channel(channel: Channel, sender: User, message_id: int, text: str, now: Any) -> None:
+    """Note in the channel's row that a message has come. Not before it is stored: a retry of what
+    was stored before a block is still answered."""
+    characters = channel.unindexed + len(text)
+    full = characters >= index.UNINDEXED
+    values = {
+        "channel": channel.id,
+        "message": message_id,
+        "now": now,
+        "indexed": message_id if full else channel.indexed_id,
+        "characters": 0 if full else characters,
+    }
+    moved: Any = db.session.execute(
+        _LOW_POSTED if sender.id == channel.low_id else _HIGH_POSTED, values
+    )
+    if not moved.rowcount:
+        _refuse(channel, sender)
+    if full:
+        index.add_waiting(channel)
+
+
+def _refuse(channel: Channel, sender: User) -> None:
+    """Say why nothing can be sent in this channel."""
+    if blocks.in_channel(channel):
+        raise Blocked
+    if db.session.scalar(select(User.deleted_at).where(User.id == sender.id)):
+        raise Unauthorized(logins.GONE)
+    raise NotFound("No such user: the account was deleted.")
+
+
+# Changing ------------------------------------------------------------------------------------
+
+
+def own(user: User, message_id: int) -> tuple[Channel, AnyRow]:
+    """A message by this user, to be changed, and its channel, locked.
+
+    Raises NotFound as for other people's channels, and Forbidden if the other one of the pair
+    wrote it.
+    """
+    channel = channels.of_message_to_write(user, message_id)
+    row = db.session.execute(select(*SHOWN).where(_message.id == message_id)).one()
+    if row.sender_id != user.id:
+        raise Forbidden("Only its author may change a message.")
+    return channel, row
+
+
+def edit(channel: Channel, row: AnyRow, text: str, socket_id: str | None) -> answers.Message:
+    """Give a message another text. Raises Conflict if it was deleted, and Blocked."""
+    # Who blocks waits for writers by their users' rows. Sending locks its own by itself.
+    author = select(User.id).where(User.id == row.sender_id)
+    db.session.execute(author.with_for_update(read=True, key_share=True))
+    if blocks.in_channel(channel):
+        raise Blocked
+    if row.deleted_at:
+        raise Conflict("A deleted message cannot be edited.")
+    if row.text == text:
+        return shown(row, channel.low_id, channel.high_id)
+    return _change(channel, row, "message_updated", socket_id, text=text, edited_at=utcnow())
+
+
+def erase(channel: Channel, row: AnyRow, socket_id: str | None) -> answers.Message:
+    """Delete a message: its text is gone from the row, the index and waiting events."""
+    if row.deleted_at:
+        return shown(row, channel.low_id, channel.high_id)
+    events.erase(row.id)
+    return _change(channel, row, "message_deleted", socket_id, text="", deleted_at=utcnow())
+
+
+def _change(
+    channel: Channel, row: AnyRow, event: str, socket_id: str | None, **values: Any
+) -> answers.Message:
+    changed = db.session.execute(
+        update(Message.__table__)  # type: ignore[arg-type]
+        .where(_message.id == row.id)
+        .values(transaction_id=next_change(), **values)
+        .returning(*SHOWN)
+    ).one()
+    index.replace(channel, row.id, row.text, changed.text)
+    message = shown(changed, channel.low_id, channel.high_id)
+    channels.tell_both(channel, event, events.fitted(message), socket_id, row.id)
+    return message
+
+
+def first_of(user: User) -> int | None:
+    """The id of the oldest message of the user's that is not deleted."""
+    return db.session.scalar(select(_message.id).where(*_of(user)).order_by(_message.id).limit(1))
+
+
+def _of(user: User) -> tuple[Any, ...]:
+    return _message.sender_id == user.id, _message.deleted_at.is_(None)
+
+
+def erase_some(user: User, socket_id: str | None) -> bool:
+    """Delete some of the user's messages, of one chat; whether there were any."""
+    first = first_of(user)
+    if first is None:
+        return False
+    channel = channels.of_message_to_write(user, first)
+    of_chat = (_message.channel_id == channel.id, _message.id >= first)
+    some = select(*SHOWN).where(*_of(user), *of_chat).order_by(_message.id).limit(100)
+    characters = 0
+    for row in db.session.execute(some).all():
+        erase(channel, row, socket_id)
+        characters += len(row.text)
+        if characters > 20_000:  # each may be a word to take out of the index
+            break
+    return True
+
+
+# Reading -------------------------------------------------------------------------------------
+
+_IN_CHANNEL = select(*SHOWN).where(_message.channel_id == bindparam("channel"))
+_FIRST_ID = select(func.min(_message.id)).where(_message.channel_id == bindparam("channel"))
+_OLDER = _IN_CHANNEL.where(_message.id < bindparam("id")).order_by(_message.id.desc())
+_NEWER = _IN_CHANNEL.where(_message.id > bindparam("id")).order_by(_message.id)
+_BEFORE = _OLDER.limit(bindparam("limit"))
+_AFTER = _NEWER.limit(bindparam("limit"))
+_FROM = _IN_CHANNEL.where(_message.id >= bindparam("id")).order_by(_message.id)
+_AROUND = union_all(
+    select(_OLDER.limit(bindparam("half")).subquery()),
+    select(_FROM.limit(bindparam("rest")).subquery()),
+).order_by("id")
+_HISTORY = (
+    _IN_CHANNEL.where(_message.id > bindparam("after"), _message.id <= bindparam("last"))
+    .order_by(_message.id)
+    .limit(bindparam("size"))
+)
+
+
+def history(channel: Channel) -> Iterator[list[answers.Message]]:
+    """All messages as they stand now, oldest first, in pages that hold no connection between
+    them."""
+    values = {"channel": channel.id, "last": channel.last_message_id}
+    shape = partial(shown, low_id=channel.low_id, high_id=channel.high_id)
+    return pages(_HISTORY, values, shape)
+
+
+def page(
+    channel: Channel, limit: int, before: int | None, after: int | None, around: int | None
+) -> tuple[list[answers.Message], int | None, int | None]:
+    """A page, oldest first, and where the pages beside it begin, where there are any: an id to
+    ask for messages `before`, and one for those `after`."""
+    lowest, highest, rows = _rows(channel, limit, before, after, around)
+    if rows:
+        lowest, highest = rows[0].id, rows[-1].id
+    highest = max(highest, 0)
+    first_id = db.session.scalar(_FIRST_ID, {"channel": channel.id}) or MAX_ID
+    older = lowest if first_id < lowest else None
+    newer = highest if channel.last_message_id > highest else None
+    found = [shown(row, channel.low_id, channel.high_id) for row in rows]
+    return found, older, newer
+
+
+def _rows(
+    channel: Channel, limit: int, before: int | None, after: int | None, around: int | None
+) -> tuple[int, int, Sequence[AnyRow]]:
+    """Between which ids a page lies, if it is empty, and its rows."""
+    values = {"channel": channel.id, "limit": limit}
+    if after is not None:
+        rows = db.session.execute(_AFTER, {**values, "id": after}).all()
+        return min(after + 1, MAX_ID), after, rows
+    if around is not None:
+        half = {"half": limit // 2, "rest": limit - limit // 2}
+        values = {"channel": channel.id, "id": around, **half}
+        return around, around - 1, db.session.execute(_AROUND, values).all()
+    lowest = MAX_ID if before is None else before
+    rows = db.session.execute(_BEFORE, {**values, "id": lowest}).all()
+    return lowest, lowest - 1, rows[::-1]

@@ -1,0 +1,97 @@
+"""Sync: what has changed in all of a user's chats since they last asked."""
+
+from typing import Any
+
+from sqlalchemy import bindparam, case, func, select, true, tuple_
+from sqlalchemy.orm import aliased
+
+from chat import cursors
+from chat.channels import MINE
+from chat.dialects import horizon
+from chat.messages import SHOWN, shown
+from contract import answers
+from contract.errors import Invalid
+from contract.names import MAX_ID
+from database import db
+from models import Channel, Message, User
+
+_one = aliased(Message)
+# The index leads to the oldest changes of each chat, so that a long absence costs no more than a
+# page of each; among those the page is chosen.
+_first_of_each = (
+    select(_one.id, _one.transaction_id)
+    .where(
+        _one.channel_id == Channel.id,
+        tuple_(_one.transaction_id, _one.id) > tuple_(bindparam("number"), bindparam("id")),
+        _one.transaction_id < horizon(),
+    )
+    .order_by(_one.transaction_id, _one.id)
+    .limit(bindparam("limit"))
+    .correlate(Channel)
+)
+_message = Message.__table__.c
+
+
+def _on_postgresql() -> Any:
+    each = _first_of_each.lateral()
+    chosen = (
+        select(each.c.id, each.c.transaction_id, Channel.low_id, Channel.high_id)
+        .join(each, true())
+        .where(MINE)
+        .order_by(each.c.transaction_id, each.c.id)
+        .limit(bindparam("limit"))
+        .subquery()
+    )
+    return (
+        select(*SHOWN, _message.transaction_id, chosen.c.low_id, chosen.c.high_id)
+        .join(chosen, _message.id == chosen.c.id)
+        .order_by(chosen.c.transaction_id, chosen.c.id)
+    )
+
+
+def _on_sqlite() -> Any:
+    return (
+        select(*SHOWN, _message.transaction_id, Channel.low_id, Channel.high_id)
+        .join(Channel, _message.id.in_(_first_of_each.with_only_columns(_one.id)))
+        .where(MINE)
+        .order_by(_message.transaction_id, _message.id)
+        .limit(bindparam("limit"))
+    )
+
+
+# PostgreSQL would try SQLite's subquery for every message there is; SQLite has no LATERAL.
+_CHANGES = {"postgresql": _on_postgresql(), "sqlite": _on_sqlite()}
+
+_latest = func.coalesce(select(func.max(Message.transaction_id)).scalar_subquery(), 0)
+# All that came before is seen already, or never will be.
+_NOW = select(case((_latest < horizon(), _latest), else_=horizon() - 1))
+
+
+def changes(user: User, since: str | None, limit: int) -> answers.Changes:
+    """Messages sent, edited or deleted since the cursor, in the order of their commits, each once
+    and in its latest state; without a cursor, none and the cursor of now.
+
+    Raises Invalid for what is no cursor of this database.
+    """
+    if since is None:
+        now = cursors.encode("sync", _now(), MAX_ID)
+        return {"messages": [], "cursor": now, "more": False}
+    number, message_id = cursors.decode("sync", since, member="since")
+    values = {"user": user.id, "number": number, "id": message_id, "limit": limit + 1}
+    statement = _CHANGES[db.session.get_bind().dialect.name]
+    rows = db.session.execute(statement, values).all()
+    if not rows and number > _now():
+        raise Invalid("since is of a database that no longer exists. Load the chats anew.")
+    page = rows[:limit]
+    if page:
+        since = cursors.encode("sync", page[-1].transaction_id, page[-1].id)
+    return {
+        "messages": [shown(row, row.low_id, row.high_id) for row in page],
+        "cursor": since,
+        "more": len(rows) > limit,
+    }
+
+
+def _now() -> int:
+    number: int = db.session.execute(_NOW).scalar_one()
+    return number

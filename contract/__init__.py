@@ -1,0 +1,1 @@
+"""What clients send and get. Nothing here knows the database or the rest of the application."""

@@ -1,0 +1,244 @@
+"""What clients get: the shapes of answers and events, and their JSON.
+
+A function that makes an answer is annotated with one of these types. mypy holds it to the shape, so
+nothing is checked while serving. The OpenAPI document is made from the same types.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import Field, WithJsonSchema
+from pydantic_core import to_json
+from typing_extensions import TypedDict
+
+
+def encode(data: Mapping[str, Any] | Sequence[Any]) -> str:
+    """Compact JSON, without escapes for letters. Takes a third of the time of Flask's encoder."""
+    return to_json(data).decode()
+
+
+Time = Annotated[
+    str,
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "date-time",
+            "description": "ISO 8601 in UTC with microseconds and Z.",
+            "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z$",
+        }
+    ),
+]
+ChatChannel = Annotated[str, Field(pattern=r"^private-chat_[1-9][0-9]*_[1-9][0-9]*$")]
+NotificationChannel = Annotated[str, Field(pattern=r"^private-notification_user_[1-9][0-9]*$")]
+
+
+# Errors --------------------------------------------------------------------------------------
+
+ErrorCode = Literal[
+    "invalid",
+    "unauthorized",
+    "token_expired",
+    "forbidden",
+    "blocked",
+    "not_found",
+    "method_not_allowed",
+    "taken",
+    "conflict",
+    "too_large",
+    "unsupported_media_type",
+    "rate_limited",
+    "internal",
+    "unavailable",
+]
+
+
+class Error(TypedDict):
+    """The one shape of every error."""
+
+    status: Literal["error"]
+    code: Annotated[ErrorCode, Field(description="A stable word for programs.")]
+    message: Annotated[str, Field(description="A sentence a person can act on.")]
+
+
+# Users and tokens ----------------------------------------------------------------------------
+
+
+class Person(TypedDict):
+    id: int
+    username: str
+
+
+class ListedUser(Person):
+    userName: Annotated[
+        str, Field(description="The same as `username`; existing front ends read it.")
+    ]
+
+
+class Token(Person):
+    token: Annotated[str, Field(description="For the header Authorization: Bearer <token>.")]
+    expires_in: Annotated[int, Field(description="Its life in seconds.")]
+
+
+class Success(TypedDict):
+    status: Literal["success"]
+    message: str
+
+
+class Registered(Success):
+    data: Person
+
+
+class LoggedIn(Success):
+    data: Token
+
+
+class Peer(TypedDict):
+    id: int
+    username: Annotated[str | None, Field(description="null if the account was deleted.")]
+
+
+# Channels and messages -----------------------------------------------------------------------
+
+
+class Message(TypedDict):
+    """The message object: in answers, in lists and in events alike."""
+
+    id: int
+    channel_id: int
+    channel: ChatChannel
+    from_user: int
+    to_user: int
+    message: Annotated[str, Field(description="Exactly as sent; empty if it was deleted.")]
+    created_at: Time
+    client_message_id: str | None
+    edited_at: Time | None
+    deleted_at: Time | None
+
+
+class Chat(TypedDict):
+    from_user: int
+    to_user: int
+    channel_id: int
+    channel_name: ChatChannel
+    from_user_notification_channel: NotificationChannel
+    to_user_notification_channel: NotificationChannel
+
+
+class ChatSummary(TypedDict):
+    """A chat in the inbox."""
+
+    channel_id: int
+    channel_name: ChatChannel
+    user: Peer
+    last_message: Message | None
+    unread: Annotated[int, Field(description="Messages of the other user after my mark.")]
+    last_read_message_id: int | None
+    peer_last_read_message_id: int | None
+
+
+class Mark(TypedDict):
+    """The latest message that somebody has read."""
+
+    channel_id: int
+    channel: ChatChannel
+    user_id: int
+    last_read_message_id: int | None
+
+
+class MarkAndUnread(Mark):
+    unread: int
+
+
+class Changes(TypedDict):
+    messages: list[Message]
+    cursor: Annotated[str, Field(description="Opaque; send it as the next `since`.")]
+    more: Annotated[bool, Field(description="Whether to ask again at once.")]
+
+
+# Events --------------------------------------------------------------------------------------
+
+
+class MessageEvent(Message):
+    """The message object. Its text is cut if the event would exceed 10,240 bytes."""
+
+    truncated: NotRequired[Annotated[Literal[True], Field(description="The text was cut.")]]
+
+
+class NewChat(Chat):
+    """Somebody asks for a chat, or has sent a message in it."""
+
+    message: NotRequired[MessageEvent]
+
+
+# The export, line by line ----------------------------------------------------------------------
+
+
+class UserLine(Person):
+    type: Literal["user"]
+    created_at: Time
+
+
+class ChannelLine(TypedDict):
+    type: Literal["channel"]
+    id: int
+    name: ChatChannel
+    users: list[int]
+    created_at: Time
+
+
+class MessageLine(Message):
+    type: Literal["message"]
+
+
+ExportLine = UserLine | ChannelLine | MessageLine
+
+
+# Realtime and operations -----------------------------------------------------------------------
+
+
+class PresenceMember(TypedDict):
+    user_id: str
+    user_info: dict[str, str]
+
+
+class Signature(TypedDict):
+    """What pusher-js expects from its authorization endpoint."""
+
+    auth: Annotated[str, Field(description="<key>:<signature>", pattern="^[^:]+:[0-9a-f]{64}$")]
+    channel_data: NotRequired[Annotated[str, Field(description="JSON; presence channels only.")]]
+
+
+class FrontEnd(TypedDict):
+    """All but `key` are options of `new Pusher(key, options)`."""
+
+    key: str
+    cluster: str
+    wsHost: str | None
+    wsPort: int | None
+    wssPort: int | None
+    forceTLS: bool
+    enabledTransports: list[Literal["ws", "wss"]]
+
+
+class Lag(TypedDict):
+    """How far the delivery of events is behind."""
+
+    waiting: int
+    oldest_seconds: float
+    set_aside: int
+
+
+class Sockets(TypedDict):
+    """What is open in the embedded server, if that is in use."""
+
+    owner: Annotated[bool, Field(description="Whether this process runs it.")]
+    connections: int
+    channels: int
+    subscriptions: int
+    message: NotRequired[Annotated[str, Field(description="If it does not: what that means.")]]
+
+
+class Health(TypedDict):
+    status: Literal["ok"]
+    events: Lag
+    sockets: NotRequired[Sockets]

@@ -1,0 +1,528 @@
+"""What each endpoint is for: the words, examples and shapes of the OpenAPI document.
+
+Paths and methods come from the routes themselves. In this order the examples are a conversation.
+It works on a new database, if bob registers after ada.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from contract import answers, requests
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """What the OpenAPI document says of one route."""
+
+    tag: str
+    summary: str
+    description: str = ""
+    token: bool = True
+    body: type[requests.Parameters] | None = None
+    may_lack_body: bool = False
+    form: bool = False
+    query: type[requests.Parameters] | None = None
+    #: What each successful status means, and the one shape they have (None: no body).
+    success: Mapping[int, str]
+    shape: Any = None
+    media: str = "application/json"
+    #: Codes beyond those that every endpoint of its kind has.
+    refusals: Sequence[answers.ErrorCode] = ()
+    #: Relations of the Link header.
+    pages: Sequence[str] = ()
+    #: Whether it causes events. X-Socket-ID leaves one connection out of them.
+    events: bool = False
+    #: Endpoints to call next, and where in the answer their parameters are.
+    follow: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    #: An example: path and query parameters, the body, the answer.
+    given: Mapping[str, str | int] = field(default_factory=dict)
+    sent: Mapping[str, Any] | None = None
+    got: Any = None
+
+
+TIME = "2026-11-22T09:30:00.123456Z"
+CHANNEL = "private-chat_1_2"
+TOKEN = (
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
+    ".eyJzdWIiOiIxIiwiaWF0IjoxNzk1MzQxMDAwLCJleHAiOjE3OTU0Mjc0MDAsImp0aSI6ImFmMDkifQ"
+    ".Bbyqs5wYz4GHmv0Y6cnkqQHN1kQ1Cc9T0s9S4rfbLhE"
+)
+ADA: answers.Person = {"id": 1, "username": "ada"}
+BOB: answers.Person = {"id": 2, "username": "bob"}
+PASSWORD = "correct horse"
+NEW_PASSWORD = "battery staple"
+LOGGED_IN: answers.LoggedIn = {
+    "status": "success",
+    "message": "Logged in.",
+    "data": {**ADA, "token": TOKEN, "expires_in": 86_400},
+}
+CHAT: answers.Chat = {
+    "from_user": 1,
+    "to_user": 2,
+    "channel_id": 1,
+    "channel_name": CHANNEL,
+    "from_user_notification_channel": "private-notification_user_1",
+    "to_user_notification_channel": "private-notification_user_2",
+}
+MESSAGE: answers.Message = {
+    "id": 1,
+    "channel_id": 1,
+    "channel": CHANNEL,
+    "from_user": 1,
+    "to_user": 2,
+    "message": "Hello Bob, how are you?",
+    "created_at": TIME,
+    "client_message_id": "5f0c7a9e-8d1b-4a55-9f0e-2f6f1c1f8a11",
+    "edited_at": None,
+    "deleted_at": None,
+}
+EDITED: answers.Message = {**MESSAGE, "message": "Hello Bob! How are you?", "edited_at": TIME}
+DELETED: answers.Message = {**EDITED, "message": "", "deleted_at": TIME}
+MARK: answers.Mark = {
+    "channel_id": 1,
+    "channel": CHANNEL,
+    "user_id": 1,
+    "last_read_message_id": 1,
+}
+CURSOR = "c3luYy4wLjkyMjMzNzIwMzY4NTQ3NzU4MDcu"
+THIS_CHANNEL = {"channel": CHANNEL}
+THIS_MESSAGE = {"message_id": 1}
+A_CHANNEL = {"channel": "$response.body#/channel_name"}
+ITS_CHANNEL = {"channel": "$response.body#/channel"}
+ITS_ID = {"message_id": "$response.body#/id"}
+
+START = "Start"
+CHATTING = "Chatting"
+CONVERSATIONS = "Conversations"
+ACCOUNT = "Account"
+OPERATIONS = "Operations"
+
+#: Every endpoint, by the name of its view.
+ENDPOINTS = {
+    "register": Endpoint(
+        tag=START,
+        summary="Register a user",
+        description="The name is unique without regard to case or width, and shown as sent.",
+        token=False,
+        body=requests.Registration,
+        success={201: "The new user."},
+        shape=answers.Registered,
+        refusals=["taken"],
+        follow={
+            "login": {
+                "username": "$request.body#/username",
+                "password": "$request.body#/password",
+            },
+            "request_chat": {"to_user": "$response.body#/data/id"},
+            "block": {"user_id": "$response.body#/data/id"},
+        },
+        sent={"username": "ada", "password": PASSWORD},
+        got={"status": "success", "message": "Registered. Now log in.", "data": ADA},
+    ),
+    "login": Endpoint(
+        tag=START,
+        summary="Log in",
+        description="A wrong name and a wrong password get the same 401.",
+        token=False,
+        body=requests.Login,
+        success={200: "The user with a token for all other requests."},
+        shape=answers.LoggedIn,
+        refusals=["unauthorized"],
+        sent={"username": "ada", "password": PASSWORD},
+        got=LOGGED_IN,
+    ),
+    "users": Endpoint(
+        tag=CHATTING,
+        summary="List the users",
+        description=(
+            "Without parameters: every user. With any: a page of the users whose name begins with "
+            "`q`, with a Link to the next page."
+        ),
+        query=requests.UserList,
+        success={200: "Users, by id."},
+        shape=list[answers.ListedUser],
+        pages=["next"],
+        given={"limit": 50},
+        got=[{**ADA, "userName": "ada"}, {**BOB, "userName": "bob"}],
+    ),
+    "request_chat": Endpoint(
+        tag=CHATTING,
+        summary="Open a chat",
+        description=(
+            "Two users have one channel, no matter who asks. Every call triggers `new_chat` on the "
+            "other user's notification channel. `from_user`, if given, must be the caller."
+        ),
+        body=requests.ChatRequest,
+        success={201: "A new channel.", 200: "The channel that existed already."},
+        shape=answers.Chat,
+        refusals=["forbidden", "blocked", "not_found"],
+        events=True,
+        follow={"send_message": A_CHANNEL, "get_message": A_CHANNEL, "mark_read": A_CHANNEL},
+        sent={"from_user": 1, "to_user": 2},
+        got=CHAT,
+    ),
+    "pusher_auth": Endpoint(
+        tag=CHATTING,
+        summary="Sign a subscription",
+        description=(
+            "pusher-js asks for this before it subscribes. The API signs the caller's own "
+            "notification channel, the caller's chats, and `presence-chitchat`. There a member's "
+            "id is the user's id as a string, and its info has the `username`."
+        ),
+        body=requests.ChannelToSign,
+        form=True,
+        success={200: "The signature, as pusher-js expects it."},
+        shape=answers.Signature,
+        refusals=["forbidden"],
+        sent={"socket_id": "123.456", "channel_name": CHANNEL},
+        got={"auth": "0a1b2c3d:" + "5e" * 32},
+    ),
+    "send_message": Endpoint(
+        tag=CHATTING,
+        summary="Send a message",
+        description=(
+            "`channel` is the channel's name or id; `channel_name` and `channel_id` are other "
+            "spellings of it, and one of the three is required. `from_user` and `to_user` may "
+            "be left out. A retry with the same `client_message_id` answers 200 with the first "
+            "message. Triggers `new_message` on the channel and `new_chat` on the receiver's "
+            "notification channel."
+        ),
+        body=requests.NewMessage,
+        success={201: "Stored.", 200: "Stored before; the message as it now stands."},
+        shape=answers.Message,
+        refusals=["forbidden", "blocked", "not_found", "conflict"],
+        events=True,
+        follow={
+            "get_message": ITS_CHANNEL,
+            "mark_read": ITS_CHANNEL,
+            "edit_message": ITS_ID,
+            "delete_message": ITS_ID,
+        },
+        sent={
+            "from_user": 1,
+            "to_user": 2,
+            "message": MESSAGE["message"],
+            "channel": CHANNEL,
+            "client_message_id": MESSAGE["client_message_id"],
+        },
+        got=MESSAGE,
+    ),
+    "get_message": Endpoint(
+        tag=CHATTING,
+        summary="Read a chat",
+        description=(
+            "Without parameters: the whole history, streamed. With any: a page of the newest "
+            "messages, or of those `before`, `after` or `around` a message (at most one of "
+            "these), with a Link to the page on either side."
+        ),
+        query=requests.History,
+        success={200: "Messages, oldest first."},
+        shape=list[answers.Message],
+        refusals=["not_found"],
+        pages=["prev", "next"],
+        given={**THIS_CHANNEL, "limit": 50},
+        got=[MESSAGE],
+    ),
+    "chats": Endpoint(
+        tag=CONVERSATIONS,
+        summary="List my chats",
+        description="Always a page, with a Link to the next one. Without `limit` it has 50 chats.",
+        query=requests.Page,
+        success={200: "Chats, latest activity first."},
+        shape=list[answers.ChatSummary],
+        pages=["next"],
+        given={"limit": 50},
+        got=[
+            {
+                "channel_id": 1,
+                "channel_name": CHANNEL,
+                "user": BOB,
+                "last_message": MESSAGE,
+                "unread": 0,
+                "last_read_message_id": 1,
+                "peer_last_read_message_id": None,
+            }
+        ],
+    ),
+    "mark_read": Endpoint(
+        tag=CONVERSATIONS,
+        summary="Mark a chat as read",
+        description=(
+            "Moves the caller's mark to `message_id`, or without it to the latest message. It "
+            "never moves back. If it moves, `message_read` is triggered."
+        ),
+        body=requests.ReadMark,
+        may_lack_body=True,
+        success={200: "The mark as it now stands."},
+        shape=answers.MarkAndUnread,
+        refusals=["not_found"],
+        events=True,
+        given=THIS_CHANNEL,
+        sent={"message_id": 1},
+        got={**MARK, "unread": 0},
+    ),
+    "search": Endpoint(
+        tag=CONVERSATIONS,
+        summary="Search my messages",
+        description=(
+            "Messages that have all the words of `q`. A word is found by its beginning, without "
+            "regard to case or width. In scripts without spaces, any two neighbouring characters "
+            "are a word. The next page is `before` the last message of this one."
+        ),
+        query=requests.Search,
+        success={200: "Messages, newest first."},
+        shape=list[answers.Message],
+        refusals=["not_found"],
+        given={"q": "hel bob", "limit": 50},
+        got=[MESSAGE],
+    ),
+    "edit_message": Endpoint(
+        tag=CONVERSATIONS,
+        summary="Edit a message",
+        description="For the author only. Triggers `message_updated`.",
+        body=requests.Edit,
+        success={200: "The message as it now stands."},
+        shape=answers.Message,
+        refusals=["forbidden", "blocked", "not_found", "conflict"],
+        events=True,
+        given=THIS_MESSAGE,
+        sent={"message": EDITED["message"]},
+        got=EDITED,
+    ),
+    "delete_message": Endpoint(
+        tag=CONVERSATIONS,
+        summary="Delete a message",
+        description=(
+            "For the author only. The text is erased everywhere; the message keeps its place. "
+            "Triggers `message_deleted`. Deleting again is a 200 without an event."
+        ),
+        success={200: "The message without its text."},
+        shape=answers.Message,
+        refusals=["forbidden", "not_found"],
+        events=True,
+        given=THIS_MESSAGE,
+        got=DELETED,
+    ),
+    "sync": Endpoint(
+        tag=CONVERSATIONS,
+        summary="Catch up",
+        description=(
+            "The messages of all chats that were sent, edited or deleted since the cursor. Each "
+            "comes once, in its latest state. Without `since`: no messages, and a first cursor."
+        ),
+        query=requests.Sync,
+        success={200: "Messages in the order of their changes, and the next cursor."},
+        shape=answers.Changes,
+        given={"since": CURSOR, "limit": 50},
+        got={"messages": [DELETED], "cursor": "c3luYy4zLjEu", "more": False},
+    ),
+    "block": Endpoint(
+        tag=CONVERSATIONS,
+        summary="Block a user",
+        description="Then neither can write to the other.",
+        success={204: "Blocked, now or before."},
+        refusals=["invalid", "not_found"],
+        given={"user_id": 2},
+    ),
+    "blocks": Endpoint(
+        tag=CONVERSATIONS,
+        summary="List the users I have blocked",
+        success={200: "Users, by id."},
+        shape=list[answers.Person],
+        got=[BOB],
+    ),
+    "unblock": Endpoint(
+        tag=CONVERSATIONS,
+        summary="Lift a block",
+        success={204: "Not blocked any more, or never was."},
+        refusals=["not_found"],
+        given={"user_id": 2},
+    ),
+    "me": Endpoint(
+        tag=ACCOUNT,
+        summary="Who I am",
+        success={200: "The caller."},
+        shape=answers.Person,
+        got=ADA,
+    ),
+    "refresh": Endpoint(
+        tag=ACCOUNT,
+        summary="Get a new token",
+        description="The token of this request ends.",
+        success={200: "The user with the new token."},
+        shape=answers.LoggedIn,
+        got=LOGGED_IN,
+    ),
+    "change_password": Endpoint(
+        tag=ACCOUNT,
+        summary="Change my password",
+        description="All other tokens end.",
+        body=requests.PasswordChange,
+        success={200: "The user with a new token."},
+        shape=answers.LoggedIn,
+        refusals=["forbidden"],
+        sent={"current_password": PASSWORD, "new_password": NEW_PASSWORD},
+        got=LOGGED_IN,
+    ),
+    "export": Endpoint(
+        tag=ACCOUNT,
+        summary="Export everything of mine",
+        description="The user, every channel, and every message after its channel; streamed.",
+        success={200: "One JSON object (ExportLine) on each line."},
+        shape=answers.ExportLine,
+        media="application/x-ndjson",
+    ),
+    "logout": Endpoint(
+        tag=ACCOUNT,
+        summary="Log out",
+        description="Ends this token, or with `all` every token of the caller.",
+        body=requests.Logout,
+        may_lack_body=True,
+        success={204: "The token is void."},
+        sent={"all": True},
+    ),
+    "delete_account": Endpoint(
+        tag=ACCOUNT,
+        summary="Delete my account",
+        description=(
+            "The name becomes free, and the tokens end. Messages stay readable to the other side, "
+            "unless `erase` deletes them. The id is never used again."
+        ),
+        body=requests.AccountDeletion,
+        success={204: "The account is gone."},
+        refusals=["forbidden"],
+        sent={"password": NEW_PASSWORD, "erase": True},
+    ),
+    "front_end_config": Endpoint(
+        tag=OPERATIONS,
+        summary="What pusher-js needs to connect",
+        token=False,
+        success={200: "The key and the options."},
+        shape=answers.FrontEnd,
+        got={
+            "key": "0a1b2c3d",
+            "cluster": "mt1",
+            "wsHost": "localhost",
+            "wsPort": 5000,
+            "wssPort": 5000,
+            "forceTLS": False,
+            "enabledTransports": ["ws", "wss"],
+        },
+    ),
+    "health": Endpoint(
+        tag=OPERATIONS,
+        summary="Whether it works",
+        description="503 while the database does not answer.",
+        token=False,
+        success={200: "It works. `events` says how far their delivery is behind."},
+        shape=answers.Health,
+    ),
+    "openapi": Endpoint(
+        tag=OPERATIONS,
+        summary="This document",
+        token=False,
+        success={200: "OpenAPI 3.1."},
+        shape=dict[str, Any],
+    ),
+    "docs_page": Endpoint(
+        tag=OPERATIONS,
+        summary="This document to read and try",
+        token=False,
+        success={200: "A page; it needs no internet."},
+        media="text/html",
+    ),
+}
+
+
+# Errors --------------------------------------------------------------------------------------
+
+#: The status of each code, when it is answered, and what the message then says.
+ERRORS: Mapping[answers.ErrorCode, tuple[int, str, str]] = {
+    "invalid": (
+        400,
+        "Malformed JSON, or a member is missing, wrong or out of range; the message names it.",
+        "username is missing.",
+    ),
+    "unauthorized": (
+        401,
+        "The token is missing or not valid (any more), or the login is wrong.",
+        "Send a token: Authorization: Bearer <token>.",
+    ),
+    "token_expired": (401, "The token has expired.", "The token has expired. Log in again."),
+    "forbidden": (403, "The caller is known, but may not do this.", "from_user is not you."),
+    "blocked": (403, "One of the two has blocked the other.", "One of you has blocked the other."),
+    "not_found": (
+        404,
+        "No such path, user, message or channel. Those of other people look the same.",
+        "No such channel.",
+    ),
+    "method_not_allowed": (
+        405,
+        "The Allow header names the methods of this path.",
+        "This path does not accept this method; the Allow header names those it does.",
+    ),
+    "taken": (409, "The username is in use.", "This username is in use. Choose another one."),
+    "conflict": (
+        409,
+        "The client_message_id was used for another message, or the message was deleted.",
+        "A deleted message cannot be edited.",
+    ),
+    "too_large": (413, "The body is above 64 KiB.", "The body is larger than 64 KiB."),
+    "unsupported_media_type": (
+        415,
+        "The Content-Type of the body is not one that the endpoint takes.",
+        "Send JSON: Content-Type: application/json.",
+    ),
+    "rate_limited": (
+        429,
+        "Too many failed logins or registrations; settings can limit all requests.",
+        "Too many attempts. Try again in 180 seconds.",
+    ),
+    "internal": (
+        500,
+        "Our fault. The id is in the log, and nothing is half-stored.",
+        "Something failed on our side. (Request 3f2504e04f8941d39a0c0305e82c3301)",
+    ),
+    "unavailable": (
+        503,
+        "The database does not answer; the id is in the log.",
+        "The database does not answer. Try again later. (Request 3f2504e04f8941d39a0c0305e82c3301)",
+    ),
+}
+
+
+# Events --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class EventDescription:
+    """An event: on which channels, with which data."""
+
+    summary: str
+    channels: str
+    shape: Any
+    example: Any
+
+
+EVERYWHERE = "The chat's channel and both people's notification channels."
+EVENTS = {
+    "new_chat": EventDescription(
+        "Somebody asks for a chat, or has sent a message in it",
+        "The receiver's notification channel.",
+        answers.NewChat,
+        {**CHAT, "message": MESSAGE},
+    ),
+    "new_message": EventDescription(
+        "A message was sent", "The chat's channel.", answers.MessageEvent, MESSAGE
+    ),
+    "message_updated": EventDescription(
+        "A message was edited", EVERYWHERE, answers.MessageEvent, EDITED
+    ),
+    "message_deleted": EventDescription(
+        "A message was deleted", EVERYWHERE, answers.MessageEvent, DELETED
+    ),
+    "message_read": EventDescription(
+        "Somebody has read up to here", EVERYWHERE, answers.Mark, {**MARK, "user_id": 2}
+    ),
+}

@@ -1,0 +1,314 @@
+"""What clients send: bodies and queries, as values whose members have been checked.
+
+A member that does not fit is a 400 `invalid`, whose message names it.
+"""
+
+import re
+import unicodedata
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from contract.names import MAX_ID
+
+MAX_BODY = 64 * 1024  # bytes
+DIGITS = re.compile(r"[0-9]{1,19}")
+PLAIN = "must be Unicode text without NUL or lone surrogates"
+SURROGATES = re.compile("[\ud800-\udfff]")
+SOCKET_ID = re.compile(r"[0-9]{1,20}\.[0-9]{1,20}")
+PUSHER_CHANNEL = re.compile(r"[A-Za-z0-9_\-=@,.;]{1,164}")
+
+
+def fault(sentence: str) -> PydanticCustomError:
+    """An error to raise in a validator; the sentence goes on after the member's name."""
+    return PydanticCustomError("invalid", "{sentence}", {"sentence": sentence})
+
+
+# Types of members ----------------------------------------------------------------------------
+
+
+def _plain_text(value: str) -> str:
+    # PostgreSQL stores no NUL, and UTF-8 has no lone surrogates.
+    if "\0" in value or (not value.isascii() and SURROGATES.search(value)):
+        raise fault(PLAIN)
+    return value
+
+
+def _not_blank(value: str) -> str:
+    if value.isspace():
+        raise fault("must not be only white space")
+    return value
+
+
+def _username(value: str) -> str:
+    normal = unicodedata.normalize("NFKC", value)
+    if not 1 <= len(normal) <= 50:
+        raise fault("must have 1 to 50 characters")
+    if any(unicodedata.category(character) == "Cc" for character in value):
+        raise fault("must not have control characters")
+    if any(form != form.strip() for form in (value, normal)):
+        raise fault("must not begin or end with white space")
+    return value
+
+
+def _number(value: Any) -> int:
+    """A JSON number or a decimal string; bool is a number to Python, but not to a client."""
+    if isinstance(value, str) and DIGITS.fullmatch(value):
+        value = int(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # 7.0 is the same number in JSON
+    if type(value) is not int or not 0 <= value <= MAX_ID:
+        raise fault("must be a whole number, such as 7")
+    return int(value)
+
+
+def _name_or_id(value: Any) -> str | int:
+    if isinstance(value, str) and not (value.isascii() and value.isdigit()):
+        return _plain_text(value)
+    return _number(value)
+
+
+def _socket_id(value: str) -> str:
+    if not SOCKET_ID.fullmatch(value):
+        raise fault("must be two numbers with a dot between, such as 123.456")
+    return value
+
+
+def _pusher_channel(value: str) -> str:
+    if not PUSHER_CHANNEL.fullmatch(value):
+        raise fault("must be 1 to 164 letters, digits or any of _-=@,.;")
+    return value
+
+
+class Shown:
+    """What a validator accepts, as JSON Schema for the OpenAPI document."""
+
+    def __init__(self, **keywords: Any) -> None:
+        self.keywords = keywords
+
+    def __get_pydantic_json_schema__(
+        self, core_schema: Any, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return handler(core_schema) | self.keywords
+
+
+_CONTROL = r"\u0000-\u001f\u007f-\u009f"
+_SPACE = r"\t-\r\u001c- \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_NUMBER = {"minimum": 0, "maximum": MAX_ID}
+
+Text = Annotated[str, AfterValidator(_plain_text), Shown(pattern=r"^[^\u0000]*$")]
+Username = Annotated[
+    Text,
+    Field(min_length=1, max_length=50),
+    AfterValidator(_username),
+    Shown(
+        pattern=f"^[^{_CONTROL}{_SPACE}]([^{_CONTROL}]*[^{_CONTROL}{_SPACE}])?$",
+        description="The same must be true after NFKC normalisation.",
+    ),
+]
+Password = Annotated[Text, Field(min_length=8, max_length=128)]
+Id = Annotated[
+    int,
+    BeforeValidator(_number),
+    WithJsonSchema(
+        {
+            "type": ["integer", "string"],
+            **_NUMBER,
+            "pattern": "^[0-9]{1,19}$",
+            "description": "A number, or the same as a decimal string.",
+        }
+    ),
+]
+IdInQuery = Annotated[int, BeforeValidator(_number), Shown(**_NUMBER)]
+NameOrId = Annotated[
+    str | int,
+    BeforeValidator(_name_or_id),
+    WithJsonSchema(
+        {
+            "type": ["string", "integer"],
+            **_NUMBER,
+            "pattern": r"^[^\u0000]*$",
+            "description": "A channel's name or id; the id also as a decimal string.",
+        }
+    ),
+]
+MessageText = Annotated[
+    Text,
+    Field(min_length=1, max_length=5_000),
+    AfterValidator(_not_blank),
+    Shown(
+        pattern=rf"^[^\u0000]*[^\u0000{_SPACE}][^\u0000]*$",
+        description="Not only white space.",
+    ),
+]
+Limit = Annotated[
+    int,
+    Field(ge=1, le=200, description="How many at most. A page without it has 50."),
+    BeforeValidator(_number),
+]
+Flag = Annotated[bool, WithJsonSchema({"type": ["boolean", "null"]})]
+
+
+# Bodies and queries --------------------------------------------------------------------------
+
+
+class Parameters(BaseModel):
+    """A body or a query. Unknown members are ignored, and one that is null counts as left out."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_null(cls, members: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in members.items() if value is not None}
+
+
+class Registration(Parameters):
+    username: Username
+    password: Password
+
+
+class Login(Parameters):
+    username: Text
+    password: Text
+
+
+class ChatRequest(Parameters):
+    from_user: Id | None = None
+    to_user: Id
+
+
+class NewMessage(Parameters):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "not": {
+                "properties": {
+                    "channel": {"type": "null"},
+                    "channel_name": {"type": "null"},
+                    "channel_id": {"type": "null"},
+                }
+            }
+        }
+    )
+
+    from_user: Id | None = None
+    to_user: Id | None = None
+    message: MessageText
+    channel: NameOrId | None = None
+    channel_name: NameOrId | None = None
+    channel_id: NameOrId | None = None
+    client_message_id: Annotated[Text, Field(min_length=1, max_length=64)] | None = None
+
+    @model_validator(mode="after")
+    def _channel_is_said(self) -> Self:
+        if not self.spellings:
+            raise fault("channel is missing: give its name or id")
+        return self
+
+    @property
+    def spellings(self) -> list[str | int]:
+        """The members that name the channel, by name or by id. All must mean the same one."""
+        said = (self.channel, self.channel_name, self.channel_id)
+        return [each for each in said if each is not None]
+
+
+class ChannelToSign(Parameters):
+    socket_id: Annotated[str, AfterValidator(_socket_id), Shown(pattern=f"^{SOCKET_ID.pattern}$")]
+    channel_name: Annotated[
+        str, AfterValidator(_pusher_channel), Shown(pattern=f"^{PUSHER_CHANNEL.pattern}$")
+    ]
+
+
+class UserList(Parameters):
+    q: Text | None = None
+    after: IdInQuery | None = None
+    limit: Limit | None = None
+
+
+class History(Parameters):
+    before: IdInQuery | None = None
+    after: IdInQuery | None = None
+    around: IdInQuery | None = None
+    limit: Limit | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if len(self.model_fields_set & {"before", "after", "around"}) > 1:
+            raise fault("give at most one of before, after and around")
+        return self
+
+
+class Page(Parameters):
+    limit: Limit | None = None
+    cursor: Text | None = None
+
+
+class ReadMark(Parameters):
+    message_id: Id | None = None
+
+
+class Edit(Parameters):
+    message: MessageText
+
+
+class Sync(Parameters):
+    since: Text | None = None
+    limit: Limit | None = None
+
+
+class Search(Parameters):
+    q: Annotated[Text, Field(max_length=200)]
+    channel: NameOrId | None = None
+    before: IdInQuery | None = None
+    limit: Limit | None = None
+
+
+class Logout(Parameters):
+    all: Flag = False
+
+
+class PasswordChange(Parameters):
+    current_password: Text
+    new_password: Password
+
+
+class AccountDeletion(Parameters):
+    password: Text
+    erase: Flag = False
+
+
+# Faults in words ----------------------------------------------------------------------------
+
+_SENTENCES: dict[str, str] = {
+    "missing": "is missing",
+    "string_type": "must be a string",
+    "string_unicode": PLAIN,
+    "too_short": "must have at least {min_length} characters",
+    "too_long": "must have at most {max_length} characters",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "bool_type": "must be true or false",
+}
+
+
+def sentence(error: ValidationError) -> str:
+    """The first fault, in our words: those of pydantic name its classes."""
+    fault = error.errors(include_url=False, include_input=False)[0]
+    context = fault.get("ctx", {})
+    words = _SENTENCES.get(fault["type"])
+    said = words.format(**context) if words else fault["msg"]
+    if context.get("min_length") == 1:
+        said = "must not be empty"
+    member = str(fault["loc"][0]) if fault["loc"] else ""
+    return f"{member} {said}.".strip()

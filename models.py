@@ -1,0 +1,209 @@
+"""Every table, with a sentence each: the whole schema in one sitting.
+
+What people do with these rows stands in chat/, the statements included.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.sql.functions import FunctionElement
+
+from contract import names
+from database import Base
+
+#: An id that counts up by itself. SQLite does that for INTEGER only.
+BigId = BigInteger().with_variant(Integer, "sqlite")
+#: Text that is compared by code point on both databases.
+Key = String().with_variant(String(collation="C"), "postgresql")
+
+
+class current_transaction(FunctionElement[int]):
+    """This transaction's number on PostgreSQL; 0 on SQLite, whose writers come one by one."""
+
+    inherit_cache = True
+    type = BigInteger()
+
+
+class next_change(FunctionElement[int]):
+    """What orders the changes of all messages: this transaction's number on PostgreSQL, and on
+    SQLite one more than any message has."""
+
+    inherit_cache = True
+    type = BigInteger()
+
+
+@compiles(current_transaction)
+def _zero(_element: object, _compiler: object, **_: Any) -> str:
+    return "0"
+
+
+@compiles(next_change)
+def _one_more(_element: object, _compiler: object, **_: Any) -> str:
+    return "(SELECT coalesce(max(transaction_id), 0) + 1 FROM messages)"
+
+
+@compiles(current_transaction, "postgresql")
+@compiles(next_change, "postgresql")
+def _number(_element: object, _compiler: object, **_: Any) -> str:
+    # Writers who queue for a row may have been numbered before their turn. Raised to the last
+    # number completed, theirs is never below that of those who went before them.
+    return (
+        "GREATEST(CAST(CAST(pg_current_xact_id() AS TEXT) AS BIGINT),"
+        " CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS TEXT) AS BIGINT) - 1)"
+    )
+
+
+class User(Base):
+    """A person. A deleted account keeps its row and id, without name and password."""
+
+    __tablename__ = "users"
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    username: Mapped[str] = mapped_column(String(50))
+    # What all spellings of the name have in common.
+    username_key: Mapped[str] = mapped_column(Key, unique=True)
+    password_hash: Mapped[str]
+    created_at: Mapped[datetime]
+    deleted_at: Mapped[datetime | None]
+
+
+class Login(Base):
+    """A login, named by its token's `jti`: without the row the token is void."""
+
+    __tablename__ = "sessions"
+
+    jti: Mapped[str] = mapped_column(String(32), primary_key=True)
+    user_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("users.id"), index=True)
+    expires_at: Mapped[datetime]
+
+
+class Block(Base):
+    """One person wants to hear nothing of another."""
+
+    __tablename__ = "blocks"
+
+    blocker_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("users.id"), primary_key=True)
+    blocked_id: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("users.id"), primary_key=True, index=True
+    )
+
+
+class Channel(Base):
+    """The chat of two people, of whom `low_id` registered first."""
+
+    __tablename__ = "channels"
+    __table_args__ = (
+        UniqueConstraint("low_id", "high_id"),
+        CheckConstraint("low_id < high_id", name="two_people_in_order"),
+        Index(None, "low_id", "active_at", "id"),
+        Index(None, "high_id", "active_at", "id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    low_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("users.id"))
+    high_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("users.id"))
+    created_at: Mapped[datetime]
+    # Up to and including which message each of the two has read; 0: none yet.
+    low_read_id: Mapped[int] = mapped_column(BigInteger, default=0)
+    high_read_id: Mapped[int] = mapped_column(BigInteger, default=0)
+    last_message_id: Mapped[int] = mapped_column(BigInteger, default=0)
+    active_at: Mapped[datetime]
+    # Up to and including which message the words are indexed, and how many characters came since.
+    indexed_id: Mapped[int] = mapped_column(BigInteger, default=0)
+    unindexed: Mapped[int] = mapped_column(default=0)
+
+    @property
+    def name(self) -> str:
+        """As clients and the Pusher server know it."""
+        return names.chat_channel(self.low_id, self.high_id)
+
+    def peer_id(self, user_id: int) -> int:
+        """The other one of the two."""
+        return self.high_id if user_id == self.low_id else self.low_id
+
+    def read_id(self, user_id: int) -> int:
+        """The mark of one of the two."""
+        return self.low_read_id if user_id == self.low_id else self.high_read_id
+
+
+class Message(Base):
+    """What was said. A deleted message keeps its row and place, without its text."""
+
+    __tablename__ = "messages"
+    __table_args__ = (
+        UniqueConstraint("sender_id", "client_message_id"),
+        Index(None, "channel_id", "id"),
+        Index(None, "channel_id", "transaction_id", "id"),
+        Index(
+            "ix_messages_sender_id_not_deleted",
+            "sender_id",
+            "id",
+            sqlite_where=text("deleted_at IS NULL"),
+            postgresql_where=text("deleted_at IS NULL"),
+        ),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    channel_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("channels.id"))
+    sender_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("users.id"))
+    text: Mapped[str]
+    # A retry with the same one stores nothing.
+    client_message_id: Mapped[str | None] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+    edited_at: Mapped[datetime | None]
+    deleted_at: Mapped[datetime | None]
+    # Set anew with each change of the message.
+    transaction_id: Mapped[int] = mapped_column(BigInteger, default=next_change(), index=True)
+
+
+class Word(Base):
+    """A word of a message: the index of the search, the same on both databases."""
+
+    __tablename__ = "words"
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012
+
+    channel_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    word: Mapped[str] = mapped_column(Key, primary_key=True)
+    message_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+
+
+class Event(Base):
+    """Something that the Pusher server still has to be told; the row goes once it was.
+
+    On PostgreSQL a trigger of the table tells the dispatcher of changes; on SQLite it looks.
+    """
+
+    __tablename__ = "events"
+    __table_args__ = (
+        Index(None, "set_aside", "transaction_id", "id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    # Orders what transactions that ran at once have recorded.
+    transaction_id: Mapped[int] = mapped_column(BigInteger, default=current_transaction())
+    channel: Mapped[str]
+    name: Mapped[str]
+    data: Mapped[str]
+    # The connection that is not to hear of it.
+    socket_id: Mapped[str | None]
+    message_id: Mapped[int | None] = mapped_column(BigInteger, index=True)
+    created_at: Mapped[datetime]
+    refusals: Mapped[int] = mapped_column(default=0)
+    # Why the event was given up.
+    set_aside: Mapped[str | None]

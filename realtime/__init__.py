@@ -1,0 +1,1 @@
+"""How others hear of what was done: Pusher servers, the outbox, and who may listen."""

@@ -1,0 +1,283 @@
+"""The outbox: recorded events reach the Pusher server at least once, in order within a channel.
+
+One dispatcher at a time, the one that holds the lease among all processes, reads the oldest events
+and hands them in batches to a few couriers, each with a client of its own. A channel is never in
+two batches at once. A row goes only when the server has taken its event. What failed waits and is
+tried again, while the requests that recorded it have long been answered.
+"""
+
+import atexit
+import logging
+import math
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+from enum import Enum
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as WaitedTooLong
+
+from chat.events import recorded
+from database import writing_on
+from realtime import backlog
+from realtime.delivery import BATCH, Courier, Delivery, Health, batches, delay
+from realtime.lease import Lease
+
+COURIERS = 8  # batches on their way: 1,000 events a second to a server that takes 80 ms
+POLL_SECONDS = 0.05  # how soon commits of other processes are seen
+LOOK_SECONDS = 0.25  # how soon what a slower transaction held back is seen (PostgreSQL)
+STANDBY_SECONDS = 1.0  # how often a process without the lease asks for it
+STOP_SECONDS = 4.5
+
+log = logging.getLogger(f"app.{__name__}")
+
+
+class State(Enum):
+    """What a process's outbox is doing."""
+
+    STARTING = "starting"
+    DELIVERING = "delivering"
+    STANDBY = "standby"  # another process delivers
+    NO_DATABASE = "no database"
+
+
+class Outbox:
+    """The deliveries of one process: a dispatcher in a daemon thread, from start() on."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        connect: Callable[[], Any],
+        *,
+        on_lease: Callable[[], None] = lambda: None,
+        on_loss: Callable[[], None] = lambda: None,
+        couriers: int = COURIERS,
+    ) -> None:
+        """`connect` makes an official Pusher client; each courier asks for its own. `on_lease` and
+        `on_loss` are called as this process gets and loses the right to deliver."""
+        self._make = partial(Dispatcher, engine, connect, on_lease, on_loss, couriers)
+        self._starting = threading.Lock()
+        self._dispatcher: Dispatcher | None = None
+        self._pid = 0
+
+    @property
+    def state(self) -> State:
+        return self._dispatcher.state if self._dispatcher else State.STARTING
+
+    def start(self) -> None:
+        """Start once in this process; a child made by fork starts its own."""
+        if self._pid == os.getpid():
+            return
+        with self._starting:
+            if self._pid == os.getpid():
+                return
+            self._dispatcher = self._make()
+            self._dispatcher.start()
+            self._pid = os.getpid()
+            recorded.connect(self.wake)
+            atexit.register(self.stop)
+
+    def wait(self, seconds: float) -> None:
+        """Wait until it is known whether this process delivers, for so long at most."""
+        if self._dispatcher:
+            self._dispatcher.settled.wait(seconds)
+
+    def wake(self, *_: object) -> None:
+        """Look for events now: some were committed."""
+        if self._dispatcher and self._pid == os.getpid():
+            self._dispatcher.wake()
+
+    def stop(self) -> None:
+        """Finish and book what is on its way, within STOP_SECONDS; it can be called again."""
+        if self._dispatcher and self._pid == os.getpid():
+            self._dispatcher.stopping.set()
+            self._dispatcher.wake()
+            self._dispatcher.join(STOP_SECONDS)
+
+
+class Dispatcher(threading.Thread):
+    """Waits for the lease, and while it has it, sends out what waits and books what came of it."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        connect: Callable[[], Any],
+        on_lease: Callable[[], None],
+        on_loss: Callable[[], None],
+        couriers: int,
+    ) -> None:
+        super().__init__(name="outbox", daemon=True)
+        self.state = State.STARTING
+        self.settled = threading.Event()  # once it is known whether the lease is to be had
+        self.stopping = threading.Event()
+        self._engine = engine
+        self._on_lease = on_lease
+        self._on_loss = on_loss
+        self._couriers = [Courier(connect, self.stopping) for _ in range(couriers)]
+        self._news: queue.SimpleQueue[Delivery | None] = queue.SimpleQueue()
+        self._outgoing: queue.SimpleQueue[Delivery | None] = queue.SimpleQueue()
+        self._lost = False  # whether the database does not answer, and the log says so
+        self._health = Health()
+        self._underway = 0  # batches
+        self._unbooked: list[Delivery] = []
+        self._busy: dict[str, float] = {}  # channel: not to be sent before (inf: on its way)
+        self._left = False  # whether the last look may have left events that could go out
+
+    def wake(self) -> None:
+        """Look for events now."""
+        # Anything in there wakes it; without the lease, nobody takes anything out.
+        if not self._health.failures and self._news.empty():
+            self._news.put(None)
+
+    def run(self) -> None:
+        for number, courier in enumerate(self._couriers):
+            arguments = (self._outgoing, self._news.put)
+            name = f"outbox-{number}"
+            threading.Thread(target=courier.run, args=arguments, name=name, daemon=True).start()
+        lease = Lease(self._engine)
+        while not self.stopping.is_set():
+            try:
+                connection = lease.acquire()
+                if connection:
+                    self._lead(lease, connection)
+                else:
+                    self.state = State.STANDBY
+                    if not lease.is_file:  # it was the database that said so
+                        self._regain()
+                self.settled.set()
+            except Exception as error:  # whatever it was: events must go out again
+                self._lose(error)
+            finally:
+                lease.release()
+            self.stopping.wait(STANDBY_SECONDS)
+        for _ in self._couriers:
+            self._outgoing.put(None)
+
+    def _lose(self, error: Exception) -> None:
+        self.state = State.NO_DATABASE
+        if not self._lost:
+            reason = str(error).partition("\n")[0]
+            log.error("The outbox lost the database; events wait: %s", reason)
+        self._lost = True
+
+    def _regain(self) -> None:
+        if self._lost:
+            log.warning("The outbox has the database back.")
+        self._lost = False
+
+    def _lead(self, lease: Lease, connection: Connection) -> None:
+        try:
+            self._on_lease()
+            self.settled.set()
+            self._dispatch(lease, connection)
+        finally:
+            self._on_loss()
+
+    def _dispatch(self, lease: Lease, connection: Connection) -> None:
+        lease.others_committed()
+        look_at = 0.0
+        while not self.stopping.is_set() or self._underway or self._unbooked:
+            if self._unbooked and not self._booked(lease, connection):
+                self.stopping.wait(STANDBY_SECONDS)
+                continue
+            now = time.monotonic()
+            if not self.stopping.is_set() and (lease.others_committed() or now >= look_at):
+                self._send_out(connection, now)
+                self._regain()
+                self.state = State.DELIVERING
+                look_at = now + LOOK_SECONDS
+            if self._wait_for_news():
+                look_at = 0.0
+
+    def _wait_for_news(self) -> bool:
+        """Wait for a commit of this process or the end of a delivery; whether there may be
+        something to send out now."""
+        look = False
+        try:
+            news = self._news.get(timeout=POLL_SECONDS)
+            while True:  # all that is there, to be booked together
+                if news:
+                    self._unbooked.append(news)
+                    self._underway -= 1
+                look = look or news is None or self._left
+                news = self._news.get_nowait()
+        except queue.Empty:
+            return look
+
+    # Sending out -----------------------------------------------------------------------------
+
+    def _room(self, now: float) -> int:
+        """How many more batches may be on their way."""
+        if self._health.failures:  # one at a time finds out whether the server is back
+            return 1 if not self._underway and now >= self._health.retry_at else 0
+        return COURIERS - self._underway
+
+    def _send_out(self, connection: Connection, now: float) -> None:
+        self._busy = {channel: until for channel, until in self._busy.items() if until > now}
+        self._left = True
+        while room := self._room(now):
+            busy = list(self._busy)
+            with connection.begin():
+                waiting = backlog.waiting(connection, busy, room * BATCH)
+            made = batches(waiting, room)
+            for events in made:
+                self._busy |= {each.channel: math.inf for each in events}
+                self._underway += 1
+                self._outgoing.put(Delivery(events, again=self._health.failures > 0))
+            if len(waiting) < room * BATCH:
+                self._left = bool(busy) or sum(map(len, made)) < len(waiting)
+                return
+
+    # Booking ---------------------------------------------------------------------------------
+
+    def _booked(self, lease: Lease, connection: Connection) -> bool:
+        """Whether the database has taken what came of the deliveries.
+
+        One that takes no writes for a while (a full disk, a lock) is waited for with the lease in
+        hand, where that does not live and die with the connection: the clients of the embedded
+        server can stay. What is not booked at a stop, the next process tells again.
+        """
+        try:
+            self._book(connection)
+        except (OperationalError, WaitedTooLong) as error:
+            if self.stopping.is_set() or not lease.is_file:
+                raise
+            driver: Any = connection.connection.driver_connection
+            driver.rollback()  # a commit that failed leaves its transaction open
+            self._lose(error)
+            return False
+        return True
+
+    def _book(self, connection: Connection) -> None:
+        """Write down what came of the deliveries; only then may their channels be sent again."""
+        booked = self._unbooked
+        with writing_on(connection):
+            if any(delivery.refused or delivery.set_aside for delivery in booked):
+                # Or these would be locked after others, and the dispatcher and somebody who
+                # erases them in order could wait for each other.
+                ids = [each.id for delivery in booked for each in delivery.events]
+                backlog.lock(connection, ids)
+            backlog.remove(connection, [each for delivery in booked for each in delivery.taken])
+            for delivery in booked:
+                for each in delivery.refused:
+                    backlog.count_refusal(connection, each.id)
+                for each, reason in delivery.set_aside:
+                    backlog.set_aside(connection, each.id, reason)
+        self._unbooked = []
+        for delivery in booked:
+            self._let_go(delivery, time.monotonic())
+
+    def _let_go(self, delivery: Delivery, now: float) -> None:
+        """Let the channels of a booked delivery be sent again, those of refused events later."""
+        self._health.note(delivery, now)
+        for each in delivery.events:
+            self._busy.pop(each.channel, None)
+        for each in delivery.refused:
+            self._busy[each.channel] = now + delay(each.refusals)
+        for each, reason in delivery.set_aside:
+            log.error("Event %d (%s) is set aside: %s", each.id, each.name, reason)

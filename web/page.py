@@ -1,0 +1,67 @@
+"""The chat page: one document, its static files, and pusher-js, if npm has installed it.
+
+It is a front end like any other: it uses only the public API.
+"""
+
+import re
+
+from flask import Blueprint, Response, render_template
+from flask import send_from_directory as send
+
+from config import ROOT
+from contract.errors import NotFound
+from realtime import servers
+from web.responses import address
+from web.runtime import runtime
+
+PUSHER_JS = ROOT / "node_modules/pusher-js/dist/web/pusher.min.js"
+
+chat_page = Blueprint("page", __name__)
+
+
+@chat_page.get("/")
+def chat() -> str:
+    """The page itself."""
+    return render_template("chat.html", live=PUSHER_JS.exists())
+
+
+@chat_page.get("/vendor/pusher.js")
+def pusher_js() -> Response:
+    """The client library of Pusher, as npm installed it."""
+    if not PUSHER_JS.exists():
+        raise NotFound("pusher-js is not installed: run `npm ci`.")
+    return send(PUSHER_JS.parent, PUSHER_JS.name)
+
+
+@chat_page.after_request
+def restrict(response: Response) -> Response:
+    """Keep the page from running a script, or talking to a host, that is not ours.
+
+    With Trusted Types the browser refuses a text wherever it would read it as markup.
+    """
+    policy = {
+        "default-src": "'none'",
+        "script-src": "'self'",
+        "style-src": "'self'",
+        "img-src": "'self'",
+        "connect-src": f"'self' {_pusher_hosts()}",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+        "require-trusted-types-for": "'script'",
+        "trusted-types": "'none'",
+    }
+    response.headers["Content-Security-Policy"] = "; ".join(map(" ".join, policy.items()))
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response
+
+
+def _pusher_hosts() -> str:
+    """The hosts that pusher-js connects to, given /api/config, as sources of a policy."""
+    server = servers.front_end(runtime().settings, "", address())
+    host, port = server["wsHost"], server["wsPort"]
+    if host is None:
+        return f"wss://ws-{server['cluster']}.pusher.com"
+    if not re.fullmatch(r"[A-Za-z0-9.-]+", host):
+        return "ws: wss:"  # an IPv6 address, which a policy cannot name
+    return f"ws://{host}:{port} wss://{host}:{port}"
