@@ -34,7 +34,7 @@ from realtime import backlog, commands, servers, subscriptions
 from web import bodies, responses
 from web.bodies import name_or_id, parse, query, socket_id
 from web.docs import docs
-from web.errors import answer_errors_of, code_of, shape
+from web.errors import answer_errors_of, code_of, error_response
 from web.page import chat_page
 from web.routing import ChatAPI, IdConverter
 from web.runtime import NAME, Runtime, end_session, runtime
@@ -350,7 +350,7 @@ def socket(key: str) -> ResponseReturnValue:
         return "", 101  # the connection is in other hands by now
     closed = answer.status == 503 and not gateway.is_open
     message = runtime().why_no_sockets() if closed else (answer.body or {})["message"]
-    return shape(answer.status, code_of(answer.status), message, dict(answer.headers))
+    return error_response(answer.status, code_of(answer.status), message, dict(answer.headers))
 
 
 @root.route("/apps/<path:_path>", methods=["GET", "POST"])

@@ -38,7 +38,7 @@ class Outage(Failure):
 
 
 @dataclass
-class Delivery:
+class Batch:
     """A batch on its way, and what came of it."""
 
     events: list[AnyRow]
@@ -55,21 +55,21 @@ class Delivery:
         return bool(self.taken or self.refused or self.set_aside)
 
 
-class Health:
+class ServerHealth:
     """Whether the server is there, as the deliveries show, and when to try it again."""
 
     def __init__(self) -> None:
         self.failures = 0  # in a row
         self.retry_at = 0.0
 
-    def note(self, delivery: Delivery, now: float) -> None:
-        """Learn from a delivery. Of several that failed together only the first one counts."""
-        if delivery.arrived and self.failures:
+    def note(self, batch: Batch, now: float) -> None:
+        """Learn from a batch. Of several that failed together only the first one counts."""
+        if batch.arrived and self.failures:
             log.warning("The Pusher server is back.")
             self.failures = 0
-        if delivery.outage and (not self.failures or delivery.started >= self.retry_at):
+        if batch.outage and (not self.failures or batch.started >= self.retry_at):
             if not self.failures:
-                log.warning("The Pusher server is away; events wait: %s", delivery.outage)
+                log.warning("The Pusher server is away; events wait: %s", batch.outage)
             self.retry_at = now + delay(self.failures)
             self.failures += 1
 
@@ -103,44 +103,42 @@ class Courier:
         self._stopping = stopping
         self._client: Any = None
 
-    def run(
-        self, outgoing: "SimpleQueue[Delivery | None]", done: Callable[[Delivery], None]
-    ) -> None:
+    def run(self, outgoing: "SimpleQueue[Batch | None]", done: Callable[[Batch], None]) -> None:
         """Deliver what comes, until a None comes."""
-        while delivery := outgoing.get():
-            self.deliver(delivery)
-            done(delivery)
+        while batch := outgoing.get():
+            self.deliver(batch)
+            done(batch)
 
-    def deliver(self, delivery: Delivery) -> None:
+    def deliver(self, batch: Batch) -> None:
         """Try one batch, and note in it what came of it."""
-        delivery.started = time.monotonic()
+        batch.started = time.monotonic()
         try:
             self._client = self._client or self._connect()
-            self._deliver_batch(delivery)
+            self._deliver_batch(batch)
         except Outage as outage:
-            delivery.outage = str(outage)
+            batch.outage = str(outage)
         except Exception as error:  # ours, but the events must not be lost with the thread
             log.exception("A delivery failed.")
-            delivery.outage = type(error).__name__
+            batch.outage = type(error).__name__
 
-    def _deliver_batch(self, delivery: Delivery) -> None:
+    def _deliver_batch(self, batch: Batch) -> None:
         # One bad event has the whole batch refused: then they go singly, and only it fails.
-        if not any(each.refusals for each in delivery.events):
+        if not any(each.refusals for each in batch.events):
             try:
-                publish(self._client, [wire(each) for each in delivery.events])
+                publish(self._client, [wire(each) for each in batch.events])
             except Refusal:
                 pass
             except Outage:
-                if not delivery.again:
+                if not batch.again:
                     raise
             else:
-                delivery.taken = [each.id for each in delivery.events]
+                batch.taken = [each.id for each in batch.events]
                 return
-        self._deliver_singly(delivery)
+        self._deliver_singly(batch)
 
-    def _deliver_singly(self, delivery: Delivery) -> None:
+    def _deliver_singly(self, batch: Batch) -> None:
         waiting = set()  # channels whose next event has failed
-        for each in delivery.events:
+        for each in batch.events:
             if each.channel in waiting or self._stopping.is_set():
                 continue
             try:
@@ -150,12 +148,12 @@ class Courier:
                 probe(self._client)
                 tries = TRIES if isinstance(failure, Refusal) else TRIES_IF_UNCLEAR
                 if each.refusals + 1 >= tries:
-                    delivery.set_aside.append((each, str(failure)))
+                    batch.set_aside.append((each, str(failure)))
                 else:
-                    delivery.refused.append(each)
+                    batch.refused.append(each)
                     waiting.add(each.channel)
             else:
-                delivery.taken.append(each.id)
+                batch.taken.append(each.id)
 
 
 def wire(row: AnyRow) -> dict[str, str]:

@@ -57,6 +57,7 @@ class Lease:
                 for statement in (*KEEPALIVE, "LISTEN events"):
                     connection.exec_driver_sql(statement)
                 connection.commit()  # the lock and the settings outlast it
+            self.others_committed()  # what came before is seen with the first look
         except BaseException:
             self.release()
             raise

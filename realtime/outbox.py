@@ -25,7 +25,7 @@ from sqlalchemy.exc import TimeoutError as WaitedTooLong
 from chat.events import recorded
 from database import writing_on
 from realtime import backlog
-from realtime.delivery import BATCH, Courier, Delivery, Health, batches, delay
+from realtime.delivery import BATCH, Batch, Courier, ServerHealth, batches, delay
 from realtime.lease import Lease
 
 COURIERS = 8  # batches on their way: 1,000 events a second to a server that takes 80 ms
@@ -119,12 +119,12 @@ class Dispatcher(threading.Thread):
         self._on_lease = on_lease
         self._on_loss = on_loss
         self._couriers = [Courier(connect, self.stopping) for _ in range(couriers)]
-        self._news: queue.SimpleQueue[Delivery | None] = queue.SimpleQueue()
-        self._outgoing: queue.SimpleQueue[Delivery | None] = queue.SimpleQueue()
+        self._news: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self._outgoing: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._lost = False  # whether the database does not answer, and the log says so
-        self._health = Health()
+        self._health = ServerHealth()
         self._underway = 0  # batches
-        self._unbooked: list[Delivery] = []
+        self._unbooked: list[Batch] = []
         self._busy: dict[str, float] = {}  # channel: not to be sent before (inf: on its way)
         self._left = False  # whether the last look may have left events that could go out
 
@@ -179,7 +179,6 @@ class Dispatcher(threading.Thread):
             self._on_loss()
 
     def _dispatch(self, lease: Lease, connection: Connection) -> None:
-        lease.others_committed()
         look_at = 0.0
         while not self.stopping.is_set() or self._underway or self._unbooked:
             if self._unbooked and not self._booked(lease, connection):
@@ -195,7 +194,7 @@ class Dispatcher(threading.Thread):
                 look_at = 0.0
 
     def _wait_for_news(self) -> bool:
-        """Wait for a commit of this process or the end of a delivery; whether there may be
+        """Wait for a commit of this process or the end of a batch; whether there may be
         something to send out now."""
         look = False
         try:
@@ -228,7 +227,7 @@ class Dispatcher(threading.Thread):
             for events in made:
                 self._busy |= {each.channel: math.inf for each in events}
                 self._underway += 1
-                self._outgoing.put(Delivery(events, again=self._health.failures > 0))
+                self._outgoing.put(Batch(events, again=self._health.failures > 0))
             if len(waiting) < room * BATCH:
                 self._left = bool(busy) or sum(map(len, made)) < len(waiting)
                 return
@@ -257,27 +256,27 @@ class Dispatcher(threading.Thread):
         """Write down what came of the deliveries; only then may their channels be sent again."""
         booked = self._unbooked
         with writing_on(connection):
-            if any(delivery.refused or delivery.set_aside for delivery in booked):
+            if any(batch.refused or batch.set_aside for batch in booked):
                 # Or these would be locked after others, and the dispatcher and somebody who
                 # erases them in order could wait for each other.
-                ids = [each.id for delivery in booked for each in delivery.events]
+                ids = [each.id for batch in booked for each in batch.events]
                 backlog.lock(connection, ids)
-            backlog.remove(connection, [each for delivery in booked for each in delivery.taken])
-            for delivery in booked:
-                for each in delivery.refused:
+            backlog.remove(connection, [each for batch in booked for each in batch.taken])
+            for batch in booked:
+                for each in batch.refused:
                     backlog.count_refusal(connection, each.id)
-                for each, reason in delivery.set_aside:
+                for each, reason in batch.set_aside:
                     backlog.set_aside(connection, each.id, reason)
         self._unbooked = []
-        for delivery in booked:
-            self._let_go(delivery, time.monotonic())
+        for batch in booked:
+            self._let_go(batch, time.monotonic())
 
-    def _let_go(self, delivery: Delivery, now: float) -> None:
-        """Let the channels of a booked delivery be sent again, those of refused events later."""
-        self._health.note(delivery, now)
-        for each in delivery.events:
+    def _let_go(self, batch: Batch, now: float) -> None:
+        """Let the channels of a booked batch be sent again, those of refused events later."""
+        self._health.note(batch, now)
+        for each in batch.events:
             self._busy.pop(each.channel, None)
-        for each in delivery.refused:
+        for each in batch.refused:
             self._busy[each.channel] = now + delay(each.refusals)
-        for each, reason in delivery.set_aside:
+        for each, reason in batch.set_aside:
             log.error("Event %d (%s) is set aside: %s", each.id, each.name, reason)

@@ -40,7 +40,7 @@ def answer_errors_of(app: Flask) -> None:
     app.register_error_handler(Exception, answer_our_fault)
 
 
-def shape(status: int, code: str, message: str, headers: dict[str, str]) -> Response:
+def error_response(status: int, code: str, message: str, headers: dict[str, str]) -> Response:
     """The one error shape, with headers of its own."""
     if status == 401:
         headers = {**headers, "WWW-Authenticate": "Bearer"}
@@ -58,7 +58,7 @@ def traceable(status: int, message: str) -> str:
 
 def answer(error: ApiError) -> Response:
     message = traceable(error.status, error.message)
-    return shape(error.status, error.code, message, error.headers)
+    return error_response(error.status, error.code, message, error.headers)
 
 
 def answer_flask(error: HTTPException) -> Response:
@@ -69,7 +69,7 @@ def answer_flask(error: HTTPException) -> Response:
     if message == type(error).description:
         message = SENTENCES.get(status, message)
     kept = {name: value for name, value in own.headers if name not in BODY_HEADERS}
-    return shape(status, code_of(status), traceable(status, message), kept)
+    return error_response(status, code_of(status), traceable(status, message), kept)
 
 
 def answer_database_trouble(error: Exception) -> Response:
