@@ -124,7 +124,7 @@ def send_one(bench: Bench) -> None:
         waiting=lambda: bench.with_pusher("down"),
         delivered=lambda: bench.with_pusher("none"),
     )
-    compare("send, 1 client: CPU", found["floor"], found["waiting"], "cpu", "ms", "<= 1.4")
+    compare("send, 1 client: CPU", found["floor"], found["waiting"], "cpu", "ms", "<= 2.0")
     compare("send, 1 client: p50", found["floor"], found["waiting"], "p50", "ms")
     compare("the same, delivering: CPU", found["floor"], found["delivered"], "cpu", "ms")
     compare("the same, delivering: p50", found["floor"], found["delivered"], "p50", "ms")
@@ -135,7 +135,7 @@ def get_one(bench: Bench) -> None:
     found = bench.in_turn(
         floor=lambda: bench.cost(FLOOR, [get(1)]), api=lambda: bench.cost(API, [get(1)])
     )
-    compare("last 50, 1 client: CPU", found["floor"], found["api"], "cpu", "ms", "<= 1.4")
+    compare("last 50, 1 client: CPU", found["floor"], found["api"], "cpu", "ms", "<= 1.5")
     compare("last 50, 1 client: p50", found["floor"], found["api"], "p50", "ms")
 
 
@@ -150,7 +150,7 @@ def send_many(bench: Bench) -> None:
             api=partial(bench.with_pusher, "down", API, clients, threads=threads),
         )
         what = f"send, 16 clients, 2x{threads}"
-        compare(f"{what}: rate", found["floor"], found["api"], "rate", "/s", ">= 0.7")
+        compare(f"{what}: rate", found["floor"], found["api"], "rate", "/s", ">= 0.6")
         compare(f"{what}: rate, floor mutex", found["mutex"], found["api"], "rate", "/s")
         tail(f"{what}: floor p50, p99", found["floor"])
         tail(f"{what}: floor mutex p50, p99", found["mutex"])
