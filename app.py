@@ -106,15 +106,27 @@ def pusher_auth(user: User) -> ResponseReturnValue:
     """Sign a subscription of the caller's connection."""
     body = parse(requests.ChannelToSign, form=True)
     subscriptions.check(user, body.channel_name)
-    runtime().subscriptions.remember(user, auth.current_jti(), body.channel_name, body.socket_id)
+    runtime().subscriptions.remember(user, auth.current_jti(), body.socket_id, body.channel_name)
     # Again, now that the connection is found when the login ends or one of the two blocks.
     subscriptions.check(auth.check_again(), body.channel_name)
     member = None
     if body.channel_name == names.PRESENCE_CHANNEL:
-        member = {"user_id": str(user.id), "user_info": {"username": user.username}}
+        member = {"user_id": str(user.id), "user_info": accounts.person(user)}
     signature: answers.Signature = runtime().signer.authenticate(
         body.channel_name, body.socket_id, member
     )
+    return signature
+
+
+@api.post("/pusher/user-auth")
+@login_required
+def pusher_user_auth(user: User) -> ResponseReturnValue:
+    """Sign the caller's connection in at the Pusher server."""
+    body = parse(requests.ConnectionToSignIn, form=True)
+    runtime().subscriptions.remember(user, auth.current_jti(), body.socket_id)
+    user = auth.check_again()  # now that the connection is found when the login ends
+    user_data = {"id": str(user.id), "user_info": accounts.person(user)}
+    signature: answers.SignIn = runtime().signer.authenticate_user(body.socket_id, user_data)
     return signature
 
 
@@ -258,6 +270,14 @@ def me(user: User) -> ResponseReturnValue:
     return accounts.person(user)
 
 
+@api.get("/users/me")
+@login_required
+def users_me(user: User) -> ResponseReturnValue:
+    """Tell callers who they are, in the words of other front ends."""
+    myself: answers.Myself = {"status": "success", "data": accounts.person(user)}
+    return myself
+
+
 @api.post("/logout")
 @login_required
 def logout(user: User) -> ResponseReturnValue:
@@ -394,6 +414,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     app = ChatAPI(__name__, instance_path=str(settings.folder))
     app.config.update(
         MAX_CONTENT_LENGTH=requests.MAX_BODY,
+        MESSAGE_EXTRAS=settings.extras,
         SQLALCHEMY_DATABASE_URI=settings.url,
         SQLALCHEMY_ENGINE_OPTIONS=engine_options(settings),
     )

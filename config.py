@@ -4,6 +4,7 @@ A variable of the process wins over the same one in `.env`. An empty value count
 `Settings` is the one table of them; .env.example and the README name the same variables.
 """
 
+import json
 import os
 import re
 import secrets
@@ -23,6 +24,9 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError
 from werkzeug.security import generate_password_hash
 
+from contract.answers import MESSAGE_MEMBERS, encode
+
+MOST_EXTRAS = 1_024  # bytes: they stand in every event, of 10,240 at most
 ROOT = Path(__file__).resolve().parent
 _ORIGIN = r"null|[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?"
 _APP_ID = (r"[0-9]+", "must be digits only, as the Pusher dashboard shows it")
@@ -83,6 +87,11 @@ class Settings:
     )
     database_pool_size: int = setting(
         32, "PostgreSQL connections that a process keeps. It works on so many requests, 24 at most."
+    )
+
+    message_extras: str = setting(
+        "",
+        "JSON object; its members stand in every message object, for front ends that need them.",
     )
 
     jwt_secret_key: str = setting(
@@ -172,6 +181,7 @@ class Settings:
         _check_secret(self.jwt_secret_key)
         _check_hash(self.password_hash)
         _check_limits(self)
+        _ = self.extras  # wrong ones are refused now, not at the first message
         _ = self.url  # a wrong one is refused now, not at the first query
 
     @cached_property
@@ -183,6 +193,11 @@ class Settings:
     def url(self) -> URL:
         """DATABASE_URL with its driver named and an SQLite path made absolute."""
         return _database_url(self)
+
+    @cached_property
+    def extras(self) -> dict[str, Any]:
+        """MESSAGE_EXTRAS as an object."""
+        return _message_extras(self.message_extras)
 
     @cached_property
     def jwt_key(self) -> str:
@@ -310,6 +325,29 @@ def _check_hash(method: str) -> None:
         except (ValueError, OverflowError, MemoryError) as error:
             reason = str(error).rstrip(".")
             raise SettingsError(f"PASSWORD_HASH cannot be used: {reason}.") from None
+
+
+def _message_extras(text: str) -> dict[str, Any]:
+    if not text:
+        return {}
+    try:
+        extras = json.loads(text, parse_constant=_no_constant)
+        bytes_ = len(encode(extras).encode())
+    except (ValueError, RecursionError):
+        extras, bytes_ = None, 0
+    if not isinstance(extras, dict):
+        raise SettingsError(
+            'MESSAGE_EXTRAS must be a JSON object, such as {"sentiment": {"polarity": 0}}.'
+        )
+    if own := sorted(MESSAGE_MEMBERS & extras.keys()):
+        raise SettingsError(f"MESSAGE_EXTRAS must not name members of messages: {', '.join(own)}.")
+    if bytes_ > MOST_EXTRAS:
+        raise SettingsError(f"MESSAGE_EXTRAS must have at most {MOST_EXTRAS} bytes.")
+    return extras
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _check_secret(key: str) -> None:

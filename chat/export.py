@@ -1,6 +1,7 @@
 """The export: everything of one user."""
 
 from collections.abc import Iterator
+from typing import Any, cast
 
 from sqlalchemy import bindparam, select
 
@@ -42,9 +43,16 @@ def lines(user: User) -> Iterator[list[answers.ExportLine]]:
             for channel in channels:
                 yield [_channel(channel)]
                 for page in messages.history(channel):
-                    yield [{"type": "message", **message} for message in page]
+                    yield [_line(message) for message in page]
 
     return everything()
+
+
+def _line(message: answers.Message) -> answers.MessageLine:
+    """A message's line, whose own type gives way to that of the line."""
+    line: dict[str, Any] = {"type": "message", **message}
+    line |= {"type": "message", "message_type": message["type"]}
+    return cast(answers.MessageLine, line)
 
 
 def _channel(row: AnyRow) -> answers.ChannelLine:

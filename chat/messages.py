@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
+from flask import current_app
 from sqlalchemy import and_, bindparam, exists, func, not_, select, union_all, update
 
 from chat import blocks, channels, events, index, logins
@@ -44,11 +45,13 @@ def shown(row: AnyRow, low_id: int, high_id: int) -> answers.Message:
         "channel": chat_channel(low_id, high_id),
         "from_user": sender_id,
         "to_user": high_id if sender_id == low_id else low_id,
+        "type": "Text",
         "message": text,
         "created_at": created,
         "client_message_id": client_message_id,
         "edited_at": edited,
         "deleted_at": deleted,
+        **current_app.config["MESSAGE_EXTRAS"],
     }
 
 

@@ -5,7 +5,7 @@ nothing is checked while serving. The OpenAPI document is made from the same typ
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Annotated, Any, Literal, NotRequired, get_type_hints
 
 from pydantic import Field, WithJsonSchema
 from pydantic_core import to_json
@@ -84,6 +84,11 @@ class Success(TypedDict):
     message: str
 
 
+class Myself(TypedDict):
+    status: Literal["success"]
+    data: Person
+
+
 class Registered(Success):
     data: Person
 
@@ -100,8 +105,8 @@ class Peer(TypedDict):
 # Channels and messages -----------------------------------------------------------------------
 
 
-class Message(TypedDict):
-    """The message object: in answers, in lists and in events alike."""
+class MessageData(TypedDict):
+    """What is known of a message, but for its type."""
 
     id: int
     channel_id: int
@@ -113,6 +118,16 @@ class Message(TypedDict):
     client_message_id: str | None
     edited_at: Time | None
     deleted_at: Time | None
+
+
+MessageType = Annotated[Literal["Text"], Field(description="What kind of message it is.")]
+
+
+class Message(MessageData):
+    """The message object: in answers, in lists and in events alike. Members of the setting
+    MESSAGE_EXTRAS stand beside these."""
+
+    type: MessageType
 
 
 class Chat(TypedDict):
@@ -186,11 +201,15 @@ class ChannelLine(TypedDict):
     created_at: Time
 
 
-class MessageLine(Message):
+class MessageLine(MessageData):
     type: Literal["message"]
+    message_type: MessageType
 
 
 ExportLine = UserLine | ChannelLine | MessageLine
+
+#: Names that MESSAGE_EXTRAS cannot have.
+MESSAGE_MEMBERS = frozenset(get_type_hints(MessageEvent)) | frozenset(get_type_hints(MessageLine))
 
 
 # Realtime and operations -----------------------------------------------------------------------
@@ -198,7 +217,7 @@ ExportLine = UserLine | ChannelLine | MessageLine
 
 class PresenceMember(TypedDict):
     user_id: str
-    user_info: dict[str, str]
+    user_info: Person
 
 
 class Signature(TypedDict):
@@ -206,6 +225,13 @@ class Signature(TypedDict):
 
     auth: Annotated[str, Field(description="<key>:<signature>", pattern="^[^:]+:[0-9a-f]{64}$")]
     channel_data: NotRequired[Annotated[str, Field(description="JSON; presence channels only.")]]
+
+
+class SignIn(TypedDict):
+    """As the Pusher client makes it."""
+
+    auth: Annotated[str, Field(description="<key>:<signature>", pattern="^[^:]+:[0-9a-f]{64}$")]
+    user_data: Annotated[str, Field(description="JSON; its `id` is the user's id as a string.")]
 
 
 class FrontEnd(TypedDict):

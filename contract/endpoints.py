@@ -71,6 +71,7 @@ MESSAGE: answers.Message = {
     "channel": CHANNEL,
     "from_user": 1,
     "to_user": 2,
+    "type": "Text",
     "message": "Hello Bob, how are you?",
     "created_at": TIME,
     "client_message_id": "5f0c7a9e-8d1b-4a55-9f0e-2f6f1c1f8a11",
@@ -168,7 +169,7 @@ ENDPOINTS = {
         description=(
             "pusher-js asks for this before it subscribes. The API signs the caller's own "
             "notification channel, the caller's chats, and `presence-chitchat`. There a member's "
-            "id is the user's id as a string, and its info has the `username`."
+            "id is the user's id as a string, and its info has the `id` and the `username`."
         ),
         body=requests.ChannelToSign,
         form=True,
@@ -177,6 +178,23 @@ ENDPOINTS = {
         refusals=["forbidden"],
         sent={"socket_id": "123.456", "channel_name": CHANNEL},
         got={"auth": "0a1b2c3d:" + "5e" * 32},
+    ),
+    "pusher_user_auth": Endpoint(
+        tag=CHATTING,
+        summary="Sign a connection in",
+        description=(
+            "What pusher-js asks after `pusher.signin()`. Then the connection is the caller's, and "
+            "ends with the login of this token."
+        ),
+        body=requests.ConnectionToSignIn,
+        form=True,
+        success={200: "The signature, as the Pusher client makes it."},
+        shape=answers.SignIn,
+        sent={"socket_id": "123.456"},
+        got={
+            "auth": "0a1b2c3d:" + "5e" * 32,
+            "user_data": '{"id": "1", "user_info": {"id": 1, "username": "ada"}}',
+        },
     ),
     "send_message": Endpoint(
         tag=CHATTING,
@@ -345,6 +363,14 @@ ENDPOINTS = {
         success={200: "The caller."},
         shape=answers.Person,
         got=ADA,
+    ),
+    "users_me": Endpoint(
+        tag=ACCOUNT,
+        summary="Who I am, in the words of other front ends",
+        description="The same as `/api/me`, in the shape that front ends of the family read.",
+        success={200: "The caller."},
+        shape=answers.Myself,
+        got={"status": "success", "data": ADA},
     ),
     "refresh": Endpoint(
         tag=ACCOUNT,

@@ -35,8 +35,8 @@ WITH_BODY: tuple[answers.ErrorCode, ...] = ("invalid", "too_large", "unsupported
 
 HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
     "X-Request-ID": (
-        "Names the request; our log has it beside every error.",
-        {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+        "Names the request; our log has it beside every error. A caller's own one is kept.",
+        {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"},
     ),
     "Link": ("The pages beside this one (RFC 8288).", {"type": "string"}),
     "Retry-After": ("Seconds to wait.", {"type": "integer", "minimum": 1}),

@@ -230,6 +230,10 @@ class ChannelToSign(Parameters):
     ]
 
 
+class ConnectionToSignIn(Parameters):
+    socket_id: Annotated[str, AfterValidator(_socket_id), Shown(pattern=f"^{SOCKET_ID.pattern}$")]
+
+
 class UserList(Parameters):
     q: Text | None = None
     after: IdInQuery | None = None

@@ -53,11 +53,13 @@ class Subscriptions:
         self._lock = threading.Lock()
         self._sockets: dict[str, dict[str, None]] = {}  # by right; a set that knows its oldest
 
-    def remember(self, user: User, jti: str, channel_name: str, socket_id: str) -> None:
-        """Remember which connection gets a signature. Of too many the oldest is closed (4200),
-        and comes back to be remembered anew."""
+    def remember(
+        self, user: User, jti: str, socket_id: str, channel_name: str | None = None
+    ) -> None:
+        """Remember which connection gets a signature, for a channel or to sign in. Of too many the
+        oldest is closed (4200), and comes back to be remembered anew."""
         rights = [jti]
-        if pair_of(channel_name):
+        if channel_name and pair_of(channel_name):
             rights.append(_right_to_hear(channel_name, user.id))
         for right in rights:
             oldest = self._add(right, socket_id)

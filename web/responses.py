@@ -1,5 +1,6 @@
 """Answers: JSON, lists with links, streams, and the headers that all of them have."""
 
+import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
@@ -15,6 +16,7 @@ import config
 from contract.answers import encode
 from database import release
 
+REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 #: Of every answer that does not set its own.
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",  # mere data, no page
@@ -34,13 +36,20 @@ class CompactJSON(DefaultJSONProvider):
 def set_headers_of(app: Flask, settings: config.Settings) -> None:
     """Have all answers of the application carry the headers of the contract, CORS included."""
     app.before_request(name_request)
+    app.before_request(allow_preflight)
     app.after_request(complete)
     CORS(
         app,
         # Never a text, which might look like a regular expression: http://[::1]:3000.
         origins="*" if settings.cors_origins == "*" else config.exactly(settings.cors_origins),
         send_wildcard=settings.cors_origins == "*",
-        allow_headers=["Authorization", "Content-Type", "X-Socket-ID"],
+        allow_headers=[
+            "Authorization",
+            "Content-Type",
+            "X-Socket-ID",
+            "X-Requested-With",
+            "X-Request-ID",
+        ],
         expose_headers=["Link", "Retry-After", "X-Request-ID"],
         max_age=86_400,
         vary_header=False,  # complete() says it always
@@ -48,8 +57,18 @@ def set_headers_of(app: Flask, settings: config.Settings) -> None:
 
 
 def name_request() -> None:
-    """Name the request, so that its answer is found in the log."""
-    g.request_id = secrets.token_hex(16)
+    """Name the request, so that its answer is found in the log; a caller's own name is kept."""
+    given = request.headers.get("X-Request-ID", "")
+    g.request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
+
+
+def allow_preflight() -> Response | None:
+    """Answer a preflight on a path that does not exist. Otherwise the browser would hide the 404
+    of the request itself from its page."""
+    asked = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+    if asked and request.routing_exception and request.path.startswith("/api/"):
+        return Response(status=204)
+    return None
 
 
 def complete(response: Response) -> Response:
