@@ -23,9 +23,12 @@ for (const level of ["log", "info", "warn", "error"]) {
 let pusher;
 
 const verbs = {
-  connect({ config, token, authUrl }) {
+  connect({ config, token, authUrl, userAuthUrl }) {
     const { key, ...options } = config;
     const headers = token ? { Authorization: `Bearer ${token}` } : {};
+    if (userAuthUrl) {
+      options.userAuthentication = { endpoint: userAuthUrl, headers, transport: "ajax" };
+    }
     pusher = new Pusher(key, { ...options, ...authorization(authUrl, headers) });
     pusher.connection.bind("state_change", ({ current }) =>
       say({ state: current, socketId: pusher.connection.socket_id ?? null }),
@@ -40,6 +43,13 @@ const verbs = {
 
   reconnect() {
     pusher.connect();
+  },
+
+  // Only 8 has this. The promise is kept also when it fails; then there is no data.
+  async signIn() {
+    pusher.signin();
+    await pusher.user.signinDonePromise;
+    return pusher.user.user_data ?? null;
   },
 
   subscribe({ channel: name }) {

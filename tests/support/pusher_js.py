@@ -78,10 +78,17 @@ class PusherJs:
         auth_url: str | None = None,
         timeout: float = PATIENCE,
         until: str = "connected",
+        user_auth_url: str | None = None,
     ) -> None:
         """Connect with what GET /api/config says, and wait until that has led to this state."""
-        self._call("connect", config=dict(config), token=token, authUrl=auth_url)
+        urls = {"authUrl": auth_url, "userAuthUrl": user_auth_url}
+        self._call("connect", config=dict(config), token=token, **urls)
         self.wait_for_state(until, timeout)
+
+    def sign_in(self) -> dict[str, Any] | None:
+        """Sign the user in at the server; what it knows of the user, if it has let them in."""
+        user: dict[str, Any] | None = self._call("signIn")
+        return user
 
     def disconnect(self) -> None:
         self._call("disconnect")
