@@ -640,7 +640,8 @@ def test_the_export_has_the_callers_own_data_only(
     ]
     for each in (chat, with_eve):
         of_chat = [line for line in lines if line.get("channel_id") == each["channel_id"]]
-        assert of_chat == [{"type": "message", **message} for message in ada.reads(each).json]
+        types = {"type": "message", "message_type": "Text"}
+        assert of_chat == [{**message, **types} for message in ada.reads(each).json]
     assert len(lines) == 2 + 4
 
 

@@ -316,7 +316,7 @@ def test_every_reader_sees_the_same_export_lines(ada: Person, chat: Chat) -> Non
 
     lines = ada.get("/api/me/export").body.decode().splitlines()
 
-    assert json.loads(lines[-1]) == {"type": "message", **message}
+    assert json.loads(lines[-1]) == {**message, "type": "message", "message_type": "Text"}
 
 
 # Proxies ---------------------------------------------------------------------------------------

@@ -107,7 +107,8 @@ def test_presence_data_is_built_by_the_server(ada: Person) -> None:
     for answer in (form(ada, **asked), ada.post("/api/pusher/auth", asked)):
         data = answer.json["channel_data"]
         assert set(answer.json) == {"auth", "channel_data"}
-        assert json.loads(data) == {"user_id": str(ada.id), "user_info": {"username": "ada"}}
+        info = {"id": ada.id, "username": "ada"}
+        assert json.loads(data) == {"user_id": str(ada.id), "user_info": info}
         assert answer.json["auth"] == signed(f"123.456:presence-chitchat:{data}")
 
 

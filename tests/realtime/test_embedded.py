@@ -120,11 +120,12 @@ def they_see_who_is_there(ada: Tab, bob: Tab) -> None:
     bob.subscribe(PRESENCE)
 
     ada.wait_for("pusher:member_added", PRESENCE)
-    members = {str(tab.person.id): {"username": tab.person.username} for tab in (ada, bob)}
+    people = {tab.person.id: tab.person.username for tab in (ada, bob)}
+    members = {str(number): {"id": number, "username": name} for number, name in people.items()}
     for tab in (ada, bob):
         seen = tab.members(PRESENCE)
         assert (seen["count"], seen["members"]) == (2, members)
-        assert seen["me"]["info"] == {"username": tab.person.username}
+        assert seen["me"]["info"] == {"id": tab.person.id, "username": tab.person.username}
 
 
 def they_talk(ada: Tab, bob: Tab, chat: dict[str, Any]) -> None:
