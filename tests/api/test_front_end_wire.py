@@ -131,7 +131,7 @@ def test_a_body_cannot_set_the_type_or_an_extra(
 
 
 @pytest.mark.parametrize("character", ["x", "名", "🎈", '"'])
-def test_an_event_with_extras_has_the_longest_beginning_that_fits(
+def test_an_event_with_extras_has_the_longest_fitting_text(
     make_api: Callable[..., InProcess], settings: Settings, character: str
 ) -> None:
     extras = {"padding": "é" * 505}

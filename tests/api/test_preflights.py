@@ -87,7 +87,7 @@ def test_only_options_is_a_preflight(ada: Person) -> None:
     refused(ada.get("/api/nothing", headers=asked), 404, "not_found")
 
 
-def test_an_origin_that_is_not_named_is_not_let_in(make_api: Callable[..., InProcess]) -> None:
+def test_an_unnamed_origin_is_not_let_in(make_api: Callable[..., InProcess]) -> None:
     api = make_api(cors_origins="https://app.example")
 
     for path in ("/api/users", "/api/nothing"):

@@ -160,9 +160,7 @@ def test_pusher_js_signs_in_and_leaves_at_the_logout(server: ChatServer, member:
         assert "4009" in json.dumps(browser.faults)
 
 
-def test_pusher_js_is_not_signed_in_without_a_living_token(
-    server: ChatServer, member: Person
-) -> None:
+def test_pusher_js_cannot_sign_in_with_an_ended_login(server: ChatServer, member: Person) -> None:
     assert member.post("/api/logout").status == 204
     with PusherJs(8) as browser:
         connect(browser, server, member)

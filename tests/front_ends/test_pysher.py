@@ -24,17 +24,17 @@ class Program:
     def __init__(self, server: ChatServer, person: Person) -> None:
         self.heard: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._pongs: queue.SimpleQueue[str] = queue.SimpleQueue()
+        config = server.api.get("/api/config").json
+        api = f"http://{HOST}:{server.port}/api"
+        me, token = person.get("/api/me").json, person.token
         self.pusher = pysher.Pusher(
-            server.api.get("/api/config").json["key"],
-            custom_host=HOST,
-            port=server.port,
-            secure=False,
-            auth_endpoint=f"http://{HOST}:{server.port}/api/pusher/auth",
-            auth_endpoint_headers={"Authorization": f"Bearer {person.token}"},
-            user_data={
-                "user_id": str(person.id),
-                "user_info": {"id": person.id, "username": person.username},
-            },
+            config["key"],
+            custom_host=config["wsHost"],
+            port=config["wsPort"],
+            secure=config["forceTLS"],
+            auth_endpoint=f"{api}/pusher/auth",
+            auth_endpoint_headers={"Authorization": f"Bearer {token}"},
+            user_data={"user_id": str(me["id"]), "user_info": me},
             log_level=logging.CRITICAL,
             reconnect_interval=0,  # it sits that out when it is told to disconnect
         )

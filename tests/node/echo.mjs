@@ -3,7 +3,7 @@
 //   node echo.mjs ADDRESS 1|2 pusher|reverb
 
 import { createRequire } from "node:module";
-import { axios, play, screen, show } from "./stage.mjs";
+import { api, axios, play, screen, show } from "./stage.mjs";
 
 const [, , , version, broadcaster] = process.argv;
 const library = (await import(`laravel-echo-${version}`)).default;
@@ -18,16 +18,16 @@ const names = new Map();
 const listening = new Set();
 
 async function start(token) {
-  const { key, ...options } = (await axios.get("/api/config")).data;
+  const { key, ...options } = (await axios.get("/config")).data;
   const headers = { Authorization: `Bearer ${token}` };
   echo = new Echo({
-    broadcaster,
+    broadcaster, // "pusher" or "reverb"
     Pusher,
     key,
     ...options,
-    authEndpoint: `${axios.base}/api/pusher/auth`,
+    authEndpoint: `${api}/pusher/auth`,
     auth: { headers },
-    userAuthentication: { endpoint: `${axios.base}/api/pusher/user-auth`, headers },
+    userAuthentication: { endpoint: `${api}/pusher/user-auth`, headers },
   });
   echo.connector.signin();
   await echo.connector.pusher.user.signinDonePromise;
@@ -62,18 +62,18 @@ function render(all) {
 
 play({
   async logIn({ username, password }) {
-    user = (await axios.post("/api/login", { username, password })).data.data;
+    user = (await axios.post("/login", { username, password })).data.data;
     axios.headers = { Authorization: `Bearer ${user.token}` };
-    for (const { id, username: name } of (await axios.get("/api/users")).data) names.set(id, name);
+    for (const { id, username: name } of (await axios.get("/users")).data) names.set(id, name);
     show({ me: user.username, people: [...names.values()] });
     await start(user.token);
   },
 
   async chatWith({ name }) {
     const [peer] = [...names].find(([, each]) => each === name);
-    chat = (await axios.post("/api/request_chat", { to_user: peer })).data;
+    chat = (await axios.post("/request_chat", { to_user: peer })).data;
     listen(chat.channel_name);
-    render((await axios.get(`/api/get_message/${chat.channel_name}`)).data);
+    render((await axios.get(`/get_message/${chat.channel_name}`)).data);
   },
 
   async type() {
@@ -85,7 +85,7 @@ play({
   async say({ text }) {
     const body = { channel: chat.channel_name, message: text };
     const headers = { "X-Socket-ID": echo.socketId() };
-    render([...messages, (await axios.post("/api/send_message", body, headers)).data]);
+    render([...messages, (await axios.post("/send_message", body, headers)).data]);
   },
 
   async leave() {

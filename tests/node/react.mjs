@@ -5,7 +5,7 @@
 
 import { createRequire } from "node:module";
 import Module from "node:module";
-import { axios, play, screen, show } from "./stage.mjs";
+import { api, axios, play, screen, show } from "./stage.mjs";
 
 const require = createRequire(import.meta.url);
 const Pusher = process.argv[3] === "react-native" ? onAPhone() : require("pusher-js");
@@ -24,24 +24,17 @@ function onAPhone() {
   const load = Module._load;
   Module._load = (name, ...rest) =>
     name === "@react-native-community/netinfo" ? netinfo : load(name, ...rest);
-  return require("pusher-js/react-native").Pusher;
+  const { Pusher } = require("pusher-js/react-native");
+  return Pusher;
 }
 
 async function start(token) {
-  const { key, ...options } = (await axios.get("/api/config")).data;
+  const { key, ...options } = (await axios.get("/config")).data;
   const headers = { Authorization: `Bearer ${token}` };
   pusher = new Pusher(key, {
     ...options,
-    channelAuthorization: {
-      endpoint: `${axios.base}/api/pusher/auth`,
-      transport: "ajax",
-      headers,
-    },
-    userAuthentication: {
-      endpoint: `${axios.base}/api/pusher/user-auth`,
-      transport: "ajax",
-      headers,
-    },
+    channelAuthorization: { endpoint: `${api}/pusher/auth`, transport: "ajax", headers },
+    userAuthentication: { endpoint: `${api}/pusher/user-auth`, transport: "ajax", headers },
   });
   pusher.connection.bind("state_change", ({ current }) => show({ connection: current }));
   pusher.signin();
@@ -86,24 +79,24 @@ function line({ type, from_user, message }) {
 
 play({
   async logIn({ username, password }) {
-    const { token } = (await axios.post("/api/login", { username, password })).data.data;
+    const { token } = (await axios.post("/login", { username, password })).data.data;
     axios.headers = { Authorization: `Bearer ${token}`, "X-Requested-With": "XMLHttpRequest" };
-    user = (await axios.get("/api/users/me")).data.data;
+    user = (await axios.get("/users/me")).data.data;
     show({ me: `${user.username} ${user.id}` });
-    for (const { id, username: name } of (await axios.get("/api/users")).data) names.set(id, name);
+    for (const { id, username: name } of (await axios.get("/users")).data) names.set(id, name);
     show({ people: [...names.values()] });
     await start(token);
   },
 
   async chatWith({ name }) {
     const [peer] = [...names].find(([, each]) => each === name);
-    chat = (await axios.post("/api/request_chat", { from_user: user.id, to_user: peer })).data;
+    chat = (await axios.post("/request_chat", { from_user: user.id, to_user: peer })).data;
     listen(chat.channel_name);
-    render((await axios.get(`/api/get_message/${chat.channel_name}`)).data);
+    render((await axios.get(`/get_message/${chat.channel_name}`)).data);
   },
 
   async say({ text }) {
-    await axios.post("/api/send_message", {
+    await axios.post("/send_message", {
       from_user: user.id,
       to_user: chat.to_user,
       channel: chat.channel_name,
@@ -113,6 +106,6 @@ play({
   },
 
   async logOut() {
-    await axios.post("/api/logout");
+    await axios.post("/logout");
   },
 });

@@ -19,11 +19,13 @@ export function show(parts) {
   say({ screen });
 }
 
+export const api = `${process.argv[2]}/api`;
+
 // Requests with the headers and answers of axios, which most of the family use.
-export const axios = { base: "", headers: {} };
+export const axios = { headers: {} };
 for (const method of ["get", "post"]) {
   axios[method] = async (path, body, headers = {}) => {
-    const response = await fetch(axios.base + path, {
+    const response = await fetch(api + path, {
       method: method.toUpperCase(),
       headers: {
         Accept: "application/json, text/plain, */*",
@@ -40,7 +42,6 @@ for (const method of ["get", "post"]) {
 }
 
 export function play(verbs) {
-  axios.base = process.argv[2];
   createInterface({ input: process.stdin })
     .on("line", async (line) => {
       const { id, verb, ...wish } = JSON.parse(line);

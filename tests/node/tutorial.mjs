@@ -3,7 +3,7 @@
 //   node tutorial.mjs ADDRESS
 
 import { createRequire } from "node:module";
-import { axios, play, screen, show } from "./stage.mjs";
+import { api, axios, play, screen, show } from "./stage.mjs";
 
 const Pusher = createRequire(import.meta.url)("pusher-js-4");
 const moods = { "-1": "sad", 0: "calm", 1: "glad" };
@@ -14,13 +14,13 @@ let users = [];
 let chat;
 const messages = {};
 
-async function start() {
-  const { key, ...options } = (await axios.get("/api/config")).data;
+async function start({ token }) {
+  const { key, ...options } = (await axios.get("/config")).data;
   pusher = new Pusher(key, {
     ...options,
     disableStats: true,
-    authEndpoint: `${axios.base}/api/pusher/auth`,
-    auth: { headers: { Authorization: `Bearer ${user.token}` } },
+    authEndpoint: `${api}/pusher/auth`,
+    auth: { headers: { Authorization: `Bearer ${token}` } },
   });
   const notifications = pusher.subscribe(`private-notification_user_${user.id}`);
   notifications.bind("pusher:subscription_succeeded", () => show({ ready: true }));
@@ -61,26 +61,26 @@ function render() {
 
 play({
   async logIn({ username, password }) {
-    const { data } = await axios.post("/api/login", { username, password });
+    const { data } = await axios.post("/login", { username, password });
     if (data.status !== "success") throw new Error(data.message);
     user = data.data;
     axios.headers = { Authorization: `Bearer ${user.token}` };
     show({ me: user.username });
-    await start();
-    users = (await axios.get("/api/users")).data;
+    await start(user);
+    users = (await axios.get("/users")).data;
     show({ people: users.map(({ userName }) => userName) });
   },
 
   async chatWith({ name }) {
     const { id } = users.find(({ userName }) => userName === name);
-    chat = (await axios.post("/api/request_chat", { from_user: user.id, to_user: id })).data;
+    chat = (await axios.post("/request_chat", { from_user: user.id, to_user: id })).data;
     if (!pusher.channel(chat.channel_name)) listen(chat.channel_name);
-    messages[chat.channel_name] = (await axios.get(`/api/get_message/${chat.channel_id}`)).data;
+    messages[chat.channel_name] = (await axios.get(`/get_message/${chat.channel_id}`)).data;
     render();
   },
 
   async say({ text }) {
-    await axios.post("/api/send_message", {
+    await axios.post("/send_message", {
       from_user: user.id,
       to_user: chat.from_user === user.id ? chat.to_user : chat.from_user,
       message: text,

@@ -2,7 +2,7 @@
 // for workers before it, and is told the whole screen whenever it changes.
 
 const screen = { ready: false, online: [], lines: [], missing: 0 };
-let address;
+let api;
 let headers = { "Content-Type": "application/json" };
 
 function show(parts) {
@@ -11,7 +11,7 @@ function show(parts) {
 }
 
 const ask = (path, body) =>
-  fetch(address + path, {
+  fetch(api + path, {
     method: body ? "POST" : "GET",
     headers: { ...headers, "X-Requested-With": "XMLHttpRequest" },
     body: body && JSON.stringify(body),
@@ -19,15 +19,15 @@ const ask = (path, body) =>
 const call = async (path, body) => (await ask(path, body)).json();
 
 async function start({ username, password }) {
-  const { data } = await call("/api/login", { username, password });
+  const { data } = await call("/login", { username, password });
   headers = { ...headers, Authorization: `Bearer ${data.token}` };
-  const names = new Map((await call("/api/users")).map(({ id, username }) => [id, username]));
-  const { key, ...options } = await call("/api/config");
+  const names = new Map((await call("/users")).map(({ id, username }) => [id, username]));
+  const { key, ...options } = await call("/config");
   const pusher = new Pusher(key, {
     ...options,
     channelAuthorization: {
-      endpoint: `${address}/api/pusher/auth`,
-      headers: { Authorization: headers.Authorization },
+      endpoint: `${api}/pusher/auth`,
+      headers: { Authorization: `Bearer ${data.token}` },
     },
   });
   const everybody = pusher.subscribe("presence-chitchat");
@@ -40,10 +40,10 @@ async function start({ username, password }) {
     show({ lines: [...screen.lines, line] });
   });
   // A browser hides the answer of what its preflight was refused.
-  show({ missing: (await ask("/api/nothing-of-this-name", {})).status });
+  show({ missing: (await ask("/nothing-of-this-name", {})).status });
 }
 
 onmessage = ({ data }) => {
-  address = data.address;
+  api = `${data.address}/api`;
   start(data).catch((error) => show({ fault: String(error.stack) }));
 };

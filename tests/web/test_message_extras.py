@@ -49,7 +49,7 @@ def test_an_object_is_taken_as_it_is(text: str, extras: dict[str, Any]) -> None:
     ],
     ids=lambda text: text[:20],
 )
-def test_what_is_no_json_object_is_refused(text: str) -> None:
+def test_text_that_is_no_json_object_is_refused(text: str) -> None:
     with pytest.raises(SettingsError) as refusal:
         load({"MESSAGE_EXTRAS": text})
 
