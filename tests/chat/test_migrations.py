@@ -45,6 +45,7 @@ def message_of(row: tuple[int, int, int, str, str | None]) -> dict[str, Any]:
         "channel": f"private-chat_{pair[0]}_{pair[1]}",
         "from_user": sender,
         "to_user": pair[1] if sender == pair[0] else pair[0],
+        "type": "Text",
         "message": said,
         "created_at": "2026-11-22T09:30:00.123456Z",
         "client_message_id": key,
