@@ -20,6 +20,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from contract.characters import fault_of_name, stream_safe
 from contract.names import MAX_ID
 
 MAX_BODY = 64 * 1024  # bytes
@@ -52,13 +53,13 @@ def _not_blank(value: str) -> str:
 
 
 def _username(value: str) -> str:
-    normal = unicodedata.normalize("NFKC", value)
+    normal = unicodedata.normalize("NFKC", stream_safe(value))
     if not 1 <= len(normal) <= 50:
         raise fault("must have 1 to 50 characters")
-    if any(unicodedata.category(character) == "Cc" for character in value):
-        raise fault("must not have control characters")
     if any(form != form.strip() for form in (value, normal)):
         raise fault("must not begin or end with white space")
+    if sentence := fault_of_name(value) or fault_of_name(normal):
+        raise fault(sentence)
     return value
 
 

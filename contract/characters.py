@@ -1,0 +1,83 @@
+"""Characters: which show, which belong to one name in all its spellings, and which mark a script.
+
+Sources: Unicode Standard Annex 15 (stream-safe text), Annex 44 (Default_Ignorable_Code_Point) and
+the toNFKC_Casefold operation of chapter 3.13.
+"""
+
+import re
+import unicodedata
+from functools import lru_cache
+
+#: Non-starters that may follow each other (UAX 15, 12.1): what people write needs far fewer.
+LONGEST_RUN = 30
+
+# Default_Ignorable_Code_Point: soft hyphens, joiners, zero-width spaces, variation selectors, ...
+_IGNORABLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff]"
+)
+_BIDIRECTIONAL = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_BLANK = "\u2800"  # the Braille pattern without dots
+#: Of which a name uses one at most: many of their letters look alike.
+_SCRIPTS = frozenset({"LATIN", "CYRILLIC", "GREEK"})
+
+
+def folded(text: str) -> str:
+    """What all spellings of one text have in common, whatever their case, width and what does not
+    show (NFKC_Casefold)."""
+    if text.isascii():
+        return text.lower()
+    plain = _IGNORABLE.sub("", stream_safe(text))
+    normal = unicodedata.normalize("NFKC", plain).casefold()
+    return unicodedata.normalize("NFKC", _IGNORABLE.sub("", normal))
+
+
+def stream_safe(text: str) -> str:
+    """The text without what is longer than LONGEST_RUN in a run of combining marks.
+
+    To normalize sorts each run, in a time that grows with the square of its length.
+    """
+    if text.isascii():
+        return text
+    kept = []
+    run = 0
+    for character in text:
+        first, last, only_marks = _marks(character)
+        if run + first > LONGEST_RUN:
+            continue
+        run = run + first if only_marks else last
+        kept.append(character)
+    return "".join(kept)
+
+
+@lru_cache(maxsize=8_192)
+def _marks(character: str) -> tuple[int, int, bool]:
+    """How many non-starters a character decomposes into at its begin and end, and whether into
+    nothing else."""
+    classes = [unicodedata.combining(each) for each in unicodedata.normalize("NFKD", character)]
+    first = next((place for place, each in enumerate(classes) if not each), len(classes))
+    last = next((place for place, each in enumerate(reversed(classes)) if not each), len(classes))
+    return first, last, first == len(classes)
+
+
+def is_visible(text: str) -> bool:
+    """Whether something of the text shows."""
+    return any(
+        unicodedata.category(each)[0] in "LNPS" and each != _BLANK and not _IGNORABLE.match(each)
+        for each in text
+    )
+
+
+def fault_of_name(name: str) -> str | None:
+    """Why a text cannot be a name that people see, in words that follow the name of the member."""
+    if any(unicodedata.category(each) in ("Cc", "Co", "Cn") for each in name):
+        return "must not have control, private-use or unassigned characters"
+    if _BIDIRECTIONAL.search(name):
+        return "must not have characters that turn the direction of writing"
+    if not is_visible(name):
+        return "must have a character that can be seen"
+    found = {unicodedata.name(each, "").partition(" ")[0] for each in name if each.isalpha()}
+    if len(_SCRIPTS & found) > 1:
+        return "must not mix Latin, Cyrillic and Greek letters, because many of them look alike"
+    return None
