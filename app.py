@@ -442,8 +442,10 @@ def wrap(app: Flask, settings: config.Settings, slots: int) -> None:
     responses.set_headers_of(app, settings)
     app.before_request(begin_request)
     if count := settings.trusted_proxies:
+        # The host is the proxy's own `Host`. X-Forwarded-Host is what clients send: few proxies
+        # set it, and no cache asks whether two requests had the same one.
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
-            app.wsgi_app, x_for=count, x_proto=count, x_host=count, x_port=count
+            app.wsgi_app, x_for=count, x_proto=count, x_host=0, x_port=0
         )
 
 

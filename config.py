@@ -150,7 +150,7 @@ class Settings:
 
     cors_origins: str = setting("*", "Origins whose pages may call the API, separated by commas.")
     trusted_proxies: int = setting(
-        0, "Reverse proxies in front that say the client's address, the scheme and the host."
+        0, "Reverse proxies in front that say the client's address and the scheme (X-Forwarded-*)."
     )
 
     ratelimit_enabled: bool = setting(True, "false switches every rate limit off.")

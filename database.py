@@ -97,9 +97,10 @@ def _set_lock_timeout(driver: Any, _record: object) -> None:
 def _set_up_sqlite(driver: sqlite3.Connection, _record: object) -> None:
     # The driver's own BEGIN would come too late for a writer: _begin_on_sqlite() says it.
     driver.isolation_level = None
-    # Half the usual size of a page, which a database keeps from its making on: a send changes some
-    # thirty pages, by a few bytes each, and writes them out in full.
-    for pragma in ("page_size=2048", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    # Half the usual size of a page: a send changes some thirty pages, by a few bytes each, and
+    # writes them out in full. secure_delete overwrites what was erased in the file, too.
+    promises = ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON")
+    for pragma in ("page_size=2048", "journal_mode=WAL", *promises):
         driver.execute(f"PRAGMA {pragma}").close()
 
 

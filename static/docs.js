@@ -1,16 +1,25 @@
 // Swagger UI over /api/openapi.json. After a login there by "Execute", every other method has the
-// token. It stays through a reload, until a logout.
+// token. It stays through a reload, until a logout or until the tab is closed.
 
 const root = document.getElementById("docs");
+const KEPT = "chat/docs-token"; // in sessionStorage, which ends with the tab
+
+localStorage.removeItem("authorized"); // where Swagger UI kept it, for ever, until version 1.0
+
+function authorize(value) {
+  const schema = { type: "http", scheme: "bearer" };
+  ui.authActions.authorize({ bearer: { name: "bearer", schema, value } });
+}
 
 function follow(response) {
   const path = new URL(response.url).pathname;
   if (response.status === 200 && /\/api\/(login|refresh|me\/password)$/.test(path)) {
-    const schema = { type: "http", scheme: "bearer" };
-    const value = response.obj.data.token;
-    ui.authActions.authorizeWithPersistOption({ bearer: { name: "bearer", schema, value } });
+    const { token } = response.obj.data;
+    sessionStorage.setItem(KEPT, token);
+    authorize(token);
   } else if (response.status === 204 && /\/api\/(logout|me)$/.test(path)) {
-    ui.authActions.logoutWithPersistOption(["bearer"]);
+    sessionStorage.removeItem(KEPT);
+    ui.authActions.logout(["bearer"]);
   }
   return response;
 }
@@ -19,7 +28,10 @@ const ui = SwaggerUIBundle({
   domNode: root,
   url: root.dataset.contract,
   responseInterceptor: follow,
-  persistAuthorization: true,
+  onComplete: () => {
+    const kept = sessionStorage.getItem(KEPT);
+    if (kept) authorize(kept);
+  },
   tryItOutEnabled: true,
   defaultModelsExpandDepth: 0,
   validatorUrl: null,

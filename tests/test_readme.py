@@ -1,5 +1,8 @@
 """The README and the docs show what really happens."""
 
+import base64
+import hashlib
+import json
 import re
 import shutil
 import subprocess
@@ -12,6 +15,7 @@ import pytest
 from config import ROOT, Settings, load
 from tests.support.people import ChatServer
 from tests.support.servers import require
+from web.page import PUSHER_JS
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -65,6 +69,22 @@ def test_every_setting_is_in_env_example_and_readme() -> None:
     assert set(re.findall(r"^# ([A-Z_]+)=", example, re.M)) == names
     table = README.partition("## Settings")[2].partition("## The map")[0]
     assert set(re.findall(r"`([A-Z_]{4,})`", table)) == names
+
+
+def test_the_script_of_the_front_end_is_npms() -> None:
+    """Another version, or other bytes under its name, would not run."""
+    if not PUSHER_JS.exists():
+        pytest.skip("pusher-js is missing (make node)")
+    pinned = json.loads((ROOT / "package.json").read_text())["dependencies"]["pusher-js"]
+    installed = json.loads((ROOT / "node_modules/pusher-js/package.json").read_text())["version"]
+    front_end = README.partition("```html\n")[2].partition("```")[0]
+
+    ((version, path),) = re.findall(r'src="https://[^"]+/pusher-js@([^/"]+)/([^"]+)"', front_end)
+    (integrity,) = re.findall(r'integrity="sha384-([^"]+)"\s+crossorigin="anonymous"', front_end)
+
+    assert version == pinned == installed
+    script = (ROOT / "node_modules/pusher-js" / path).read_bytes()
+    assert base64.b64decode(integrity) == hashlib.sha384(script).digest()
 
 
 def test_env_example_shows_each_sentence_and_default() -> None:

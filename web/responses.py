@@ -22,6 +22,8 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",  # mere data, no page
     # No answer is taken for another type than it says: a message is not a script.
     "X-Content-Type-Options": "nosniff",
+    # No browser and no proxy keeps what one person was told; static files say otherwise.
+    "Cache-Control": "no-store",
     "Vary": "Origin",
 }
 

@@ -105,6 +105,15 @@ def test_a_login_on_the_page_holds_until_logout(page: Page, server: ChatServer) 
     shown = method(page, "get_message").locator(".live-responses-table")
     expect(shown).to_contain_text("Hello, Bob!")
 
+    # Another tab, and all that come after this one, know nothing of it.
+    other = page.context.new_page()
+    other.goto(page.url)
+    with other.expect_request("**/api/me") as asked:
+        expect(execute(other, "me")).to_have_text("401")
+    assert "authorization" not in asked.value.headers
+    assert page.evaluate("Object.keys(localStorage)") == []
+    other.close()
+
     expect(execute(page, "logout", "{}")).to_have_text("204")
     with page.expect_request("**/api/me") as asked:
         expect(execute(page, "me")).to_have_text("401")
