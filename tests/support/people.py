@@ -205,8 +205,11 @@ class OverHttp(Api):
     def __init__(self, port: int) -> None:
         self.port = port
 
+    def connection(self) -> HTTPConnection:
+        return HTTPConnection(HOST, self.port, timeout=120)
+
     def send(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Answer:
-        with closing(HTTPConnection(HOST, self.port, timeout=120)) as connection:
+        with closing(self.connection()) as connection:
             connection.request(method, path, body, headers)
             response = connection.getresponse()
             found = {name.lower(): value for name, value in response.getheaders()}

@@ -1,0 +1,163 @@
+"""Clients that send or read slowly, or stop in the middle, keep no thread that others need."""
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config import load
+from tests.support.nginx import Nginx
+from tests.support.people import ChatServer, Person, fill
+from tests.support.servers import HOST, eventually, require
+
+pytestmark = [pytest.mark.abuse, pytest.mark.slow]
+
+THREADS = 4
+#: What is cut off here after 3 seconds is after 30 as shipped.
+GUNICORN = f"gunicorn --threads {THREADS} --timeout 3"
+Chat = dict[str, Any]
+
+
+@pytest.fixture
+def server(start: Callable[..., ChatServer]) -> ChatServer:
+    return start(GUNICORN, TRUSTED_PROXIES="1")
+
+
+@pytest.fixture
+def api(server: ChatServer) -> Any:
+    return server.api
+
+
+@pytest.fixture
+def nginx(server: ChatServer) -> Iterator[Nginx]:
+    require(Nginx)
+    with Nginx(server.port) as nginx:
+        yield nginx
+
+
+@pytest.fixture
+def history(server: ChatServer, ada: Person, chat: Chat) -> str:
+    """A request for 8 MB, which are more than the buffers of sockets take."""
+    fill(load(server.settings), ada, chat, 4_000, " " + "x" * 2_000)
+    path = f"/api/get_message/{chat['channel_name']}"
+    return f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ada.token}\r\n\r\n"
+
+
+def connections(server: ChatServer) -> int:
+    """How many are open at the server: each of those below holds a thread."""
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    own = f"0100007F:{server.port:04X}"
+    return sum(line.split()[1] == own and line.split()[3] == "01" for line in lines)
+
+
+def connect(port: int) -> socket.socket:
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+    client.settimeout(60)
+    client.connect((HOST, port))
+    return client
+
+
+def test_slow_readers_behind_nginx_hold_no_thread(
+    server: ChatServer, nginx: Nginx, history: str
+) -> None:
+    with ExitStack() as stack:
+        for _ in range(3 * THREADS):
+            client = nginx.api.context.wrap_socket(connect(nginx.port), server_hostname=HOST)
+            stack.enter_context(client)
+            client.sendall(history.encode())
+            assert client.recv(12).endswith(b" 200")
+
+        released = eventually(lambda: connections(server) == 0, timeout=20)
+        health = nginx.api.get("/health")
+
+    assert released
+    assert health.status == 200
+
+
+def test_slow_senders_behind_nginx_hold_no_thread(server: ChatServer, nginx: Nginx) -> None:
+    part = "POST /api/login HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n"
+    assert nginx.api.get("/health").status == 200
+
+    with ExitStack() as stack:
+        for begun in [part, f"{part}Content-Type: application/json\r\n\r\n{{"] * THREADS:
+            client = nginx.api.context.wrap_socket(connect(nginx.port), server_hostname=HOST)
+            stack.enter_context(client)
+            client.sendall(begun.encode())
+
+        assert eventually(lambda: connections(server) == 0)
+        assert nginx.api.get("/health").status == 200
+
+
+def test_a_reader_who_takes_nothing_is_cut_off(server: ChatServer, history: str) -> None:
+    with ExitStack() as stack:
+        for _ in range(THREADS):
+            client = stack.enter_context(connect(server.port))
+            client.sendall(history.encode())
+            assert client.recv(12).endswith(b" 200")
+        assert connections(server) == THREADS
+
+        assert eventually(lambda: connections(server) == 0)
+
+    assert server.api.get("/health").status == 200
+    assert "Traceback" not in server.log.read_text()
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        "GET /health HTT",
+        "GET /health HTTP/1.1\r\nHost: x\r\nX-Slow: ",
+        "POST /api/login HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{",
+        "POST /api/login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{",
+    ],
+)
+def test_a_client_that_stops_sending_is_cut_off(server: ChatServer, begun: str) -> None:
+    with ExitStack() as stack:
+        for _ in range(THREADS):
+            stack.enter_context(connect(server.port)).sendall(begun.encode())
+        assert eventually(lambda: connections(server) == THREADS)
+
+        assert eventually(lambda: connections(server) == 0)
+
+    assert server.api.get("/health").status == 200
+    assert "Traceback" not in server.log.read_text()
+
+
+@pytest.mark.parametrize(
+    "request_", ["GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "RUBBISH\r\n\r\n"]
+)
+def test_clients_that_never_close_keep_nobody_out(
+    start: Callable[..., ChatServer], request_: str
+) -> None:
+    server = start("gunicorn")
+    with ExitStack() as stack:
+        for _ in range(20):
+            client = stack.enter_context(connect(server.port))
+            client.sendall(request_.encode())
+            assert client.recv(12).startswith(b"HTTP/1.1 ")
+
+        for _ in range(3):
+            with connect(server.port) as honest:
+                honest.settimeout(10)
+                honest.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert honest.recv(12).endswith(b" 200")
+
+
+def test_a_reader_who_takes_a_little_is_served(server: ChatServer, history: str) -> None:
+    """The time without a byte counts, and not the time of the whole."""
+    with connect(server.port) as client:
+        client.sendall(history.encode())
+        answer = bytearray()
+        for _ in range(6):
+            answer += client.recv(100_000)
+            assert not eventually(lambda: connections(server) == 0, timeout=1)
+        while not answer.endswith(b"]\r\n0\r\n\r\n"):
+            more = client.recv(1_000_000)
+            assert more, "it was cut off"
+            answer += more
+
+    assert answer.count(b'"number ') == 4_000
