@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.abuse, pytest.mark.slow]
 THREADS = 4
 #: What is cut off here after 3 seconds is after 30 as shipped.
 GUNICORN = f"gunicorn --threads {THREADS} --timeout 3"
+POST = "POST /api/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 Chat = dict[str, Any]
 
 
@@ -111,8 +112,8 @@ def test_a_reader_who_takes_nothing_is_cut_off(server: ChatServer, history: str)
     [
         "GET /health HTT",
         "GET /health HTTP/1.1\r\nHost: x\r\nX-Slow: ",
-        "POST /api/login HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{",
-        "POST /api/login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{",
+        f"{POST}Content-Length: 99\r\n\r\n{{",
+        f"{POST}Transfer-Encoding: chunked\r\n\r\n5\r\n{{",
     ],
 )
 def test_a_client_that_stops_sending_is_cut_off(server: ChatServer, begun: str) -> None:
@@ -125,6 +126,18 @@ def test_a_client_that_stops_sending_is_cut_off(server: ChatServer, begun: str) 
 
     assert server.api.get("/health").status == 200
     assert "Traceback" not in server.log.read_text()
+
+
+def test_connections_that_say_nothing_keep_nobody_out(start: Callable[..., ChatServer]) -> None:
+    server = start("gunicorn")
+    with ExitStack() as stack:
+        for _ in range(450):
+            stack.enter_context(connect(server.port))
+
+        with connect(server.port) as honest:
+            honest.settimeout(5)
+            honest.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert honest.recv(12).endswith(b" 200")
 
 
 @pytest.mark.parametrize(
