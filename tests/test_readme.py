@@ -5,15 +5,18 @@ import hashlib
 import json
 import re
 import shutil
+import stat
 import subprocess
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import inspect
 
 from config import ROOT, Settings, load
-from tests.support.people import ChatServer
+from database import init_db
+from tests.support.people import ChatServer, looking_into
 from tests.support.servers import require
 from web.page import PUSHER_JS
 
@@ -27,6 +30,12 @@ VARYING = {
     r'"cursor":"c3luYy4[\w-]+"': "<cursor>",  # "sync." in base64
     r'"(waiting|oldest_seconds)":[\d.]+': "<lag>",
 }
+
+
+class Sqlite:
+    @classmethod
+    def lacks(cls) -> str | None:
+        return None if shutil.which("sqlite3") else "sqlite3 is missing (Debian: sqlite3)"
 
 
 class Curl:
@@ -69,6 +78,26 @@ def test_every_setting_is_in_env_example_and_readme() -> None:
     assert set(re.findall(r"^# ([A-Z_]+)=", example, re.M)) == names
     table = README.partition("## Settings")[2].partition("## The map")[0]
     assert set(re.findall(r"`([A-Z_]{4,})`", table)) == names
+
+
+def test_the_backup_is_whole_and_nobody_elses(tmp_path: Path) -> None:
+    require(Sqlite)
+    settings = Settings(instance_path=str(tmp_path / "instance"))
+    init_db(settings)
+    secret = settings.jwt_key
+    (commands,) = re.findall(r"^  ```sh\n(  umask.*?)^  ```", README, re.M | re.DOTALL)
+
+    usual = f"umask 022; set -eu\n{commands}"
+    subprocess.run(["sh", "-c", usual], cwd=tmp_path, check=True)
+
+    backup = tmp_path / "backup"
+    assert stat.S_IMODE(backup.stat().st_mode) == 0o700
+    assert {path.name for path in backup.iterdir()} >= {"chat.db", "jwt_secret_key"}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in backup.iterdir()} == {0o600}
+    copy = Settings(instance_path=str(backup))
+    assert copy.jwt_key == secret
+    with looking_into(copy) as connection:
+        assert "messages" in inspect(connection).get_table_names()
 
 
 def test_the_script_of_the_front_end_is_npms() -> None:
