@@ -3,6 +3,7 @@
 Its command line wins over this file.
 """
 
+import errno
 import logging
 import signal
 import socket
@@ -30,6 +31,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     one thread that accepts connections, so 40 clients that never close kept everybody out for more
     than a minute.
     """
+
+    def accept(self, listener: Any) -> None:
+        """Go on when the process may open no more files. gunicorn's worker would die of it, and
+        all WebSockets with it; so the next client waits until one has left."""
+        try:
+            super().accept(listener)
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            time.sleep(0.05)
 
     def handle(self, conn: Any) -> Any:
         if not conn.initialized and not conn.wait_for_data(FIRST_BYTE_SECONDS):

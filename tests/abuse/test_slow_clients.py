@@ -1,5 +1,6 @@
 """Clients that send or read slowly, or stop in the middle, keep no thread that others need."""
 
+import resource
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.sync.client import connect as websocket
 
 from config import load
 from tests.support.nginx import Nginx
@@ -149,15 +151,37 @@ def test_clients_that_never_close_keep_nobody_out(
     server = start("gunicorn")
     with ExitStack() as stack:
         for _ in range(20):
-            client = stack.enter_context(connect(server.port))
-            client.sendall(request_.encode())
-            assert client.recv(12).startswith(b"HTTP/1.1 ")
+            stack.enter_context(connect(server.port)).sendall(request_.encode())
 
         for _ in range(3):
             with connect(server.port) as honest:
                 honest.settimeout(10)
                 honest.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
                 assert honest.recv(12).endswith(b" 200")
+
+
+def test_a_worker_out_of_files_lives_on(start: Callable[..., ChatServer]) -> None:
+    """It has to refuse people, but must not close the connections of those who are in."""
+    server = start("gunicorn")
+    assert server.api.get("/health").status == 200
+    assert server.process
+    (worker,) = (
+        Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+    )
+    files = len(list(Path(f"/proc/{worker}/fd").iterdir())) + 60
+    resource.prlimit(int(worker), resource.RLIMIT_NOFILE, (files, files))
+    key = server.api.get("/api/config").json["key"]
+    with ExitStack() as stack:
+        url = f"ws://{HOST}:{server.port}/app/{key}?protocol=7"
+        early = stack.enter_context(websocket(url, proxy=None))
+        for _ in range(120):
+            stack.enter_context(connect(server.port)).sendall(b"GET /app/x HTTP/1.1\r\n")
+        early.send('{"event": "pusher:ping", "data": {}}')
+        while "pusher:pong" not in str(early.recv(60)):
+            pass
+
+    assert eventually(lambda: server.api.get("/health").status == 200)
+    assert f"(pid:{worker}) exited" not in server.log.read_text()
 
 
 def test_a_reader_who_takes_a_little_is_served(server: ChatServer, history: str) -> None:
