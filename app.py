@@ -106,7 +106,7 @@ def pusher_auth(user: User) -> ResponseReturnValue:
     """Sign a subscription of the caller's connection."""
     body = parse(requests.ChannelToSign, form=True)
     subscriptions.check(user, body.channel_name)
-    runtime().subscriptions.remember(user, auth.current_jti(), body.socket_id, body.channel_name)
+    runtime().subscriptions.remember(user, auth.check_token(), body.socket_id, body.channel_name)
     # Again, now that the connection is found when the login ends or one of the two blocks.
     subscriptions.check(auth.check_again(), body.channel_name)
     member = None
@@ -123,7 +123,7 @@ def pusher_auth(user: User) -> ResponseReturnValue:
 def pusher_user_auth(user: User) -> ResponseReturnValue:
     """Sign the caller's connection in at the Pusher server."""
     body = parse(requests.ConnectionToSignIn, form=True)
-    runtime().subscriptions.remember(user, auth.current_jti(), body.socket_id)
+    runtime().subscriptions.remember(user, auth.check_token(), body.socket_id)
     user = auth.check_again()  # now that the connection is found when the login ends
     user_data = {"id": str(user.id), "user_info": accounts.person(user)}
     signature: answers.SignIn = runtime().signer.authenticate_user(body.socket_id, user_data)
@@ -244,9 +244,8 @@ def block(user: User, user_id: int) -> ResponseReturnValue:
     if user_id == user.id:
         raise errors.Invalid("You cannot block yourself.")
     with writing():
-        channel_name = blocks.put(user, user_id)
+        blocks.put(user, user_id)
         db.session.commit()
-    runtime().subscriptions.end_chat(channel_name, (user.id, user_id))
     return "", 204
 
 
@@ -284,9 +283,11 @@ def logout(user: User) -> ResponseReturnValue:
     """End the login of this token, or all of the caller's."""
     body = parse(requests.Logout, optional=True)
     with writing():
-        ended = logins.end_all(user) if body.all else logins.end(auth.current_jti())
+        if body.all:
+            logins.end_all(user)
+        else:
+            logins.end(user, auth.current_jti())
         db.session.commit()
-    runtime().subscriptions.end_logins(ended)
     return "", 204
 
 
@@ -296,9 +297,8 @@ def refresh(user: User) -> ResponseReturnValue:
     """Trade the token for a new one."""
     with writing():
         token, jti = auth.log_in(user)
-        logins.end(auth.current_jti())
+        logins.renew(user, auth.current_jti(), jti)
         db.session.commit()
-    runtime().subscriptions.renew(auth.current_jti(), jti)
     return logged_in(user, token)
 
 
@@ -310,11 +310,10 @@ def change_password(user: User) -> ResponseReturnValue:
     confirmed = auth.confirm(user, body.current_password)
     password_hash = auth.hash_password(body.new_password)
     with writing():
-        ended = accounts.change_password(confirmed, password_hash)
+        accounts.change_password(confirmed, password_hash, auth.current_jti())
         token, jti = auth.log_in(confirmed)
+        logins.renew(confirmed, auth.current_jti(), jti)
         db.session.commit()
-    runtime().subscriptions.renew(auth.current_jti(), jti)
-    runtime().subscriptions.end_logins(ended)
     return logged_in(user, token)
 
 
@@ -324,12 +323,11 @@ def delete_account(user: User) -> ResponseReturnValue:
     """End the caller's account, and erase the messages if that is asked for."""
     body = parse(requests.AccountDeletion)
     confirmed = auth.confirm(user, body.password)
-    ended = None
-    while ended is None:
+    left = False
+    while not left:
         with writing():
-            ended = departure.leave(confirmed, erase=body.erase, socket_id=socket_id())
+            left = departure.leave(confirmed, erase=body.erase, socket_id=socket_id())
             db.session.commit()
-    runtime().subscriptions.end_logins(ended)
     return "", 204
 
 
@@ -365,7 +363,7 @@ def health() -> ResponseReturnValue:
 def socket(key: str) -> ResponseReturnValue:
     """Open a WebSocket of the embedded server; only the process that delivers has them."""
     gateway = runtime().embedded()
-    answer = gateway.upgrade(request.environ, key)
+    answer = gateway.upgrade(request.environ, key, address=runtime().counted_address())
     if answer.status == 101:
         return "", 101  # the connection is in other hands by now
     closed = answer.status == 503 and not gateway.is_open

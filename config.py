@@ -135,7 +135,10 @@ class Settings:
     )
     embedded_connections: int = setting(10_000, "How many connections it takes in all.")
     embedded_connections_per_address: int = setting(
-        0, "How many connections it takes from one address. 0: no limit."
+        100, "How many connections it takes from one address. 0: no limit."
+    )
+    embedded_public_channels: bool = setting(
+        False, "true lets anybody subscribe to channels that need no signature."
     )
     embedded_subscriptions: int = setting(1_000, "How many subscriptions one connection may have.")
     embedded_presence_members: int = setting(

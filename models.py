@@ -87,7 +87,7 @@ class Login(Base):
 
     jti: Mapped[str] = mapped_column(String(32), primary_key=True)
     user_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("users.id"), index=True)
-    expires_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class Block(Base):
@@ -183,7 +183,8 @@ class Word(Base):
 
 
 class Event(Base):
-    """Something that the Pusher server still has to be told; the row goes once it was.
+    """Something that the Pusher server still has to be told; the row goes once it was. It goes to
+    the subscribers of a channel, or says whose connections have to end.
 
     On PostgreSQL a trigger of the table tells the dispatcher of changes; on SQLite it looks.
     """

@@ -125,10 +125,10 @@ def lock_with_password(user: User) -> User:
 # Changing ------------------------------------------------------------------------------------
 
 
-def change_password(user: User, password_hash: str) -> list[str]:
-    """Replace the hash that was checked and end all logins: their jtis.
+def change_password(user: User, password_hash: str, jti: str) -> None:
+    """Replace the hash that was checked and end all logins but that of `jti`.
 
     Raises Unauthorized if it is not the user's hash any more.
     """
     lock_with_password(user).password_hash = password_hash
-    return logins.end_all(user)
+    logins.end_all(user, but=jti)

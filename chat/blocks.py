@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, bindparam, delete, exists, or_, select
 
-from chat import accounts
+from chat import accounts, events
 from chat.pages import pages
 from contract import answers
 from contract.names import chat_channel
@@ -39,8 +39,8 @@ def between_users(one: int, other: int) -> bool:
     return bool(db.session.scalar(_PAIR_IS_BLOCKED, {"one": one, "other": other}))
 
 
-def put(user: User, peer_id: int) -> str:
-    """Block somebody. The name of their chat's channel, which neither may listen to now.
+def put(user: User, peer_id: int) -> None:
+    """Block somebody, and have the connections closed on which the two hear their chat.
 
     Raises NotFound.
     """
@@ -48,8 +48,13 @@ def put(user: User, peer_id: int) -> str:
     # that come later see the block.
     accounts.lock(user, peer_id)
     key = ("blocker_id", "blocked_id")
-    insert_once(Block, key, (Block.blocked_id,), blocker_id=user.id, blocked_id=peer_id)
-    return chat_channel(*sorted((user.id, peer_id)))
+    _, new = insert_once(Block, key, (Block.blocked_id,), blocker_id=user.id, blocked_id=peer_id)
+    low_id, high_id = sorted((user.id, peer_id))
+    of_the_two = (Channel.low_id == low_id, Channel.high_id == high_id)
+    # Without a chat a stranger could close somebody's connections at another Pusher server.
+    if new and db.session.scalar(select(Channel.id).where(*of_the_two)):
+        for each in (low_id, high_id):
+            events.notify(each, events.CHAT_ENDED, chat=chat_channel(low_id, high_id))
 
 
 def lift(user: User, peer_id: int) -> None:

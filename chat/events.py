@@ -21,6 +21,14 @@ recorded = Signal()
 
 _RECORD = insert(Event.__table__)  # type: ignore[arg-type]
 
+# The process that has the connections, or the Pusher server, is told of rights in the same way: by
+# rows of a channel that none can subscribe to. Their names:
+LOGINS_ENDED = "logins_ended"
+LOGIN_RENEWED = "login_renewed"
+CHAT_ENDED = "chat_ended"
+SIGNED = "signed"
+_NOTICES = "#user-"
+
 
 def record(
     events: Iterable[tuple[str, str, str]],
@@ -40,6 +48,18 @@ def record(
     ]
     db.session.execute(_RECORD, rows)
     db.session.info["recorded"] = True
+
+
+def notify(user_id: int, name: str, **data: Any) -> None:
+    """Have the owner of the connections told what has become of a user's rights, in order, once
+    this transaction is committed."""
+    record([(f"{_NOTICES}{user_id}", name, encode(data))], None)
+
+
+def notified_user(channel: str) -> int | None:
+    """Whose rights a row of this channel is about, or None if it is for the subscribers of a real
+    channel."""
+    return int(channel.removeprefix(_NOTICES)) if channel.startswith(_NOTICES) else None
 
 
 @event.listens_for(db.session, "after_commit")

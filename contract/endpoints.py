@@ -169,7 +169,9 @@ ENDPOINTS = {
         description=(
             "pusher-js asks for this before it subscribes. The API signs the caller's own "
             "notification channel, the caller's chats, and `presence-chitchat`. There a member's "
-            "id is the user's id as a string, and its info has the `id` and the `username`."
+            "id is the user's id as a string, and its info has the `id` and the `username`. The "
+            "connection ends when the login does, or when the token expires (4009: log in again), "
+            "and when one of the two people of a chat blocks the other (4200: come back)."
         ),
         body=requests.ChannelToSign,
         form=True,
@@ -184,7 +186,9 @@ ENDPOINTS = {
         summary="Sign a connection in",
         description=(
             "What pusher-js asks after `pusher.signin()`. Then the connection is the caller's, and "
-            "ends with the login of this token."
+            "ends with the login of this token, or when the token expires. A Pusher server of "
+            "another kind then ends all connections that signed in as the caller. The clients "
+            "whose logins still hold have to connect again."
         ),
         body=requests.ConnectionToSignIn,
         form=True,

@@ -76,6 +76,7 @@ class Connection:
         "client_events",
         "close_by",
         "closing",
+        "expires",
         "finishing",
         "gone",
         "heard",
@@ -84,8 +85,10 @@ class Connection:
         "left",
         "pinged",
         "rest_until",
+        "rights",
         "scheduled",
         "serial",
+        "sign_by",
         "sock",
         "socket_id",
         "subscriptions",
@@ -103,11 +106,12 @@ class Connection:
         touched: "list[Connection]",
     ) -> None:
         now = time.monotonic()
-        self.sock = sock
-        self.socket_id = socket_id
-        self.address = address
+        self.sock, self.socket_id, self.address = sock, socket_id, address
         self.subscriptions: dict[str, str | None] = {}  # channel: the user's id if presence
         self.user_id: str | None = None  # once signed in
+        self.rights: dict[str, float] = {}  # what it was signed by, and until when
+        self.expires = NEVER  # the first of them
+        self.sign_by = now + limits.sign_within if limits.sign_within else NEVER
         self.client_events: Bucket | None = None  # most connections never send one
         self.allowance = Bucket(limits.frames_per_second, limits.frames_at_once, now)
         self.unsent: list[bytes] = []
@@ -221,6 +225,10 @@ class Connection:
         """When to call overdue() next, unless something happens before."""
         if self.closing:
             return self.close_by
+        return min(self.sign_by, self.expires, self._next_look)
+
+    @property
+    def _next_look(self) -> float:
         if self.rest_until:
             return self.rest_until
         if self.pinged > self.heard:
@@ -228,9 +236,13 @@ class Connection:
         return self.heard + self._limits.ping_after
 
     def overdue(self, now: float) -> None:
-        """Do what the deadline was for: give up, read again, or ping."""
+        """Do what the deadline was for: give up, close, read again, or ping."""
         if self.closing:
             self.cut()
+        elif self.expires <= now:
+            self.close(4009, "What this connection was signed by has expired")
+        elif self.sign_by <= now:
+            self.close(4009, "Neither a signed subscription nor a sign-in came in time")
         elif self.rest_until:
             self.rest_until = 0.0
         elif self.pinged > self.heard:

@@ -21,7 +21,7 @@ from gateway.channels import (
     needs_signature,
     takes_client_events,
 )
-from gateway.connections import Bucket, Connection
+from gateway.connections import NEVER, Bucket, Connection
 from gateway.frames import (
     Malformed,
     byte_length,
@@ -32,6 +32,7 @@ from gateway.frames import (
     loads,
 )
 from gateway.limits import Limits
+from gateway.rights import Rights
 from gateway.signatures import BadSignature, Credentials
 
 CACHE_SECONDS = 30 * 60
@@ -70,6 +71,7 @@ class Hub:
         self.channels: dict[str, Channel] = {}
         self.addresses: dict[str, int] = {}
         self.subscriptions = 0
+        self.rights = Rights(limits)
         self._cache: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
         self._credentials = credentials
         self._limits = limits
@@ -78,8 +80,8 @@ class Hub:
 
     def welcome(self, connection: Connection) -> None:
         """Let a connection in, or tell it that there is no room (4100: it will try again)."""
-        address = connection.address
-        here = self.addresses.get(address, 0)
+        address = connection.address  # empty: not counted
+        here = self.addresses.get(address, 0) if address else 0
         if len(self.connections) >= self._limits.connections:
             connection.close(4100, "Over capacity: too many connections")
         elif 0 < self._limits.connections_per_address <= here:
@@ -93,6 +95,7 @@ class Hub:
         """Take a connection out of everything."""
         for name in list(connection.subscriptions):
             self._unsubscribe(connection, name)
+        self.rights.leave(connection)
         if self.connections.pop(connection.socket_id, None) is not None:
             self.addresses[connection.address] -= 1
             if not self.addresses[connection.address]:
@@ -150,6 +153,9 @@ class Hub:
             self._credentials.check_subscription(
                 data.get("auth"), connection.socket_id, name, channel_data
             )
+        elif not (self._limits.public_channels or name.startswith(USER_PREFIX)):
+            raise Refused("Public channels are not allowed here", status=403)
+        connection.sign_by = NEVER
         if is_presence(name):
             return self._subscribe_presence(connection, name, channel_data)
         if name not in connection.subscriptions:
@@ -213,6 +219,7 @@ class Hub:
             connection.close(4009, str(refusal))
             return
         connection.user_id = user_id
+        connection.sign_by = NEVER
         connection.send(event_frame("pusher:signin_success", {"user_data": user_data}))
 
     def _on_client_event(
@@ -229,6 +236,9 @@ class Hub:
             return
         if not takes_client_events(name):
             connection.send(error_frame("Client events need a private or presence channel"))
+            return
+        if name in self._limits.quiet_channels:
+            connection.send(error_frame("Client events are not allowed on this channel"))
             return
         if not self._may_send_client_event(connection, now):
             connection.send(error_frame("Client events are sent too fast; this was dropped", 4301))
@@ -266,6 +276,10 @@ class Hub:
             if channel := self.channels.get(delivery.channel):
                 but = self.connections.get(delivery.but) if delivery.but else None
                 channel.send(delivery.frame, but)
+
+    def give(self, socket_id: str, right: str, until: float) -> None:
+        if connection := self.connections.get(socket_id):
+            self.rights.give(connection, right, until)
 
     def close(self, socket_ids: Iterable[str], code: int, reason: str) -> None:
         for socket_id in socket_ids:

@@ -13,8 +13,28 @@ class Limits:
     """Open connections in all. The next one is closed with 4100, after which clients try again."""
 
     connections_per_address: int = 0
-    """Open connections of one client address; 0: no limit. Behind a proxy every client has one
-    address, unless the application corrects REMOTE_ADDR."""
+    """Open connections of one client address; 0: no limit. The application says with each upgrade
+    as which address it counts."""
+
+    connections_per_right: int = 200
+    """Connections that were signed for by one right. With one more, the oldest is closed with 4200,
+    and comes back."""
+
+    rights: int = 2_000
+    """Rights that one connection was signed for by. With more it is closed with 4200: where a right
+    cannot be remembered, nobody could close the connection when the right ends."""
+
+    sign_within: float = 30
+    """How long a client has for its first signed subscription or its sign-in; 0: no limit. Then it
+    is closed with 4009, after which clients stay away. Where public channels are allowed,
+    subscribing to one will do."""
+
+    public_channels: bool = True
+    """Whether clients may subscribe to channels that need no signature."""
+
+    quiet_channels: frozenset[str] = frozenset()
+    """Channels on which clients may send no events, though they are private or presence channels.
+    In a crowded one, each event would be sent to everybody."""
 
     subscriptions: int = 1_000
     """Channels that one connection may be subscribed to."""

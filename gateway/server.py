@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gateway.api import Api
-from gateway.connections import Connection
+from gateway.connections import NEVER, Connection
 from gateway.handshake import Answer, check, offered_socket, refusal, take
 from gateway.hub import Delivery, Hub
 from gateway.limits import Limits
@@ -41,6 +41,7 @@ WINDOWS_SOCKETS = 500
 
 #: The reason that a client is given if its subscription is no longer allowed.
 SUBSCRIPTION_ENDED = "A subscription is no longer allowed"
+RIGHT_ENDED = "Connection closed by the application"
 
 
 class GatewayClosed(Exception):
@@ -105,8 +106,11 @@ class Gateway:
 
     # Clients
 
-    def upgrade(self, environ: "WSGIEnvironment", key: str) -> Answer:
-        """Turn the request GET /app/<key> into a connection.
+    def upgrade(
+        self, environ: "WSGIEnvironment", key: str, *, address: str | None = None
+    ) -> Answer:
+        """Turn the request GET /app/<key> into a connection, which counts as one of `address`
+        (REMOTE_ADDR if it is not given; an empty one is not counted).
 
         The answer's status is 101 if that has happened. Any other answer is a refusal for the
         client. A client that speaks WebSocket but is not welcome gets a 101 as well, because
@@ -127,7 +131,8 @@ class Gateway:
             sock, early = take(offered, environ)
         except OSError:  # too many open files
             return Answer(503, [("Retry-After", "5")], {"message": FULL})
-        address = environ.get("REMOTE_ADDR", "")
+        if address is None:
+            address = environ.get("REMOTE_ADDR", "")
         connection = Connection(sock, _new_socket_id(), address, self.limits, loop.touched)
         try:
             loop.post(lambda: loop.adopt(connection, handshake, early, no))
@@ -139,23 +144,34 @@ class Gateway:
         self,
         socket_ids: Iterable[str],
         code: int = 4009,
-        reason: str = "Connection closed by the application",
+        reason: str = RIGHT_ENDED,
     ) -> None:
         """Close these connections; ids that are not open are passed over. The codes are those
         of the Pusher protocol: after 4009 clients stay away, after 4200 they come back."""
         if not 4000 <= code < 5000:
             raise ValueError("Pusher close codes are 4000 to 4999")
         ids = list(socket_ids)
-        if loop := self._current():
-            with contextlib.suppress(Ended):  # stopped in between, so they are closed
-                loop.post(lambda: loop.hub.close(ids, code, reason))
+        self._post(lambda hub: hub.close(ids, code, reason))
+
+    def give_right(self, socket_id: str, right: str, until: float = NEVER) -> None:
+        """Note by which right a connection is signed for, before it gets the signature, and until
+        which time of the monotonic clock. It is then closed with 4009, as by end_right() before.
+
+        What is known of a connection is bounded: see Limits.connections_per_right and .rights."""
+        self._post(lambda hub: hub.give(socket_id, right, until))
+
+    def end_right(self, right: str, code: int = 4009, reason: str = RIGHT_ENDED) -> None:
+        """Close the connections that were signed for by a right."""
+        self._post(lambda hub: hub.rights.end(right, code, reason))
+
+    def renew_right(self, right: str, heir: str, until: float = NEVER) -> None:
+        """Let the connections of a right belong to another one, which follows it."""
+        self._post(lambda hub: hub.rights.renew(right, heir, until))
 
     def close_subscribers(self, channel: str) -> None:
         """Close a channel's subscribers with 4200, so that they come back and ask for it again. The
         protocol has no other way for a server to end a subscription."""
-        if loop := self._current():
-            with contextlib.suppress(Ended):
-                loop.post(lambda: loop.hub.close_subscribers(channel, RESTART, SUBSCRIPTION_ENDED))
+        self._post(lambda hub: hub.close_subscribers(channel, RESTART, SUBSCRIPTION_ENDED))
 
     # The application
 
@@ -189,6 +205,11 @@ class Gateway:
         """Have the loop answer a question about its hub."""
         loop = self._opened()
         return loop.ask(lambda: question(loop.hub))
+
+    def _post(self, task: Callable[[Hub], object]) -> None:
+        if loop := self._current():
+            with contextlib.suppress(Ended):  # stopped in between, so all are closed
+                loop.post(lambda: task(loop.hub))
 
     def _opened(self) -> Loop:
         loop = self._current()

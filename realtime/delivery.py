@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from queue import SimpleQueue
 from threading import Event as Flag
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import requests
 from pusher.errors import PusherBadRequest, PusherBadStatus, PusherError
 
+from chat.events import notified_user
 from database import AnyRow
 
 BATCH = 10  # events: the most that a Pusher server takes in one call
@@ -97,9 +99,12 @@ def delay(failures: int) -> float:
 class Courier:
     """Delivers batches over a client of its own, in a thread of its own."""
 
-    def __init__(self, connect: Callable[[], Any], stopping: Flag) -> None:
-        """`connect` makes an official Pusher client."""
+    def __init__(
+        self, connect: Callable[[], Any], heed: Callable[[Any, AnyRow], Any], stopping: Flag
+    ) -> None:
+        """`connect` makes an official Pusher client, and `heed` does what a notice asks for."""
         self._connect = connect
+        self._heed = heed
         self._stopping = stopping
         self._client: Any = None
 
@@ -123,7 +128,7 @@ class Courier:
 
     def _deliver_batch(self, batch: Batch) -> None:
         # One bad event has the whole batch refused: then they go singly, and only it fails.
-        if not any(each.refusals for each in batch.events):
+        if not any(each.refusals or is_notice(each) for each in batch.events):
             try:
                 publish(self._client, [wire(each) for each in batch.events])
             except Refusal:
@@ -142,7 +147,10 @@ class Courier:
             if each.channel in waiting or self._stopping.is_set():
                 continue
             try:
-                publish(self._client, [wire(each)])
+                if is_notice(each):
+                    asked(partial(self._heed, self._client, each))
+                else:
+                    publish(self._client, [wire(each)])
             except Failure as failure:
                 # Only if the server takes another event now is it this one's fault.
                 probe(self._client)
@@ -154,6 +162,11 @@ class Courier:
                     waiting.add(each.channel)
             else:
                 batch.taken.append(each.id)
+
+
+def is_notice(row: AnyRow) -> bool:
+    """Whether it is for the owner of the connections, and not for subscribers."""
+    return notified_user(row.channel) is not None
 
 
 def wire(row: AnyRow) -> dict[str, str]:
@@ -171,12 +184,22 @@ def probe(client: Any) -> None:
 
 
 def publish(client: Any, events: list[dict[str, str]]) -> None:
-    """One call of the official client. Raises Outage or Refusal.
+    """Have events published by one call. Raises Outage or Refusal.
 
     The client's own check of sizes measures memory, not bytes, so the data goes already encoded.
     """
+    answer = asked(partial(client.trigger_batch, events, already_encoded=True))
+    if not isinstance(answer, dict):
+        raise Outage("the answer is not a JSON object")
+    if "error" in answer:  # some servers tell of errors with status 200
+        kind = Refusal if answer.get("code") in (400, 413, 422) else Outage
+        raise kind(f"{answer.get('code')}: {answer['error']}"[:300])
+
+
+def asked(call: Callable[[], Any]) -> Any:
+    """What one call of the official client answers. Raises Outage or Refusal."""
     try:
-        answer = client.trigger_batch(events, already_encoded=True)
+        return call()
     except PusherBadRequest as error:
         raise Refusal(f"400: {error}"[:300]) from None
     except PusherBadStatus as error:
@@ -188,8 +211,3 @@ def publish(client: Any, events: list[dict[str, str]]) -> None:
         raise Outage(type(error).__name__) from None
     except ValueError:
         raise Outage("the answer is not JSON") from None
-    if not isinstance(answer, dict):
-        raise Outage("the answer is not a JSON object")
-    if "error" in answer:  # some servers tell of errors with status 200
-        kind = Refusal if answer.get("code") in (400, 413, 422) else Outage
-        raise kind(f"{answer.get('code')}: {answer['error']}"[:300])

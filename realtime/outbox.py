@@ -14,6 +14,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from typing import Any
@@ -23,7 +24,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as WaitedTooLong
 
 from chat.events import recorded
-from database import writing_on
+from database import AnyRow, writing_on
 from realtime import backlog
 from realtime.delivery import BATCH, Batch, Courier, ServerHealth, batches, delay
 from realtime.lease import Lease
@@ -31,6 +32,7 @@ from realtime.lease import Lease
 COURIERS = 8  # batches on their way: 1,000 events a second to a server that takes 80 ms
 POLL_SECONDS = 0.05  # how soon commits of other processes are seen
 LOOK_SECONDS = 0.25  # how soon what a slower transaction held back is seen (PostgreSQL)
+SWEEP_SECONDS = 1.0  # how often expired logins are looked for
 STANDBY_SECONDS = 1.0  # how often a process without the lease asks for it
 STOP_SECONDS = 4.5
 
@@ -46,6 +48,15 @@ class State(Enum):
     NO_DATABASE = "no database"
 
 
+@dataclass(frozen=True)
+class Hooks:
+    """What is called as this process gets and loses the right to deliver, and while it has it."""
+
+    on_lease: Callable[[], None]
+    on_loss: Callable[[], None]
+    sweep: Callable[[], None]
+
+
 class Outbox:
     """The deliveries of one process: a dispatcher in a daemon thread, from start() on."""
 
@@ -56,11 +67,15 @@ class Outbox:
         *,
         on_lease: Callable[[], None] = lambda: None,
         on_loss: Callable[[], None] = lambda: None,
+        heed: Callable[[Any, AnyRow], Any] = lambda _client, _notice: None,
+        sweep: Callable[[], None] = lambda: None,
         couriers: int = COURIERS,
     ) -> None:
         """`connect` makes an official Pusher client; each courier asks for its own. `on_lease` and
-        `on_loss` are called as this process gets and loses the right to deliver."""
-        self._make = partial(Dispatcher, engine, connect, on_lease, on_loss, couriers)
+        `on_loss` are called as this process gets and loses the right to deliver. `heed` does what
+        the notices among the events ask for, and `sweep` is called now and then."""
+        hooks = Hooks(on_lease, on_loss, sweep)
+        self._make = partial(Dispatcher, engine, partial(Courier, connect, heed), hooks, couriers)
         self._starting = threading.Lock()
         self._dispatcher: Dispatcher | None = None
         self._pid = 0
@@ -106,9 +121,8 @@ class Dispatcher(threading.Thread):
     def __init__(
         self,
         engine: Engine,
-        connect: Callable[[], Any],
-        on_lease: Callable[[], None],
-        on_loss: Callable[[], None],
+        courier: Callable[[threading.Event], Courier],
+        hooks: Hooks,
         couriers: int,
     ) -> None:
         super().__init__(name="outbox", daemon=True)
@@ -116,15 +130,15 @@ class Dispatcher(threading.Thread):
         self.settled = threading.Event()  # once it is known whether the lease is to be had
         self.stopping = threading.Event()
         self._engine = engine
-        self._on_lease = on_lease
-        self._on_loss = on_loss
-        self._couriers = [Courier(connect, self.stopping) for _ in range(couriers)]
+        self._hooks = hooks
+        self._couriers = [courier(self.stopping) for _ in range(couriers)]
         self._news: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._outgoing: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._lost = False  # whether the database does not answer, and the log says so
         self._health = ServerHealth()
         self._underway = 0  # batches
         self._unbooked: list[Batch] = []
+        self._sweep_at = 0.0
         self._busy: dict[str, float] = {}  # channel: not to be sent before (inf: on its way)
         self._left = False  # whether the last look may have left events that could go out
 
@@ -172,11 +186,11 @@ class Dispatcher(threading.Thread):
 
     def _lead(self, lease: Lease, connection: Connection) -> None:
         try:
-            self._on_lease()
+            self._hooks.on_lease()
             self.settled.set()
             self._dispatch(lease, connection)
         finally:
-            self._on_loss()
+            self._hooks.on_loss()
 
     def _dispatch(self, lease: Lease, connection: Connection) -> None:
         look_at = 0.0
@@ -190,8 +204,18 @@ class Dispatcher(threading.Thread):
                 self._regain()
                 self.state = State.DELIVERING
                 look_at = now + LOOK_SECONDS
+                self._sweep(now)
             if self._wait_for_news():
                 look_at = 0.0
+
+    def _sweep(self, now: float) -> None:
+        """Call the hook, if it is time. The deliveries do not depend on it."""
+        if now >= self._sweep_at:
+            self._sweep_at = now + SWEEP_SECONDS
+            try:
+                self._hooks.sweep()
+            except (OperationalError, WaitedTooLong) as error:
+                log.warning("Expired logins stay for now: %s", str(error).partition("\n")[0])
 
     def _wait_for_news(self) -> bool:
         """Wait for a commit of this process or the end of a batch; whether there may be

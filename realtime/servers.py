@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from pusher import Pusher
-from pusher.http import process_response
+from pusher.http import Request, process_response
 from pusher.requests import RequestsBackend
 from requests.utils import get_environ_proxies
 
 from config import Settings, listed
 from contract import answers
+from contract.names import PRESENCE_CHANNEL
 from gateway import Gateway, Limits
 
 TIMEOUT_SECONDS = 4  # to connect, and again to answer
@@ -111,9 +112,22 @@ def embedded(settings: Settings, server: Server) -> Gateway:
         presence_members=settings.embedded_presence_members,
         frame_bytes=settings.embedded_frame_bytes,
         send_buffer_bytes=settings.embedded_send_buffer_bytes,
+        public_channels=settings.embedded_public_channels,
+        quiet_channels=frozenset({PRESENCE_CHANNEL}),
     )
     origins = listed(settings.embedded_origins)
     return Gateway(server.app_id, server.key, server.secret, limits=limits, allowed_origins=origins)
+
+
+def terminate(client: Pusher, user_id: int) -> Any:
+    """Have the server close all connections that signed in as a user: its answer. Raises the
+    client's errors.
+
+    The client's own method forgets the app in the path.
+    """
+    path = f"/apps/{client._pusher_client.app_id}/users/{user_id}/terminate_connections"
+    request = Request(client._pusher_client, "POST", path, {})
+    return client._pusher_client.http.send_request(request)
 
 
 def front_end(settings: Settings, key: str, address: str) -> answers.FrontEnd:

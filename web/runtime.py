@@ -1,16 +1,19 @@
 """The runtime: what one process has running for an application, and how it starts."""
 
+import logging
 import os
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
-from flask import current_app
+from flask import current_app, request
 from pusher import Pusher
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as WaitedTooLong
 
 import migrations
+from chat import logins
 from config import Settings
 from contract.errors import NotFound
 from database import db, init_db
@@ -18,6 +21,7 @@ from gateway import Gateway
 from realtime import servers
 from realtime.outbox import Outbox, State
 from realtime.subscriptions import Subscriptions
+from web.addresses import counted_as, is_of_this_machine
 from web.ratelimits import RateLimits
 from web.slots import WorkSlots
 
@@ -27,7 +31,13 @@ OTHER_PROCESS = (
     "Another process of this server has the WebSocket connections. Run one worker process, or "
     "set PUSHER_* to a Pusher server that all can reach."
 )
+NOT_COUNTED = (
+    "WebSocket connections from this machine are not counted by address. If they come through a "
+    "reverse proxy, set TRUSTED_PROXIES: then EMBEDDED_CONNECTIONS_PER_ADDRESS limits them."
+)
 NO_DATABASE = "The WebSocket server waits until the database takes what it writes."
+
+log = logging.getLogger(f"app.{__name__}")
 
 
 class Runtime:
@@ -49,6 +59,7 @@ class Runtime:
         self.has_database = False  # whether start() has got that far
         self._starting = threading.Lock()
         self._started_in = 0  # the process
+        self._told_of_proxies = False
         self._failed_at = 0.0
 
     def start(self) -> None:
@@ -81,17 +92,23 @@ class Runtime:
         self.gateway = gateway = (
             servers.embedded(self.settings, server) if self.settings.embedded else None
         )
-        self.subscriptions = Subscriptions(gateway)
+        self.subscriptions = subscriptions = Subscriptions(gateway)
+        app = current_app._get_current_object()  # type: ignore[attr-defined]
+
+        def sweep() -> None:
+            with app.app_context():
+                logins.sweep()
+
+        outbox = partial(Outbox, db.engine, heed=subscriptions.heed, sweep=sweep)
         if gateway:
-            self.outbox = Outbox(
-                db.engine,
+            self.outbox = outbox(
                 lambda: server.client(servers.InProcess, handle=gateway.api),
                 on_lease=gateway.open,
                 on_loss=gateway.stop,
                 couriers=1,
             )
         else:
-            self.outbox = Outbox(db.engine, server.client)
+            self.outbox = outbox(server.client)
         self.has_database = True
 
     def embedded(self) -> Gateway:
@@ -99,6 +116,16 @@ class Runtime:
         if self.gateway is None:
             raise NotFound("No such path.")
         return self.gateway
+
+    def counted_address(self) -> str:
+        """The address whose WebSocket connections this request's counts among; empty: none."""
+        address = request.remote_addr or ""
+        if self.settings.trusted_proxies or not is_of_this_machine(address):
+            return counted_as(address)
+        if self.settings.embedded_connections_per_address and not self._told_of_proxies:
+            self._told_of_proxies = True
+            log.warning(NOT_COUNTED)
+        return ""
 
     def why_no_sockets(self) -> str:
         """Why the embedded server is not open in this process."""

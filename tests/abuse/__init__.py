@@ -1,0 +1,1 @@
+"""Attacks: cheap requests that must stay cheap, and rights that must end."""

@@ -8,7 +8,7 @@ from flask import Flask
 
 from config import Settings
 from tests.support.conversations import Chat, mark, now, statements
-from tests.support.people import Answer, Person, fill
+from tests.support.people import Answer, Person, fill, runtime_of
 
 Request = Callable[[Person, Chat], Answer]
 MOST: dict[str, tuple[int, Request]] = {
@@ -29,6 +29,8 @@ MOST: dict[str, tuple[int, Request]] = {
     ),
     # The right is checked twice: before the connection is remembered, and after it.
     "a signature": (4, lambda ada, chat: ada.signs(chat["channel_name"])),
+    # It is remembered in another process, which is told by a row.
+    "a signature for another process": (7, lambda ada, chat: ada.signs(chat["channel_name"])),
 }
 
 
@@ -37,6 +39,10 @@ def test_a_request_makes_few_statements_however_much_there_is(
     app: Flask, ada: Person, bob: Person, chat: Chat, settings: Settings, request_: str
 ) -> None:
     most, ask = MOST[request_]
+    gateway = runtime_of(app).gateway
+    assert gateway
+    if request_ == "a signature":
+        gateway.open()
 
     def cost() -> int:
         with statements(app) as made:
@@ -49,3 +55,4 @@ def test_a_request_makes_few_statements_however_much_there_is(
     fill(settings, bob, chat, 300)
 
     assert (few, cost()) == (most, most)
+    gateway.stop()

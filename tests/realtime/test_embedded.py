@@ -19,9 +19,9 @@ from playwright.sync_api import sync_playwright
 from pusher.errors import PusherBadAuth
 from werkzeug.serving import make_server
 
+from gateway import Limits
 from gateway.frames import event_frame
 from gateway.hub import Delivery
-from realtime.subscriptions import Subscriptions
 from tests.support.browser import CHROMIUM, OPTIONS, Chromium, PagePackages
 from tests.support.gateway_client import (
     APP_ID,
@@ -449,16 +449,28 @@ def test_a_connection_ends_with_its_login(
 def test_a_connection_that_cannot_be_remembered_is_closed(
     sockets: Sockets, people: list[Person]
 ) -> None:
-    """Otherwise made-up ones would hide it from the logout."""
     ada, bob = people
     bystander = join(sockets, bob, f"private-notification_user_{bob.id}")
     first = join(sockets, ada, PRESENCE)
 
-    for number in range(Subscriptions.SOCKETS):
-        assert ada.signs(f"private-notification_user_{ada.id}", f"1.{number}").status == 200
+    for _ in range(Limits().connections_per_right):
+        answer = ada.signs(f"private-notification_user_{ada.id}", sockets.join().socket_id)
+        assert answer.status == 200
 
     assert first.expect_close() == 4200
     bystander.expect_silence()
+
+
+def test_made_up_connections_do_not_hide_a_real_one(sockets: Sockets, people: list[Person]) -> None:
+    ada, _ = people
+    first = join(sockets, ada, PRESENCE)
+    for number in range(Limits().connections_per_right):
+        assert ada.signs(f"private-notification_user_{ada.id}", f"1.{number}").status == 200
+    first.expect_silence()
+
+    assert ada.post("/api/logout").status == 204
+
+    assert first.expect_close() == 4009
 
 
 def test_a_block_ends_the_subscriptions_to_the_chat(
@@ -514,7 +526,7 @@ def serve(make_api: Callable[..., InProcess]) -> Iterator[Callable[..., Sockets]
 def test_one_connection_too_many_must_come_back_later(
     serve: Callable[..., Sockets], setting: str
 ) -> None:
-    sockets = serve(**{setting: 1})
+    sockets = serve(trusted_proxies=1, **{setting: 1})
     ada = sockets.join()
 
     assert sockets.connect().expect_close() == 4100
@@ -522,7 +534,7 @@ def test_one_connection_too_many_must_come_back_later(
 
 
 def test_one_subscription_too_many_is_refused(serve: Callable[..., Sockets]) -> None:
-    ada = serve(embedded_subscriptions=1).join()
+    ada = serve(embedded_subscriptions=1, embedded_public_channels=True).join()
     assert ada.subscribe("news")["event"] == "pusher_internal:subscription_succeeded"
 
     assert ada.subscribe("weather")["data"]["type"] == "LimitReached"
@@ -550,7 +562,7 @@ def test_a_message_too_large_ends_its_connection(serve: Callable[..., Sockets]) 
 def test_a_reader_too_slow_for_the_buffer_is_disconnected(
     serve: Callable[..., Sockets], size: int, is_let_go: bool
 ) -> None:
-    sockets = serve(embedded_send_buffer_bytes=size)
+    sockets = serve(embedded_send_buffer_bytes=size, embedded_public_channels=True)
     eve = sockets.shook_hands()
     eve.sendall(frame('{"event":"pusher:subscribe","data":{"channel":"news"}}'))
     read_until(eve, b"succeeded")
@@ -620,7 +632,7 @@ def test_a_browser_at_the_address_is_told_its_purpose(server: ChatServer) -> Non
 def test_health_tells_how_many_are_connected(server: ChatServer, sockets: Sockets) -> None:
     before = server.api.get("/health").json["sockets"]
 
-    sockets.join().subscribe("a channel of its own".replace(" ", "-"))
+    sockets.join().subscribe("private-channel-of-its-own")
 
     after = server.api.get("/health").json["sockets"]
     assert (before["owner"], after["owner"]) == (True, True)

@@ -308,6 +308,16 @@ def stored(settings: Settings, *tables: str) -> dict[str, list[tuple[Any, ...]]]
 
 def events(settings: Settings) -> list[dict[str, Any]]:
     """The events that wait for delivery, in the order of their recording."""
+    return [row for row in waiting(settings) if not row["channel"].startswith("#")]
+
+
+def notices(settings: Settings) -> list[dict[str, Any]]:
+    """What waits to be told to the owner of the connections."""
+    return [row for row in waiting(settings) if row["channel"].startswith("#")]
+
+
+def waiting(settings: Settings) -> list[dict[str, Any]]:
+    """Both of them."""
     columns = [column.name for column in Event.__table__.columns]
     rows = sorted(stored(settings, "events")["events"])
     found = [dict(zip(columns, row, strict=True)) for row in rows]

@@ -68,6 +68,9 @@ FAULTS: dict[Mode, Answer] = {
 }
 
 
+TERMINATE = "/apps/{}/users/([0-9]+)/terminate_connections"
+
+
 class StubPusher(PusherApp):
     """The publishing half of hosted Channels, with its limits, and with faults on demand.
 
@@ -80,6 +83,7 @@ class StubPusher(PusherApp):
         self.make_keys()
         self.port = free_port()
         self.delay = 0.0  # seconds before each answer
+        self.can_terminate = True  # or it does not know how to end a user's connections
         self._mode: Mode = "ok"
         self._refuses: Callable[[Event], bool] = lambda event: False
         self._refusal = 400
@@ -92,6 +96,7 @@ class StubPusher(PusherApp):
         """Forget the events and the counts so far."""
         with self._changed:
             self._events: list[Event] = []
+            self._terminated: list[str] = []
             self.requests = 0
             self.max_in_flight = 0
             self.max_in_flight_by_channel: dict[str, int] = {}
@@ -101,6 +106,12 @@ class StubPusher(PusherApp):
         """What was taken, in the order of arrival."""
         with self._changed:
             return list(self._events)
+
+    @property
+    def terminated(self) -> list[str]:
+        """The users whose connections were to end, in the order of arrival."""
+        with self._changed:
+            return list(self._terminated)
 
     @property
     def mode(self) -> Mode:
@@ -183,6 +194,10 @@ class StubPusher(PusherApp):
     def _take(self, path: str, body: bytes) -> Answer:
         try:
             self._authenticate(path, body)
+            user = re.fullmatch(TERMINATE.format(self.app_id), urlsplit(path).path)
+            if user and self.can_terminate:
+                self._terminated.append(user[1])
+                return 200, "{}"
             events = self._read(path, body)
         except Refused as refused:
             return refused.status, refused.message

@@ -1,0 +1,32 @@
+"""Addresses: which count as one client, and which are of this machine."""
+
+import re
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+#: Some proxies add the port of their client.
+_WITH_PORT = re.compile(r"\[([^]]+)\](?::[0-9]+)?|([0-9.]+):[0-9]+")
+
+
+def counted_as(address: str) -> str:
+    """What an address counts as: IPv6 as its /64, which one home or server has to itself, an IPv4
+    address in IPv6 clothes as IPv4, and each without its port."""
+    found = _parsed(address)
+    if isinstance(found, IPv6Address):
+        return str(ip_network((found, 64), strict=False))
+    return str(found or address)
+
+
+def is_of_this_machine(address: str) -> bool:
+    """Whether it is a loopback address, or none, as that of a UNIX socket."""
+    found = _parsed(address)
+    return found.is_loopback if found else not address
+
+
+def _parsed(address: str) -> IPv4Address | IPv6Address | None:
+    if match := _WITH_PORT.fullmatch(address):
+        address = match[1] or match[2]
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(found, "ipv4_mapped", None) or found
