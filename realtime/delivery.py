@@ -148,7 +148,7 @@ class Courier:
                 continue
             try:
                 if is_notice(each):
-                    asked(partial(self._heed, self._client, each))
+                    ask(partial(self._heed, self._client, each))
                 else:
                     publish(self._client, [wire(each)])
             except Failure as failure:
@@ -188,18 +188,13 @@ def publish(client: Any, events: list[dict[str, str]]) -> None:
 
     The client's own check of sizes measures memory, not bytes, so the data goes already encoded.
     """
-    answer = asked(partial(client.trigger_batch, events, already_encoded=True))
-    if not isinstance(answer, dict):
-        raise Outage("the answer is not a JSON object")
-    if "error" in answer:  # some servers tell of errors with status 200
-        kind = Refusal if answer.get("code") in (400, 413, 422) else Outage
-        raise kind(f"{answer.get('code')}: {answer['error']}"[:300])
+    ask(partial(client.trigger_batch, events, already_encoded=True))
 
 
-def asked(call: Callable[[], Any]) -> Any:
-    """What one call of the official client answers. Raises Outage or Refusal."""
+def ask(call: Callable[[], Any]) -> None:
+    """One call of the official client. Raises Outage or Refusal."""
     try:
-        return call()
+        answer = call()
     except PusherBadRequest as error:
         raise Refusal(f"400: {error}"[:300]) from None
     except PusherBadStatus as error:
@@ -211,3 +206,8 @@ def asked(call: Callable[[], Any]) -> Any:
         raise Outage(type(error).__name__) from None
     except ValueError:
         raise Outage("the answer is not JSON") from None
+    if not isinstance(answer, dict):
+        raise Outage("the answer is not a JSON object")
+    if "error" in answer:  # some servers tell of errors with status 200
+        kind = Refusal if answer.get("code") in (400, 413, 422) else Outage
+        raise kind(f"{answer.get('code')}: {answer['error']}"[:300])

@@ -67,7 +67,7 @@ class Outbox:
         *,
         on_lease: Callable[[], None] = lambda: None,
         on_loss: Callable[[], None] = lambda: None,
-        heed: Callable[[Any, AnyRow], Any] = lambda _client, _notice: None,
+        heed: Callable[[Any, AnyRow], Any] = lambda _client, _notice: {},
         sweep: Callable[[], None] = lambda: None,
         couriers: int = COURIERS,
     ) -> None:

@@ -79,18 +79,20 @@ class Subscriptions:
             events.notify(user.id, events.SIGNED, **signed)
             db.session.commit()
 
-    def heed(self, client: Pusher, notice: AnyRow) -> None:
-        """Do what a notice asks for, where the connections are. Raises the client's errors."""
+    def heed(self, client: Pusher, notice: AnyRow) -> Any:
+        """Do what a notice asks for, where the connections are: the answer of a Pusher server, if
+        one was asked. Raises the client's errors."""
         user_id = int(notified_user(notice.channel) or 0)
         if self._gateway:
             self._heed(self._gateway, user_id, notice.name, json.loads(notice.data))
         elif notice.name in (events.LOGINS_ENDED, events.CHAT_ENDED):
             try:
-                servers.terminate(client, user_id)
+                return servers.terminate(client, user_id)
             except PusherBadStatus as error:
                 if not str(error).startswith("404"):
                     raise
                 self._tell_once()
+        return {}
 
     def _tell_once(self) -> None:
         if not self._told:

@@ -116,3 +116,25 @@ def test_a_chat_survives_its_killed_pusher_server(
         assert eventually(nothing_waits)
         history = [message["id"] for message in bob.reads(chat).json]
         assert history == [*sent, last["id"]]
+
+
+def test_a_signed_in_page_leaves_at_its_logout(start: Callable[..., ChatServer]) -> None:
+    with Soketi(sign_ins=True) as soketi:
+        server = start(**soketi.env)
+        ada_leaves_and_bob_stays(server)
+
+
+def ada_leaves_and_bob_stays(server: ChatServer) -> None:
+    ada, bob = (server.api.sign_up(name) for name in ("ada", "bob"))
+    base = f"http://{HOST}:{server.port}/api/pusher"
+    config = server.api.get("/api/config").json
+    with PusherJs(8) as adas, PusherJs(8) as bobs:
+        for browser, person in ((adas, ada), (bobs, bob)):
+            browser.connect(config, person.token, f"{base}/auth", user_auth_url=f"{base}/user-auth")
+            assert browser.sign_in()
+
+        assert ada.post("/api/logout").status == 204
+
+        adas.wait_for_state("disconnected")
+        assert "4009" in str(adas.faults)
+        assert bobs.states[-1] == "connected"

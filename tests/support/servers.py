@@ -328,9 +328,11 @@ class Soketi(Server, PusherApp):
 
     program = NODE_MODULES / "@soketi/soketi/bin/server.js"
 
-    def __init__(self) -> None:
+    def __init__(self, *, sign_ins: bool = False) -> None:
+        """With `sign_ins` it closes clients that do not sign in within 30 seconds."""
         super().__init__()
         self.make_keys()
+        self._sign_ins = sign_ins
 
     @classmethod
     def lacks(cls) -> str | None:
@@ -347,6 +349,7 @@ class Soketi(Server, PusherApp):
             "SOKETI_DEFAULT_APP_KEY": self.key,
             "SOKETI_DEFAULT_APP_SECRET": self.secret,
             "SOKETI_DEFAULT_APP_ENABLE_CLIENT_MESSAGES": "true",
+            "SOKETI_DEFAULT_APP_USER_AUTHENTICATION": str(self._sign_ins).lower(),
             "SOKETI_HOST": HOST,
             "SOKETI_PORT": str(self.port),
             "SOKETI_SHUTDOWN_GRACE_PERIOD": "0",
