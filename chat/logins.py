@@ -92,9 +92,12 @@ def _end(user: User, which: ColumnElement[bool]) -> list[str]:
 def sweep() -> None:
     """Delete some of the logins that have expired."""
     expired = select(Login.jti).where(Login.expires_at <= utcnow()).limit(SWEPT)
-    if not (jtis := list(db.session.scalars(expired))):
+    if not db.session.scalars(expired).all():
         return
     with writing():
+        # Those that a login or logout is deleting now are left to it, or each could wait for the
+        # other.
+        jtis = db.session.scalars(expired.with_for_update(skip_locked=True)).all()
         gone = delete(Login).where(Login.jti.in_(jtis)).returning(Login.user_id, Login.jti)
         by_user = defaultdict(list)
         for user_id, jti in db.session.execute(gone):

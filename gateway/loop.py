@@ -12,7 +12,7 @@ import selectors
 import socket
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import TypeVar
@@ -52,6 +52,7 @@ class Loop:
     def __init__(self, hub: Hub, limits: Limits, logger: logging.Logger) -> None:
         self.hub = hub
         self.sockets: dict[int, Connection] = {}  # by serial number: file numbers are reused
+        self.addresses: Counter[str] = Counter()  # of all sockets, refused and closing ones too
         self.touched: list[Connection] = []
         self._limits = limits
         self._log = logger
@@ -131,6 +132,7 @@ class Loop:
         Pusher way. `early` is what the HTTP server has read beyond the handshake."""
         connection.serial = next(self._serials)
         self.sockets[connection.serial] = connection
+        self.addresses[connection.address] += 1
         connection.send_raw(greeting)
         if refusal is None:
             self.hub.welcome(connection)
@@ -261,6 +263,9 @@ class Loop:
     def _drop(self, connection: Connection) -> None:
         if self.sockets.pop(connection.serial, None) is None:
             return
+        self.addresses[connection.address] -= 1
+        if not self.addresses[connection.address]:
+            del self.addresses[connection.address]
         if connection.interest:
             with contextlib.suppress(KeyError, ValueError, OSError):
                 self._selector.unregister(connection.sock)

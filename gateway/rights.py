@@ -19,6 +19,11 @@ class Rights:
         self._holders: dict[str, dict[Connection, None]] = {}  # a set that knows its oldest
         self._limits = limits
 
+    @property
+    def count(self) -> int:
+        """How many rights have connections."""
+        return len(self._holders)
+
     def give(self, connection: Connection, right: str, until: float) -> None:
         """Note that a connection was signed for by a right, which expires at a time of the
         monotonic clock. Where there are too many, the oldest connection is closed (4200)."""

@@ -121,18 +121,18 @@ class Gateway:
         handshake = check(environ)
         if isinstance(handshake, Answer):
             return handshake
+        if address is None:
+            address = environ.get("REMOTE_ADDR", "")
         loop = self._current()
         if loop is None:
             return Answer(503, [("Retry-After", "5")], {"message": CLOSED})
-        if len(loop.sockets) >= self._room():
+        if len(loop.sockets) >= self._room() or self._is_crowded(loop, address):
             return Answer(503, [("Retry-After", "5")], {"message": FULL})
         no = refusal(environ, self._credentials.is_key(key), self._allowed_origins)
         try:
             sock, early = take(offered, environ)
         except OSError:  # too many open files
             return Answer(503, [("Retry-After", "5")], {"message": FULL})
-        if address is None:
-            address = environ.get("REMOTE_ADDR", "")
         connection = Connection(sock, _new_socket_id(), address, self.limits, loop.touched)
         try:
             loop.post(lambda: loop.adopt(connection, handshake, early, no))
@@ -226,6 +226,12 @@ class Gateway:
                 self._loop.abandon()
                 self._loop = None
         return self._loop
+
+    def _is_crowded(self, loop: Loop, address: str) -> bool:
+        """Whether an address has as many sockets again as it may have connections. They were told
+        to go, and stay: nobody else would find room if there was no end to that."""
+        most = 2 * self.limits.connections_per_address
+        return bool(address) and 0 < most <= loop.addresses[address]
 
     def _room(self) -> int:
         room = self.limits.connections + LINGERING

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.conversations import ok
-from tests.support.gateway_client import KEY, Client, make_gateway
+from tests.support.gateway_client import HANDSHAKE, KEY, Client, make_gateway
 from tests.support.gateway_client import Server as Sockets
 from tests.support.people import ChatServer, Person
 from tests.support.pusher_js import PusherJs
@@ -90,6 +90,19 @@ def test_one_address_gets_a_hundred_connections(start: Start, whose: str) -> Non
             "pusher:connection_established"
         ] * SHIPPED
         assert {each["data"]["code"] for each in first[SHIPPED:]} == {4100}
+        from_address(sockets, "203.0.113.8").expect("pusher:connection_established")
+        assert counted(server)["connections"] == SHIPPED + 1
+
+
+def test_refused_sockets_that_stay_take_nobodys_place(start: Start) -> None:
+    server = start("gunicorn", TRUSTED_PROXIES="1", **KEYS)
+    handshake = HANDSHAKE.replace(b"\r\n\r\n", b"\r\nX-Forwarded-For: 203.0.113.7\r\n\r\n")
+    with sockets_of(server) as sockets:
+        # One after the other, and none of them says goodbye.
+        answers = [sockets.raw(handshake).recv(12) for _ in range(3 * SHIPPED)]
+
+        assert answers[: 2 * SHIPPED] == [b"HTTP/1.1 101"] * 2 * SHIPPED
+        assert b"HTTP/1.1 503" in answers[2 * SHIPPED :]
         from_address(sockets, "203.0.113.8").expect("pusher:connection_established")
         assert counted(server)["connections"] == SHIPPED + 1
 

@@ -281,3 +281,13 @@ def test_a_database_of_a_newer_version_is_refused(old: Settings) -> None:
         init_db(old)
 
     assert raw(old) == before
+
+
+def test_logins_that_have_expired_are_not_kept(old: Settings) -> None:
+    with looking_into(old) as connection, writing_on(connection):
+        row = {"jti": "1" * 32, "user_id": 1, "expires_at": "2020-01-01 00:00:00"}
+        insert(connection, "sessions", [row])
+
+    init_db(old)
+
+    assert [row[0] for row in stored(old, "sessions")["sessions"]] == ["0" * 32]
