@@ -73,11 +73,14 @@ class User(Base):
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     username: Mapped[str] = mapped_column(String(50))
-    # What all spellings of the name have in common.
+    # What all spellings of the name have in common that show the same characters.
     username_key: Mapped[str] = mapped_column(Key, unique=True)
     password_hash: Mapped[str]
     created_at: Mapped[datetime]
     deleted_at: Mapped[datetime | None]
+    # The same for all spellings, whatever does not show. Names that were registered before this
+    # was unique, and would be the same by it, have none.
+    name_key: Mapped[str | None] = mapped_column(Key, unique=True, index=True)
 
 
 class Login(Base):

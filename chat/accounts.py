@@ -4,35 +4,52 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import bindparam, func, or_, select, update
+from sqlalchemy.exc import IntegrityError
 
 from chat import logins
 from chat.dialects import starts_with
 from chat.pages import pages
 from contract import answers
+from contract.characters import folded, stream_safe
 from contract.errors import NotFound, Taken, Unauthorized
 from database import db, insert_once, utcnow
 from models import User
 
 
 def key(username: str) -> str:
-    """What all spellings of one name have in common, whatever their width and case."""
-    # No name is longer in any spelling, and to sort 32,000 accents would take a second.
-    normal = unicodedata.normalize("NFKC", username[:1_000])
+    """What all spellings of one name have in common, whatever their width and case and what does
+    not show."""
+    return folded(username[:1_000])  # no name is longer in any spelling
+
+
+def exact_key(username: str) -> str:
+    """The same, but what does not show makes a difference. Names were unique by this once."""
+    normal = unicodedata.normalize("NFKC", stream_safe(username[:1_000]))
     return unicodedata.normalize("NFKC", normal.casefold())
 
 
 def register(username: str, password_hash: str) -> answers.Person:
     """Store a new user. Raises Taken."""
-    row, new = insert_once(
-        User,
-        ("username_key",),
-        (User.id, User.username),
-        username=username,
-        username_key=key(username),
-        password_hash=password_hash,
-        created_at=utcnow(),
-    )
+    name_key = key(username)
+    # An older version of the program leaves it behind when an account ends.
+    gone = update(User).where(User.name_key == name_key, User.deleted_at.is_not(None))
+    db.session.execute(gone.values(name_key=None))
+    try:
+        row, new = insert_once(
+            User,
+            ("name_key",),
+            (User.id, User.username),
+            username=username,
+            username_key=exact_key(username),
+            name_key=name_key,
+            password_hash=password_hash,
+            created_at=utcnow(),
+        )
+    except IntegrityError as error:
+        if "username_key" not in str(error.orig):
+            raise
+        new = False  # somebody without a name_key has the same name
     if not new:
         raise Taken("This username is in use. Choose another one.")
     return person(row)
@@ -42,9 +59,18 @@ def register(username: str, password_hash: str) -> answers.Person:
 
 
 def named(username: str) -> User | None:
-    """The user of that name in any spelling, as the row now stands."""
-    found = select(User).where(User.username_key == key(username), User.deleted_at.is_(None))
-    return db.session.scalar(found.execution_options(populate_existing=True))
+    """The user of that name in any spelling, as the row now stands.
+
+    Of names that were different once and would be the same today, the exact one is found.
+    """
+    mine = (key(username), exact_key(username))
+    found = (
+        select(User)
+        .where(or_(User.name_key == mine[0], User.username_key.in_(mine)))
+        .where(User.deleted_at.is_(None))
+        .order_by(User.username_key != mine[1], User.name_key.is_(None))
+    )
+    return db.session.scalar(found.limit(1).execution_options(populate_existing=True))
 
 
 def find(user_id: int) -> User:
@@ -78,7 +104,9 @@ def page(prefix: str, after: int, limit: int) -> list[answers.ListedUser]:
         .limit(limit)
     )
     if prefix:
-        users = users.where(starts_with(User.username_key, key(prefix)))
+        start = key(prefix)
+        mine = starts_with(User.name_key, start)
+        users = users.where(or_(mine, starts_with(User.username_key, start)))
     return [listed(row) for row in db.session.execute(users)]
 
 
@@ -123,6 +151,12 @@ def lock_with_password(user: User) -> User:
 
 
 # Changing ------------------------------------------------------------------------------------
+
+
+def renew_hash(user: User, password_hash: str) -> None:
+    """Replace the hash that was checked by a stronger one of the same password. Raises Unauthorized
+    if it is not the user's hash any more."""
+    lock_with_password(user).password_hash = password_hash
 
 
 def change_password(user: User, password_hash: str, jti: str) -> None:

@@ -21,6 +21,7 @@ def leave(user: User, *, erase: bool, socket_id: str | None) -> bool:
         return False
     row.username = ""
     row.username_key = f"\x01{user.id}"  # no name has a control character, so none is the same
+    row.name_key = None
     row.password_hash = ""
     row.deleted_at = utcnow()
     mine = or_(Block.blocker_id == user.id, Block.blocked_id == user.id)

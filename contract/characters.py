@@ -18,6 +18,7 @@ _IGNORABLE = re.compile(
     "\U000e0000-\U000e0fff]"
 )
 _BIDIRECTIONAL = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_ANNOTATIONS = re.compile("[\ufff9-\ufffb]")  # control characters in all but their category
 _BLANK = "\u2800"  # the Braille pattern without dots
 #: Of which a name uses one at most: many of their letters look alike.
 _SCRIPTS = frozenset({"LATIN", "CYRILLIC", "GREEK"})
@@ -69,9 +70,15 @@ def is_visible(text: str) -> bool:
     )
 
 
+def is_bare_at_an_end(text: str) -> bool:
+    """Whether the text begins or ends with white space, or with what looks like it."""
+    return text != text.strip() or text.startswith(_BLANK) or text.endswith(_BLANK)
+
+
 def fault_of_name(name: str) -> str | None:
     """Why a text cannot be a name that people see, in words that follow the name of the member."""
-    if any(unicodedata.category(each) in ("Cc", "Co", "Cn") for each in name):
+    controls = any(unicodedata.category(each) in ("Cc", "Co", "Cn") for each in name)
+    if controls or _ANNOTATIONS.search(name):
         return "must not have control, private-use or unassigned characters"
     if _BIDIRECTIONAL.search(name):
         return "must not have characters that turn the direction of writing"

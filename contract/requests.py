@@ -20,8 +20,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from contract.characters import fault_of_name, stream_safe
+from contract.characters import fault_of_name, folded, is_bare_at_an_end, stream_safe
 from contract.names import MAX_ID
+from contract.passwords import fault_of_password
 
 MAX_BODY = 64 * 1024  # bytes
 DIGITS = re.compile(r"[0-9]{1,19}")
@@ -56,7 +57,7 @@ def _username(value: str) -> str:
     normal = unicodedata.normalize("NFKC", stream_safe(value))
     if not 1 <= len(normal) <= 50:
         raise fault("must have 1 to 50 characters")
-    if any(form != form.strip() for form in (value, normal)):
+    if any(map(is_bare_at_an_end, (value, normal, folded(value)))):
         raise fault("must not begin or end with white space")
     if sentence := fault_of_name(value) or fault_of_name(normal):
         raise fault(sentence)
@@ -115,10 +116,18 @@ Username = Annotated[
     AfterValidator(_username),
     Shown(
         pattern=f"^[^{_CONTROL}{_SPACE}]([^{_CONTROL}]*[^{_CONTROL}{_SPACE}])?$",
-        description="The same must be true after NFKC normalisation.",
+        description=(
+            "The same must be true after NFKC normalisation. Something in it can be seen, nothing "
+            "turns the direction of writing, and its letters are of only one of Latin, Cyrillic "
+            "and Greek."
+        ),
     ),
 ]
-Password = Annotated[Text, Field(min_length=8, max_length=128)]
+Password = Annotated[
+    Text,
+    Field(min_length=8, max_length=128),
+    Shown(description="Not the user name, not one repeated character, and not a common one."),
+]
 Id = Annotated[
     int,
     BeforeValidator(_number),
@@ -179,9 +188,16 @@ class Registration(Parameters):
     username: Username
     password: Password
 
+    @model_validator(mode="after")
+    def _password_is_hard_to_guess(self) -> Self:
+        if sentence := fault_of_password(self.password, self.username):
+            raise fault(f"password {sentence}")
+        return self
+
 
 class Login(Parameters):
-    username: Text
+    # Keyboards of phones add a space.
+    username: Annotated[Text, AfterValidator(str.strip)]
     password: Text
 
 

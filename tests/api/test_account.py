@@ -599,7 +599,7 @@ def test_a_login_ended_during_the_check_is_a_401(
 
     for _ in range(12):
         device = again(ada)
-        with interrupting(app, "users.username_key =", end_logins):
+        with interrupting(app, "users.name_key =", end_logins):
             refused(leave(device, "the former password"), 401, "unauthorized")
 
     assert api.login("ada").status == 200

@@ -291,3 +291,97 @@ def test_logins_that_have_expired_are_not_kept(old: Settings) -> None:
     init_db(old)
 
     assert [row[0] for row in stored(old, "sessions")["sessions"]] == ["0" * 32]
+
+
+# Names that were different once ----------------------------------------------------------------
+
+#: Bob's and eve's show the same as ada's; bob came first. Dan's has a selector, and is alone.
+LOOK_ALIKES = {2: "a\u200bda", 3: "ad\u200ba", 7: "dan❤\ufe0f"}
+
+
+@pytest.fixture
+def disguised(old: Settings) -> Settings:
+    """The old database, with names that show the same."""
+    rename = text("UPDATE users SET username = :name, username_key = :name WHERE id = :id")
+    with looking_into(old) as connection, writing_on(connection):
+        # Ada registers last.
+        connection.execute(rename, [{"id": 1, "name": "first"}])
+        connection.execute(rename, [{"id": user, "name": it} for user, it in LOOK_ALIKES.items()])
+        row = {"id": 9, "username": "ada", "username_key": "ada", "created_at": WHEN}
+        row |= {"password_hash": generate_password_hash(PASSWORD, CHEAP_HASH)}
+        insert(connection, "users", [row])
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT setval('users_id_seq', 9)"))
+    return old
+
+
+@pytest.fixture
+def api_of_disguised(disguised: Settings) -> Iterator[InProcess]:
+    init_db(disguised)
+    with application(disguised) as app:
+        yield InProcess(app)
+
+
+def test_names_that_collide_stay_as_they_are(disguised: Settings) -> None:
+    before = {row["id"]: row for row in raw(disguised)["users"]}
+
+    init_db(disguised)
+
+    after = {row["id"]: row for row in raw(disguised)["users"]}
+    keys = {user: row["name_key"] for user, row in after.items()}
+    assert keys == {1: "first", 2: "ada", 3: None, 7: "dan❤", 9: None}
+    assert all(before[user].items() <= after[user].items() for user in before)
+
+
+def test_people_of_colliding_names_log_in(api_of_disguised: InProcess) -> None:
+    names = {**LOOK_ALIKES, 9: "ada"}
+
+    people = {api_of_disguised.sign_in(name).id: name for name in names.values()}
+
+    assert people == names
+    assert api_of_disguised.login("dan❤").json["data"]["id"] == 7
+    assert api_of_disguised.login("A\u200bDA").json["data"]["id"] == 2
+    assert api_of_disguised.login("ADA").json["data"]["id"] == 9
+
+
+@pytest.mark.parametrize("name", ["ada", "a\u200bda", "\u200bada", "Dan❤", "dan❤\ufe0e"])
+def test_a_colliding_name_is_taken_for_all(api_of_disguised: InProcess, name: str) -> None:
+    assert api_of_disguised.register(name).status == 409
+
+
+def test_people_of_colliding_names_change_passwords(api_of_disguised: InProcess) -> None:
+    bob = api_of_disguised.sign_in(LOOK_ALIKES[2])
+    change = {"current_password": PASSWORD, "new_password": "battery staple"}
+
+    assert bob.request("PUT", "/api/me/password", change).status == 200
+
+    assert api_of_disguised.login(LOOK_ALIKES[2], "battery staple").status == 200
+    assert api_of_disguised.login(LOOK_ALIKES[3]).status == 200
+    assert api_of_disguised.login("ada").status == 200
+
+
+def test_people_an_old_process_registers_log_in(
+    api_of_disguised: InProcess, disguised: Settings
+) -> None:
+    """It knows nothing of the new column."""
+    carol = {"username": "Ca\u200brol", "username_key": "ca\u200brol", "created_at": WHEN}
+    carol |= {"password_hash": generate_password_hash(PASSWORD, CHEAP_HASH)}
+    zoe = {**carol, "username": "Zoe", "username_key": "zoe"}
+    with looking_into(disguised) as connection, writing_on(connection):
+        insert(connection, "users", [carol, zoe])
+
+    assert api_of_disguised.login("ca\u200brol").json["data"]["username"] == "Ca\u200brol"
+    assert api_of_disguised.login("ZOE").json["data"]["username"] == "Zoe"
+    assert api_of_disguised.register("ca\u200brol").status == 409
+    assert api_of_disguised.register("zo\u200be").status == 409
+
+
+def test_a_name_an_old_process_freed_is_free(
+    api_of_disguised: InProcess, disguised: Settings
+) -> None:
+    with looking_into(disguised) as connection, writing_on(connection):
+        gone = "UPDATE users SET username = '', username_key = :key, deleted_at = :now WHERE id = 7"
+        connection.execute(text(gone), {"key": "\x017", "now": WHEN})
+
+    assert api_of_disguised.register("dan❤").status == 201
+    assert api_of_disguised.login("dan❤\ufe0f").status == 200
