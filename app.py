@@ -27,6 +27,7 @@ from chat import (
     sync,
 )
 from contract import answers, errors, names, openapi, requests
+from contract.passwords import fault_of_password
 from database import db, engine_options, prepare, writing
 from gateway import BODY_BYTES
 from models import User
@@ -90,6 +91,7 @@ def users(_user: User) -> ResponseReturnValue:
 def request_chat(user: User) -> ResponseReturnValue:
     """Open the one chat with somebody, and have them told."""
     body = parse(requests.ChatRequest)
+    runtime().rate_limits.hit("chats", str(user.id))
     refuse_other_author(user, body.from_user)
     if body.to_user == user.id:
         raise errors.Invalid("to_user is you; a chat has two people.")
@@ -135,6 +137,7 @@ def pusher_user_auth(user: User) -> ResponseReturnValue:
 def send_message(user: User) -> ResponseReturnValue:
     """Store a message once, and have both sides told."""
     body = parse(requests.NewMessage)
+    runtime().rate_limits.hit("messages", str(user.id))
     refuse_other_author(user, body.from_user)
     with writing():
         channel = channels.to_write(user, *body.spellings)
@@ -194,6 +197,7 @@ def mark_read(user: User, channel: str) -> ResponseReturnValue:
 def edit_message(user: User, message_id: int) -> ResponseReturnValue:
     """Give one of the caller's messages another text."""
     body = parse(requests.Edit)
+    runtime().rate_limits.hit("messages", str(user.id))
     with writing():
         channel, row = messages.own(user, message_id)
         message = messages.edit(channel, row, body.message, socket_id())
@@ -307,6 +311,8 @@ def refresh(user: User) -> ResponseReturnValue:
 def change_password(user: User) -> ResponseReturnValue:
     """Replace the caller's password, and end all logins but a new one."""
     body = parse(requests.PasswordChange)
+    if sentence := fault_of_password(body.new_password, user.username):
+        raise errors.Invalid(f"new_password {sentence}.")
     confirmed = auth.confirm(user, body.current_password)
     password_hash = auth.hash_password(body.new_password)
     with writing():

@@ -4,9 +4,10 @@ A token is a JWT whose `jti` names a row of logins. It holds only while that row
 """
 
 import hashlib
+import logging
+import math
 import re
 import secrets
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,16 +16,19 @@ from functools import lru_cache, wraps
 from typing import Any
 
 import jwt
-from flask import request
+from flask import g, request
 from flask.typing import ResponseReturnValue
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from chat import accounts, logins
 from contract.errors import Forbidden, Taken, TokenExpired, Unauthorized
-from database import release
+from contract.requests import DIGITS
+from database import db, release, writing
 from models import User
-from web import bodies
+from web import addresses, bodies, hash_queue
 from web.runtime import runtime
+
+log = logging.getLogger(f"app.{__name__}")
 
 ALGORITHM = "HS256"
 # When it was made is no condition: the clock may have been set back since.
@@ -34,9 +38,8 @@ VERIFIED: Any = {"require": ["exp", "sub", "jti"], "verify_iat": False}
 # characters have beyond 32 bytes, so that one signature would be valid in many spellings.
 TOKEN = re.compile(r"[\w-]+\.[\w-]+\.[\w-]{42}[AEIMQUYcgkosw048]", re.ASCII)
 
-# One hash at a time in each process: each keeps a core and 32 MiB busy for a third of a second,
-# and several at once would starve the requests that are quick. Nobody is refused.
-_one_hash = threading.Lock()
+#: Methods of werkzeug.security, the weakest first.
+METHODS = ("pbkdf2:sha256", "pbkdf2:sha512", "scrypt")
 
 
 # Passwords -----------------------------------------------------------------------------------
@@ -45,11 +48,13 @@ _one_hash = threading.Lock()
 @contextmanager
 def _turn_to_hash() -> Iterator[None]:
     """The turn to hash a password. Requests that wait for it, or hash, have no connection to the
-    database and no work slot."""
+    database and no work slot. Raises Busy."""
     release()
+    client = request.environ
     with runtime().slots.released():
         try:
-            with _one_hash:
+            queue = runtime().hash_queue
+            with queue.turn(addresses.of_client(), lambda: hash_queue.has_left(client)):
                 yield
         finally:
             release()  # this one may have to wait for a slot now
@@ -66,7 +71,7 @@ def hash_for_new_name(username: str, password: str) -> Iterator[str]:
     """The salted hash to register a name with, inside the block.
 
     A request that waits for the same name finds it there afterwards, and need not hash. Raises
-    Taken if the name went while this one waited, and RateLimited.
+    Taken if the name went while this one waited, RateLimited and Busy.
     """
     limits = runtime().rate_limits
     with _turn_to_hash():
@@ -82,7 +87,7 @@ def authenticate(username: str, password: str) -> User:
     """The user of that name and password.
 
     Raises Unauthorized, alike and after the same work whether the name or the password is wrong,
-    and RateLimited.
+    RateLimited and Busy.
     """
     user = _with_password(username, password)
     if user is None:
@@ -94,7 +99,7 @@ def authenticate(username: str, password: str) -> User:
 def confirm(caller: User, password: str) -> User:
     """The caller, their password checked anew.
 
-    Raises Forbidden, RateLimited, and Unauthorized if the login has ended meanwhile.
+    Raises Forbidden, RateLimited, Busy, and Unauthorized if the login has ended meanwhile.
     """
     user = _with_password(caller.username, password)
     if user is None or user.id != caller.id:
@@ -107,17 +112,50 @@ def confirm(caller: User, password: str) -> User:
 
 def _with_password(username: str, password: str) -> User | None:
     limits = runtime().rate_limits
-    limits.check("login", _digest(username))
+    _refuse_guesses(username, limits.check)
     with _turn_to_hash():
-        limits.check("login", _digest(username))  # others may have failed while this one waited
+        # Again, because others may have failed while this one waited.
+        _refuse_guesses(username, limits.hit)
         user = accounts.named(username)
         release()
         stored = user.password_hash if user else _hash_of_nobody()
-        return user if check_password_hash(stored, password) else None
+        if not check_password_hash(stored, password):
+            failed = user.id if user else "unknown"
+            log.warning("A login failed: address %s, user %s.", addresses.of_client(), failed)
+            return None
+        if user and _strength(stored) < _strength(runtime().settings.password_hash):
+            _renew_hash(user, password)
+        return user
+
+
+def _refuse_guesses(username: str, spend: Callable[..., None]) -> None:
+    """Raise RateLimited if too many logins with the name have failed: from this address, or from
+    all of them and there is no attempt left of those that the name has then."""
+    limits, name = runtime().rate_limits, _digest(username)
+    limits.check("login", name)
+    if limits.is_used_up("name", name):
+        spend("attempts", name)
 
 
 def _count_failure(username: str) -> None:
-    runtime().rate_limits.hit("login", _digest(username))
+    limits, name = runtime().rate_limits, _digest(username)
+    limits.count("name", name)
+    limits.hit("login", name)
+
+
+def _renew_hash(user: User, password: str) -> None:
+    """Store the hash that is made today. It must be there before the turn to hash goes on: another
+    login of the user would otherwise find a hash that is no longer theirs."""
+    stronger = generate_password_hash(password, runtime().settings.password_hash)
+    with writing():
+        accounts.renew_hash(user, stronger)
+        db.session.commit()
+
+
+def _strength(stored: str) -> tuple[int, int]:
+    """Of a hash, or of a method to hash by: how much work it is to make."""
+    method, *parameters = re.split(r":(?=[0-9])", stored.partition("$")[0])
+    return METHODS.index(method), math.prod(map(int, parameters))
 
 
 def _digest(username: str) -> str:
@@ -171,6 +209,11 @@ def check_token() -> dict[str, Any]:
     except jwt.ExpiredSignatureError:
         raise TokenExpired("The token has expired. Log in again.") from None
     except jwt.InvalidTokenError:
+        log.warning(
+            "A token is forged: address %s, said to be of user %s.",
+            addresses.of_client(),
+            _claimed_user(token),
+        )
         raise Unauthorized("The token is not valid. Log in again.") from None
     if claims["exp"] <= time.time():
         raise TokenExpired("The token has expired. Log in again.")
@@ -183,6 +226,7 @@ def check_login(claims: dict[str, Any]) -> User:
     user = logins.user(claims["jti"]) if claims["jti"].isalnum() else None
     if user is None or str(user.id) != claims["sub"]:
         raise Unauthorized(logins.GONE)
+    g.user_id = user.id  # for the log
     return user
 
 
@@ -196,6 +240,15 @@ def current_jti() -> str:
     """The login that the request's token stands for."""
     jti: str = check_token()["jti"]
     return jti
+
+
+def _claimed_user(token: str) -> str:
+    """Whose token a forged one claims to be, as far as it can be read."""
+    try:
+        claimed = jwt.decode(token, options={"verify_signature": False})["sub"]
+    except (jwt.InvalidTokenError, KeyError):
+        return "unknown"
+    return claimed if isinstance(claimed, str) and DIGITS.fullmatch(claimed) else "unknown"
 
 
 @lru_cache(maxsize=4096)

@@ -60,6 +60,8 @@ AT_LEAST_ONE = (
     "embedded_frame_bytes",
     "embedded_send_buffer_bytes",
 )
+#: The settings of limits, without their "ratelimit_".
+RATE_LIMITS = ("login", "name", "messages", "chats", "register", "default")
 PLACEHOLDER = re.compile(r"change[-_ ]?(me|this|it)|your[-_ ]|placeholder|example", re.IGNORECASE)
 
 
@@ -160,6 +162,14 @@ class Settings:
     ratelimit_login: str = setting(
         "10 per 3 minutes", "Failed logins allowed for one name from one address."
     )
+    ratelimit_name: str = setting(
+        "100 per hour",
+        "Failed logins allowed for one name from all addresses; then it gets one attempt a minute.",
+    )
+    ratelimit_messages: str = setting(
+        "300 per minute", "Messages that one user may send, send again or edit."
+    )
+    ratelimit_chats: str = setting("60 per minute", "Chats that one user may ask for.")
     ratelimit_register: str = setting("300 per hour", "Registrations allowed from one address.")
     ratelimit_default: str = setting(
         "", "Requests of all kinds from one address, such as 1000 per minute. Unset: no limit."
@@ -302,14 +312,16 @@ def _check_pusher(given: Settings) -> None:
 
 
 def _check_limits(given: Settings) -> None:
-    for name in ("ratelimit_login", "ratelimit_register", "ratelimit_default"):
-        if not (limit := getattr(given, name)):
+    for name in RATE_LIMITS:
+        if not (limit := getattr(given, f"ratelimit_{name}")):
             continue
         with suppress(ValueError):
             rules = parse_limits(limit)
             if len(rules) == 1 and rules[0].amount > 0:
                 continue
-        raise SettingsError(f"{name.upper()} must be a single limit, such as 10 per 3 minutes.")
+        raise SettingsError(
+            f"RATELIMIT_{name.upper()} must be a single limit, such as 10 per 3 minutes."
+        )
     if given.ratelimit_storage_uri != "memory://":
         with suppress(ValueError):  # a wrong port raises it
             uri = urlsplit(given.ratelimit_storage_uri)

@@ -49,6 +49,7 @@ ErrorCode = Literal[
     "rate_limited",
     "internal",
     "unavailable",
+    "busy",
 ]
 
 

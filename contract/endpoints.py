@@ -104,12 +104,15 @@ ENDPOINTS = {
     "register": Endpoint(
         tag=START,
         summary="Register a user",
-        description="The name is unique without regard to case or width, and shown as sent.",
+        description=(
+            "The name is unique without regard to case, width and what does not show, and is shown "
+            "as sent. The password must be hard to guess; otherwise the message says why it is not."
+        ),
         token=False,
         body=requests.Registration,
         success={201: "The new user."},
         shape=answers.Registered,
-        refusals=["taken"],
+        refusals=["taken", "busy"],
         follow={
             "login": {
                 "username": "$request.body#/username",
@@ -124,12 +127,16 @@ ENDPOINTS = {
     "login": Endpoint(
         tag=START,
         summary="Log in",
-        description="A wrong name and a wrong password get the same 401.",
+        description=(
+            "A wrong name and a wrong password get the same 401. White space at the ends of the "
+            "name does not count. After many failed logins with one name, from whatever address, "
+            "one attempt a minute is taken."
+        ),
         token=False,
         body=requests.Login,
         success={200: "The user with a token for all other requests."},
         shape=answers.LoggedIn,
-        refusals=["unauthorized"],
+        refusals=["unauthorized", "busy"],
         sent={"username": "ada", "password": PASSWORD},
         got=LOGGED_IN,
     ),
@@ -387,11 +394,11 @@ ENDPOINTS = {
     "change_password": Endpoint(
         tag=ACCOUNT,
         summary="Change my password",
-        description="All other tokens end.",
+        description="All other tokens end. The new password must be one that register takes.",
         body=requests.PasswordChange,
         success={200: "The user with a new token."},
         shape=answers.LoggedIn,
-        refusals=["forbidden"],
+        refusals=["forbidden", "busy"],
         sent={"current_password": PASSWORD, "new_password": NEW_PASSWORD},
         got=LOGGED_IN,
     ),
@@ -421,7 +428,7 @@ ENDPOINTS = {
         ),
         body=requests.AccountDeletion,
         success={204: "The account is gone."},
-        refusals=["forbidden"],
+        refusals=["forbidden", "busy"],
         sent={"password": NEW_PASSWORD, "erase": True},
     ),
     "front_end_config": Endpoint(
@@ -506,7 +513,8 @@ ERRORS: Mapping[answers.ErrorCode, tuple[int, str, str]] = {
     ),
     "rate_limited": (
         429,
-        "Too many failed logins or registrations; settings can limit all requests.",
+        "Too many failed logins, registrations, messages or requests for chats; settings can limit "
+        "all requests.",
         "Too many attempts. Try again in 180 seconds.",
     ),
     "internal": (
@@ -518,6 +526,12 @@ ERRORS: Mapping[answers.ErrorCode, tuple[int, str, str]] = {
         503,
         "The database does not answer; the id is in the log.",
         "The database does not answer. Try again later. (Request 3f2504e04f8941d39a0c0305e82c3301)",
+    ),
+    "busy": (
+        503,
+        "More passwords wait to be checked than the server takes on.",
+        "Too many passwords wait to be checked. Try again in 5 seconds."
+        " (Request 3f2504e04f8941d39a0c0305e82c3301)",
     ),
 }
 

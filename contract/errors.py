@@ -98,6 +98,16 @@ class Internal(ApiError):
     status, code = 500, "internal"
 
 
+class Busy(ApiError):
+    """So much waits to be done that more is not taken on; `Retry-After` says how many seconds to
+    wait."""
+
+    status, code = 503, "busy"
+
+    def __init__(self, message: str, seconds: int) -> None:
+        super().__init__(f"{message} Try again in {seconds} seconds.", Retry_After=str(seconds))
+
+
 class Unavailable(ApiError):
     """The database does not answer, or cannot be used as it is."""
 

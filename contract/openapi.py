@@ -226,6 +226,7 @@ def shared_refusals() -> dict[str, Any]:
 def refusal(status: int, codes: list[answers.ErrorCode]) -> dict[str, Any]:
     """The response of one status, with an example for each code."""
     more = [HEADERS_OF_STATUS[status]] if status in HEADERS_OF_STATUS else []
+    more += ["Retry-After"] if "busy" in codes else []
     return {
         "description": " ".join(f"`{code}`: {ERRORS[code][1]}" for code in codes),
         "headers": headers("X-Request-ID", *more),

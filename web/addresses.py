@@ -1,19 +1,27 @@
-"""Addresses: which count as one client, and which are of this machine."""
+"""Addresses: which count as one client, for limits and log alike, and which are of this machine."""
 
 import re
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
+from flask import request
+
+LONGEST = 64  # characters; a proxy may pass on whatever a client has made up
 #: Some proxies add the port of their client.
 _WITH_PORT = re.compile(r"\[([^]]+)\](?::[0-9]+)?|([0-9.]+):[0-9]+")
 
 
 def counted_as(address: str) -> str:
     """What an address counts as: IPv6 as its /64, which one home or server has to itself, an IPv4
-    address in IPv6 clothes as IPv4, and each without its port."""
+    address in IPv6 clothes as IPv4, and each without its port. Other texts stay as they are."""
     found = _parsed(address)
     if isinstance(found, IPv6Address):
         return str(ip_network((found, 64), strict=False))
-    return str(found or address)
+    return str(found) if found else address[:LONGEST]
+
+
+def of_client() -> str:
+    """What the address counts as from which this request comes."""
+    return counted_as(request.remote_addr or "")
 
 
 def is_of_this_machine(address: str) -> bool:

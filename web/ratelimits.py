@@ -1,4 +1,4 @@
-"""Rate limits: how often an address may do what, counted in this process or in Redis.
+"""Rate limits: how often an address or a user may do what, counted in this process or in Redis.
 
 Windows are fixed: one begins with the first use that is counted, and ends after the limit's time.
 """
@@ -9,33 +9,39 @@ import threading
 import time
 from typing import Any
 
-from flask import request
+from flask import g
 from limits import parse
 from limits.errors import StorageError
 from limits.storage import MemoryStorage, storage_from_string
 from limits.strategies import FixedWindowRateLimiter
 
-from config import Settings
+from config import RATE_LIMITS, Settings
 from contract.errors import RateLimited
+from web import addresses
 
 #: For how long a storage that did not answer is not asked.
 AWAY_SECONDS = 30
 OWN = "memory://"  # the counts of this process alone
+#: Limits that each address has for itself; the others are those of their key alone.
+OF_ADDRESS = {"login", "register", "default"}
+#: Attempts at a name that has used up its limit "name".
+ATTEMPTS = "1 per minute"
 
 log = logging.getLogger(f"app.{__name__}")
 
 
 class RateLimits:
-    """The limits of the settings, by name: login, register and default; an empty one is none.
+    """The limits of the settings, by name, and "attempts"; an empty one is none.
 
     While Redis does not answer, this process counts for itself. Redis is asked again after
     AWAY_SECONDS.
     """
 
     def __init__(self, settings: Settings) -> None:
-        names = ("login", "register", "default") if settings.ratelimit_enabled else ()
-        rules = {name: getattr(settings, f"ratelimit_{name}") for name in names}
-        self._limits = {name: parse(rule) for name, rule in rules.items() if rule}
+        rules = {name: getattr(settings, f"ratelimit_{name}") for name in RATE_LIMITS}
+        rules["attempts"] = ATTEMPTS
+        given = rules if settings.ratelimit_enabled else {}
+        self._limits = {name: parse(rule) for name, rule in given.items() if rule}
         self._uri = settings.ratelimit_storage_uri
         self._opening = threading.Lock()
         self._own: FixedWindowRateLimiter | None = None
@@ -43,10 +49,14 @@ class RateLimits:
         self._away_until = 0.0
 
     def check(self, name: str, *key: str) -> None:
-        """Raise RateLimited, with the seconds to wait, if the request's address has used up the
-        limit (for each `key` it has one of its own)."""
-        if name in self._limits and not self._ask("test", name, key):
+        """Raise RateLimited, with the seconds to wait, if the limit is used up. Each `key` has one
+        of its own."""
+        if self.is_used_up(name, *key):
             self._refuse(name, key)
+
+    def is_used_up(self, name: str, *key: str) -> bool:
+        """Whether one more use would be too many."""
+        return name in self._limits and not self._ask("test", name, key)
 
     def hit(self, name: str, *key: str) -> None:
         """Count one use, and raise RateLimited if it is one too many."""
@@ -62,11 +72,19 @@ class RateLimits:
         left = self._ask("get_window_stats", name, key).reset_time - time.time()
         if self._uri != OWN:
             left += 0.5  # Redis rounds to whole seconds, and who waits as told must get in
+        log.warning(
+            "The limit '%s' refuses a request: address %s, user %s.",
+            name,
+            addresses.of_client(),
+            g.get("user_id", "unknown"),
+        )
         raise RateLimited(max(1, math.ceil(left)))
 
     def _ask(self, verb: str, name: str, key: tuple[str, ...]) -> Any:
         """What the library's limiter says, over Redis or, while that is away, over memory."""
-        arguments = (self._limits[name], name, *key, request.remote_addr or "")
+        if name in OF_ADDRESS:
+            key = (*key, addresses.of_client())
+        arguments = (self._limits[name], name, *key)
         now, away_until = time.monotonic(), self._away_until
         if self._uri != OWN and now >= away_until:
             if away_until:

@@ -22,6 +22,7 @@ from realtime import servers
 from realtime.outbox import Outbox, State
 from realtime.subscriptions import Subscriptions
 from web.addresses import counted_as, is_of_this_machine
+from web.hash_queue import HashQueue
 from web.ratelimits import RateLimits
 from web.slots import WorkSlots
 
@@ -56,6 +57,7 @@ class Runtime:
         self.settings = settings
         self.slots = slots
         self.rate_limits = RateLimits(settings)
+        self.hash_queue = HashQueue()
         self.has_database = False  # whether start() has got that far
         self._starting = threading.Lock()
         self._started_in = 0  # the process

@@ -3,9 +3,11 @@
 import ast
 import inspect
 import re
+import threading
 import time
 import tomllib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
@@ -32,6 +34,7 @@ from tests.support.people import (
     events,
     looking_into,
 )
+from tests.support.servers import PATIENCE
 
 Document = dict[str, Any]
 METHODS = {"get", "post", "put", "patch", "delete"}
@@ -435,6 +438,25 @@ def of_a_locked_database(api: Api, settings: Settings) -> Answer:
         return api.register("zoe")
 
 
+def of_a_crowd(api: Api, _: Settings) -> Answer:
+    """More passwords wait to be checked than may."""
+    hashing, go_on = threading.Event(), threading.Event()
+
+    def hash_for_long(*_: object) -> bool:
+        hashing.set()
+        return go_on.wait(PATIENCE)
+
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor() as pool:
+        patch.setattr("auth.check_password_hash", hash_for_long)
+        patch.setattr("web.hash_queue.MOST_OF_ADDRESS", 0)
+        pool.submit(api.login, "somebody")
+        assert hashing.wait(PATIENCE)
+        try:
+            return api.login("somebody")
+        finally:
+            go_on.set()
+
+
 WAYS: dict[str, Callable[[Api, Settings], Answer]] = {
     "invalid": lambda api, _: api.post("/api/register", {"password": "correct horse"}),
     "unauthorized": lambda api, _: api.get("/api/me"),
@@ -450,6 +472,7 @@ WAYS: dict[str, Callable[[Api, Settings], Answer]] = {
     "rate_limited": of_too_many,
     "internal": of_a_fault,
     "unavailable": of_a_locked_database,
+    "busy": of_a_crowd,
 }
 
 

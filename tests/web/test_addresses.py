@@ -19,12 +19,18 @@ from web.addresses import counted_as, is_of_this_machine
         ("2001:db8:1:3::9", "2001:db8:1:3::/64"),
         ("fe80::1%eth0", "fe80::/64"),
         ("", ""),
+        ("::ffff:c000:207", "192.0.2.7"),
         ("unknown", "unknown"),
+        ("unknown:4711", "unknown:4711"),
         ("_hidden", "_hidden"),
     ],
 )
 def test_an_address_counts_as_its_client(address: str, counted: str) -> None:
     assert counted_as(address) == counted
+
+
+def test_what_is_no_address_is_cut() -> None:
+    assert counted_as("x" * 8_000) == "x" * 64
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", ""])

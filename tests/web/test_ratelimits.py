@@ -133,7 +133,7 @@ def test_the_memory_forgets_windows_that_are_over(
 ) -> None:
     counts = MemoryStorage()
     monkeypatch.setattr("web.ratelimits.MemoryStorage", lambda: counts)
-    api = make_api(ratelimit_login="1000 per minute")
+    api = make_api(ratelimit_login="1000 per minute", ratelimit_name="")
 
     def fail(name: str) -> None:
         assert api.login(name, WRONG).status == 401

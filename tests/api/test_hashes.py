@@ -1,0 +1,80 @@
+"""Password hashes: they are renewed at login when the parameters rise."""
+
+from collections.abc import Callable
+
+import pytest
+
+from config import Settings
+from tests.support.people import PASSWORD, InProcess, at_once, stored
+
+WEAK, TODAY, STRONG = "scrypt:128:8:1", "scrypt:256:8:1", "scrypt:512:8:1"
+
+
+def hash_of_ada(settings: Settings) -> str:
+    ((*_, password_hash, _, _, _),) = stored(settings, "users")["users"]
+    return str(password_hash)
+
+
+@pytest.mark.parametrize("former", [WEAK, "pbkdf2:sha256:1000"])
+def test_a_weaker_hash_is_renewed_at_login(
+    make_api: Callable[..., InProcess], settings: Settings, former: str
+) -> None:
+    make_api(password_hash=former).register("ada")
+    assert hash_of_ada(settings).startswith(f"{former}$")
+    api = make_api(password_hash=TODAY)
+
+    ada = api.sign_in("ada")
+
+    renewed = hash_of_ada(settings)
+    assert renewed.startswith(f"{TODAY}$")
+    assert ada.get("/api/me").status == 200
+    assert api.login("ada").status == 200
+    assert hash_of_ada(settings) == renewed
+
+
+@pytest.mark.parametrize("former", [TODAY, STRONG, "scrypt:128:16:1"])
+def test_a_hash_as_strong_stays(
+    make_api: Callable[..., InProcess], settings: Settings, former: str
+) -> None:
+    make_api(password_hash=former).register("ada")
+    before = hash_of_ada(settings)
+
+    make_api(password_hash=TODAY).sign_in("ada")
+
+    assert hash_of_ada(settings) == before
+
+
+def test_a_wrong_password_renews_nothing(
+    make_api: Callable[..., InProcess], settings: Settings
+) -> None:
+    make_api(password_hash=WEAK).register("ada")
+    before = hash_of_ada(settings)
+
+    assert make_api(password_hash=TODAY).login("ada", "wrong password").status == 401
+
+    assert hash_of_ada(settings) == before
+
+
+def test_logins_at_once_all_succeed_after_a_rise(
+    make_api: Callable[..., InProcess], settings: Settings
+) -> None:
+    make_api(password_hash=WEAK).register("ada")
+    api = make_api(password_hash=TODAY)
+
+    people = at_once(8, lambda _: api.sign_in("ada"))
+
+    assert [each.get("/api/me").status for each in people] == [200] * 8
+    assert api.login("ada", PASSWORD).status == 200
+
+
+def test_a_living_login_survives_a_renewal(
+    make_api: Callable[..., InProcess], settings: Settings
+) -> None:
+    weak = make_api(password_hash=WEAK)
+    weak.register("ada")
+    ada = weak.sign_in("ada")
+    api = make_api(password_hash=TODAY)
+
+    api.sign_in("ada")
+
+    assert ada.get("/api/me").status == 200
