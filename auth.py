@@ -71,16 +71,21 @@ def hash_for_new_name(username: str, password: str) -> Iterator[str]:
     """The salted hash to register a name with, inside the block.
 
     A request that waits for the same name finds it there afterwards, and need not hash. Raises
-    Taken if the name went while this one waited, RateLimited and Busy.
+    Taken, also if the name went while this one waited, RateLimited and Busy.
     """
     limits = runtime().rate_limits
+    _refuse_taken(username)  # this needs no place in the queue
     with _turn_to_hash():
         limits.check("register")  # others may have registered while this one waited
-        if accounts.named(username):
-            raise Taken("This username is in use. Choose another one.")
+        _refuse_taken(username)
         release()
         yield generate_password_hash(password, runtime().settings.password_hash)
         limits.count("register")
+
+
+def _refuse_taken(username: str) -> None:
+    if accounts.named(username):
+        raise Taken("This username is in use. Choose another one.")
 
 
 def authenticate(username: str, password: str) -> User:
