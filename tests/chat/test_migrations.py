@@ -13,6 +13,7 @@ from werkzeug.security import generate_password_hash
 
 from chat.words import words
 from config import Settings
+from contract.errors import Taken
 from database import init_db, writing_on
 from migrations import FOLDER as MIGRATIONS
 from migrations import DatabaseError
@@ -374,6 +375,8 @@ def test_people_an_old_process_registers_log_in(
     assert api_of_disguised.login("ZOE").json["data"]["username"] == "Zoe"
     assert api_of_disguised.register("ca\u200brol").status == 409
     assert api_of_disguised.register("zo\u200be").status == 409
+    with pytest.raises(Taken):  # where the two register at the same moment
+        api_of_disguised.sign_up("zoe")
 
 
 def test_a_name_an_old_process_freed_is_free(
