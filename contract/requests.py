@@ -105,7 +105,11 @@ class Shown:
         return handler(core_schema) | self.keywords
 
 
-_CONTROL = r"\u0000-\u001f\u007f-\u009f"
+# Control, bidirectional and private-use characters of the basic plane.
+_NO_NAME = (
+    r"\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+    r"\ue000-\uf8ff\ufff9-\ufffb"
+)
 _SPACE = r"\t-\r\u001c- \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _NUMBER = {"minimum": 0, "maximum": MAX_ID}
 
@@ -115,7 +119,7 @@ Username = Annotated[
     Field(min_length=1, max_length=50),
     AfterValidator(_username),
     Shown(
-        pattern=f"^[^{_CONTROL}{_SPACE}]([^{_CONTROL}]*[^{_CONTROL}{_SPACE}])?$",
+        pattern=f"^[^{_NO_NAME}{_SPACE}]([^{_NO_NAME}]*[^{_NO_NAME}{_SPACE}])?$",
         description=(
             "The same must be true after NFKC normalisation. Something in it can be seen, nothing "
             "turns the direction of writing, and its letters are of only one of Latin, Cyrillic "
@@ -126,7 +130,10 @@ Username = Annotated[
 Password = Annotated[
     Text,
     Field(min_length=8, max_length=128),
-    Shown(description="Not the user name, not one repeated character, and not a common one."),
+    Shown(
+        pattern=r"^(?!([^\u0000])\1*$)[^\u0000]*$",
+        description="Not the user name, not one repeated character, and not a common one.",
+    ),
 ]
 Id = Annotated[
     int,

@@ -1,11 +1,22 @@
-"""Password hashes: they are renewed at login when the parameters rise."""
+"""Password hashes are renewed at login when the parameters rise; easy passwords are refused."""
 
 from collections.abc import Callable
 
 import pytest
+from sqlalchemy import update
+from werkzeug.security import generate_password_hash
 
 from config import Settings
-from tests.support.people import PASSWORD, InProcess, at_once, stored
+from models import User
+from tests.support.people import (
+    CHEAP_HASH,
+    PASSWORD,
+    InProcess,
+    at_once,
+    looking_into,
+    refused,
+    stored,
+)
 
 WEAK, TODAY, STRONG = "scrypt:128:8:1", "scrypt:256:8:1", "scrypt:512:8:1"
 
@@ -78,3 +89,37 @@ def test_a_living_login_survives_a_renewal(
     api.sign_in("ada")
 
     assert ada.get("/api/me").status == 200
+
+
+# Passwords that were set before easy ones were refused ------------------------------------------
+
+
+def test_an_easy_password_from_before_logs_in(api: InProcess, settings: Settings) -> None:
+    ada = api.sign_up("ada")
+    easy = generate_password_hash("password", CHEAP_HASH)
+    with looking_into(settings) as connection:
+        connection.execute(update(User).values(password_hash=easy))
+        connection.commit()
+
+    assert api.login("ada", "password").status == 200
+
+    change = {"current_password": "password", "new_password": "battery staple"}
+    assert ada.request("PUT", "/api/me/password", change).status == 200
+
+
+@pytest.mark.parametrize(
+    ("password", "reason"),
+    [("ada lovelace", "the user name"), ("x" * 8, "again and again"), ("Password1", "common")],
+)
+def test_a_password_is_not_changed_to_an_easy_one(
+    api: InProcess, settings: Settings, password: str, reason: str
+) -> None:
+    ada = api.sign_up("Ada Lovelace")
+    before = stored(settings)
+    change = {"current_password": PASSWORD, "new_password": password}
+
+    message = refused(ada.request("PUT", "/api/me/password", change), 400, "invalid")
+
+    assert message.startswith("new_password must not be ")
+    assert reason in message
+    assert stored(settings) == before

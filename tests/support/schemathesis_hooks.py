@@ -19,6 +19,9 @@ IN_ORDER = re.compile(
     r"|channel, channel_name and channel_id name different channels\."
     r"|give at most one of before, after and around\."
     r"|username must (have 1 to 50 characters|not begin or end with white space)\."  # as NFKC
+    r"|username must (have a character that can be seen|not mix Latin, Cyrillic and Greek .*)\."
+    r"|username must not have (control, private-use or unassigned characters|characters that .*)\."
+    r"|(new_)?password must not be (the user name|a common word or password, .*)\."
 )
 
 

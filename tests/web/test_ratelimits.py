@@ -9,7 +9,7 @@ import pytest
 from limits.storage import MemoryStorage
 
 from tests.support.conversations import sqlite_only
-from tests.support.people import Answer, Api, InProcess, at_once
+from tests.support.people import PASSWORD, Answer, Api, InProcess, Person, at_once, refused
 from tests.support.servers import Redis, eventually
 from web import ratelimits
 
@@ -166,3 +166,80 @@ def test_a_client_that_waits_as_told_gets_in(
     time.sleep(int(answer.headers["retry-after"]))
 
     assert (answer.status, api.login("ada", WRONG).status) == (429, 401)
+
+
+# Of a user, and of a name ----------------------------------------------------------------------
+
+
+def people(api: InProcess) -> tuple[Person, Person, dict[str, Any]]:
+    """Ada and bob, and their chat."""
+    ada, bob = api.sign_up("ada"), api.sign_up("bob")
+    return ada, bob, ada.asks(bob).json
+
+
+def test_sends_retries_and_edits_count_together(make_api: Callable[..., InProcess]) -> None:
+    ada, bob, chat = people(make_api(ratelimit_messages="3 per hour"))
+    message = ada.said(chat, "Hello", client_message_id="c1")
+    assert ada.says(chat, "Hello", client_message_id="c1").status == 200
+    path = f"/api/messages/{message['id']}"
+    assert ada.request("PATCH", path, {"message": "Hello!"}).status == 200
+
+    refused(ada.says(chat, "Again"), 429, "rate_limited")
+    refused(ada.request("PATCH", path, {"message": "Hello?"}), 429, "rate_limited")
+
+    assert ada.request("PUT", f"/api/chats/{chat['channel_id']}/read").status == 200
+    assert ada.request("DELETE", path).status == 200
+    assert bob.says(chat, "Hello, Ada").status == 201
+
+
+def test_a_user_has_one_limit_at_all_addresses(make_api: Callable[..., InProcess]) -> None:
+    here = make_api(ratelimit_messages="1 per hour")
+    ada, _, chat = people(here)
+    elsewhere = Person(
+        InProcess(here.app, "192.0.2.7"), ada.id, ada.username, ada.token, ada.expires_in
+    )
+    ada.said(chat, "Hello")
+
+    assert elsewhere.says(chat, "Hello from elsewhere").status == 429
+
+
+def test_requests_for_chats_are_limited_by_user(make_api: Callable[..., InProcess]) -> None:
+    ada, bob, _ = people(make_api(ratelimit_chats="2 per hour"))
+
+    assert [ada.asks(bob).status for _ in range(2)] == [200, 429]
+    assert bob.asks(ada).status == 200
+
+
+def test_one_setting_switches_all_limits_off(make_api: Callable[..., InProcess]) -> None:
+    limits = ("login", "name", "messages", "chats", "register", "default")
+    settings = {f"ratelimit_{name}": "1 per hour" for name in limits}
+    api = make_api(ratelimit_enabled=False, **settings)
+    ada, bob, chat = people(api)
+
+    assert [ada.says(chat, "Hello").status for _ in range(3)] == [201] * 3
+    assert [ada.asks(bob).status for _ in range(3)] == [200] * 3
+    assert [api.login("ada", WRONG).status for _ in range(3)] == [401] * 3
+    assert [api.register(f"somebody {n}").status for n in range(3)] == [201] * 3
+
+
+@sqlite_only
+def test_a_name_has_one_attempt_a_minute_then(
+    make_api: Callable[..., InProcess], clock: Clock
+) -> None:
+    api = make_api(ratelimit_name="3 per hour")
+    api.register("ada")
+
+    def guess(number: int, password: str = WRONG) -> tuple[int, str | None]:
+        return told(InProcess(api.app, f"192.0.2.{number}").login("A\u200bda", password))
+
+    assert [guess(number) for number in range(3)] == [(401, None)] * 3
+
+    assert guess(4) == (401, None)
+    assert guess(5) == (429, "60")
+    assert guess(6, PASSWORD) == (429, "60")
+    assert told(api.login("bob", WRONG)) == (401, None)
+    clock.now += 60
+    assert guess(7, PASSWORD) == (200, None)
+    assert guess(8, PASSWORD) == (429, "60")
+    clock.now += 3_600
+    assert [guess(number, PASSWORD)[0] for number in range(3)] == [200] * 3
