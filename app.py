@@ -21,6 +21,7 @@ from chat import (
     departure,
     export,
     inbox,
+    index,
     logins,
     messages,
     search,
@@ -139,6 +140,7 @@ def send_message(user: User) -> ResponseReturnValue:
     body = parse(requests.NewMessage)
     runtime().rate_limits.hit("messages", str(user.id))
     refuse_other_author(user, body.from_user)
+    index.prepare(body.message)
     with writing():
         channel = channels.to_write(user, *body.spellings)
         if body.to_user not in (None, channel.peer_id(user.id)):
@@ -198,6 +200,7 @@ def edit_message(user: User, message_id: int) -> ResponseReturnValue:
     """Give one of the caller's messages another text."""
     body = parse(requests.Edit)
     runtime().rate_limits.hit("messages", str(user.id))
+    index.prepare(body.message)
     with writing():
         channel, row = messages.own(user, message_id)
         message = messages.edit(channel, row, body.message, socket_id())
@@ -230,8 +233,8 @@ def search_messages(user: User) -> ResponseReturnValue:
     """Find messages of the caller's chats by their words."""
     asked = query(requests.Search)
     channel = None if asked.channel is None else channels.find(user, asked.channel)
-    found = search.messages(user, asked.q, channel, asked.before, asked.limit or 50)
-    return responses.listed(found)
+    found, rest = search.messages(user, asked.q, channel, asked.before, asked.limit or 50)
+    return responses.listed(found, next=None if rest is None else {"before": rest})
 
 
 @api.get("/blocks", endpoint="blocks")

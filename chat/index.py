@@ -5,7 +5,8 @@ index some messages at a time (Channel.indexed_id); a search reads those that wa
 erased word is gone from the index in the transaction that erases it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import BigInteger, String, bindparam, delete, select, true
@@ -20,6 +21,10 @@ from models import Channel, Message, Word
 #: Characters of new messages that wait in a channel until their words are indexed together: some
 #: twenty messages.
 UNINDEXED = 2_000
+#: Words of one message that the index takes. A message with more has MARKER in their place, and a
+#: search reads it as it is: thousands of rows would keep all other writers waiting.
+MOST_WORDS = 300
+MARKER = ""  # no word
 
 _WAITING = (
     select(Message.id, Message.text)
@@ -28,11 +33,23 @@ _WAITING = (
 )
 
 
+@lru_cache(maxsize=256)
+def entries(text: str) -> frozenset[str]:
+    """What the index has of a text: its words, or MARKER."""
+    found = words(text)
+    return frozenset(found if len(found) <= MOST_WORDS else (MARKER,))
+
+
+def prepare(text: str) -> None:
+    """Split a text before the turn to write, in which others wait: it is remembered for then."""
+    entries(text)
+
+
 def add_waiting(channel: Channel) -> None:
     """Index the messages that wait for it. The caller writes down that it was done."""
     values = {"channel": channel.id, "id": channel.indexed_id}
     waiting = db.session.execute(_WAITING, values)
-    _add(channel.id, [(row.id, words(row.text)) for row in waiting])
+    _add(channel.id, [(row.id, entries(row.text)) for row in waiting])
 
 
 def replace(channel: Channel, message_id: int, old: str, new: str) -> None:
@@ -41,20 +58,30 @@ def replace(channel: Channel, message_id: int, old: str, new: str) -> None:
         add_waiting(channel)
         channel.indexed_id = channel.last_message_id
         channel.unindexed = 0
-    before, after = words(old), words(new)
-    if gone := before - after:
-        of_message = (Word.channel_id == channel.id, Word.message_id == message_id)
-        db.session.execute(delete(Word).where(*of_message, Word.word.in_(gone)))
+    before, after = entries(old), entries(new)
+    gone = before - after
+    if MARKER in before:  # a process of before there was one has indexed the words themselves
+        gone |= words(old) - after
+    if gone:
+        values = {"channel": channel.id, "message": message_id, "words": encode(sorted(gone))}
+        db.session.execute(_REMOVE, values)
     _add(channel.id, [(message_id, after - before)])
+
+
+_given = json_strings(bindparam("words", type_=String())).table_valued("value")
+_REMOVE = delete(Word).where(
+    Word.channel_id == bindparam("channel"),
+    Word.message_id == bindparam("message"),
+    Word.word.in_(select(_given.c.value)),
+)
 
 
 def _insert(dialect: Any) -> Any:
     """One statement for all words of a message, because hundreds of them would keep other writers
     waiting."""
-    given = json_strings(bindparam("words", type_=String())).table_valued("value")
     channel = bindparam("channel", type_=BigInteger())
     message = bindparam("message", type_=BigInteger())
-    rows = select(channel, given.c.value, message).where(true())
+    rows = select(channel, _given.c.value, message).where(true())
     added = dialect.insert(Word.__table__).from_select(["channel_id", "word", "message_id"], rows)
     # A process of before revision 0004 has indexed its messages at once.
     return added.on_conflict_do_nothing()
@@ -63,7 +90,7 @@ def _insert(dialect: Any) -> Any:
 _ADD = {"sqlite": _insert(sqlite), "postgresql": _insert(postgresql)}
 
 
-def _add(channel_id: int, found: Iterable[tuple[int, set[str]]]) -> None:
+def _add(channel_id: int, found: Iterable[tuple[int, Collection[str]]]) -> None:
     """Index the words of messages, each given by its id."""
     rows = [
         {"channel": channel_id, "message": message_id, "words": encode(sorted(words))}

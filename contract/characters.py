@@ -11,6 +11,9 @@ from functools import lru_cache
 #: Non-starters that may follow each other (UAX 15, 12.1): what people write needs far fewer.
 LONGEST_RUN = 30
 
+# Only in such a run can there be too many marks: a character brings three of its own at most.
+_MAYBE_LONG = re.compile(rf"(?:[^\w\s]|[\uff9e\uff9f]){{{LONGEST_RUN // 2 - 2}}}")
+
 # Default_Ignorable_Code_Point: soft hyphens, joiners, zero-width spaces, variation selectors, ...
 _IGNORABLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
@@ -39,7 +42,7 @@ def stream_safe(text: str) -> str:
 
     To normalize sorts each run, in a time that grows with the square of its length.
     """
-    if text.isascii():
+    if text.isascii() or not _MAYBE_LONG.search(text):
         return text
     kept = []
     run = 0

@@ -101,7 +101,7 @@ def listed(items: list[Any], **links: dict[str, Any] | None) -> Response:
     response = current_app.make_response(items)
     if any(links.values()):
         asked = request.args
-        kept = {name: asked[name] for name in ("q", "limit") if name in asked}
+        kept = {name: asked[name] for name in ("q", "channel", "limit") if name in asked}
         here = address() + quote(request.root_path + request.path)
         response.headers["Link"] = ", ".join(
             f'<{here}?{urlencode({**kept, **parameters})}>; rel="{relation}"'

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from chat.words import words
+from migrations.words import words
 
 revision = "0003"
 down_revision = "0002"

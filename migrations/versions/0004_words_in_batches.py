@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from chat.words import words
+from migrations.words import words
 
 revision = "0004"
 down_revision = "0003"

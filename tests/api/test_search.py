@@ -390,8 +390,8 @@ def test_many_words_take_no_more_statements(app: Flask, ada: Person, chat: Chat)
         with statements(app) as made:
             assert told["message"] in found(ada, text[:length])
 
-        assert len(made) == 4  # the caller, what waits, what is indexed, the messages
-        assert sum("INTERSECT" in each for each in made) == 1
+        assert len(made) == 4  # the caller, how many are indexed, which they are, the messages
+        assert max(each.count("words.word >=") for each in made) <= 3
 
     assert other["message"] in found(ada, text[:149])
     assert other["message"] not in found(ada, text)
@@ -411,7 +411,7 @@ def test_words_are_looked_up_in_the_index(
 
     if backend == "sqlite":
         looked_up = "words USING PRIMARY KEY (channel_id=? AND word>? AND word<?)"
-        assert plan.count(looked_up) == 2, plan
+        assert plan.count(looked_up) == 4, plan  # each is counted first
         assert "SCAN words" not in plan
         assert "SCAN messages" not in plan
     else:

@@ -234,7 +234,7 @@ def test_a_migration_that_fails_leaves_the_old_database(
     old: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = raw(old)
-    monkeypatch.setattr("chat.words.unicodedata.category", None)  # the search needs it
+    monkeypatch.setattr("migrations.words.unicodedata.category", None)  # the search needs it
 
     with pytest.raises(TypeError):
         init_db(old)

@@ -152,7 +152,7 @@ def plans(app: Flask, act: Callable[[], Any]) -> str:
             explain = "EXPLAIN "
             connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
         for statement, parameters in made:
-            if not statement.startswith("SELECT"):
+            if not statement.startswith(("SELECT", "WITH")):
                 continue
             parameters = tuple(parameters) if isinstance(parameters, list) else parameters
             rows = connection.exec_driver_sql(explain + statement, parameters).all()

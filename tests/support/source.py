@@ -71,7 +71,7 @@ def may_import(module: str, other: str) -> bool:
     if module == "migrations.env":
         return lower in ("models", "database")
     if module.startswith("migrations.versions."):
-        return other in ("chat.words", "contract.characters")
+        return other in ("migrations.words", "contract.characters")
     if floor in FLOORS and lower in FLOORS:
         return FLOORS.index(floor) < FLOORS.index(lower) or (floor == lower and "." in module)
     return floor == lower or (floor in FLOORS and lower in (*GROUND, "migrations"))
