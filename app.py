@@ -445,6 +445,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
 def wrap(app: Flask, settings: config.Settings, slots: int) -> None:
     """Put what every request meets around the application."""
     app.wsgi_app = work_slots = WorkSlots(app.wsgi_app, slots)  # type: ignore[method-assign]
+    app.config["WHILE_WRITING"] = work_slots.released
     app.extensions[NAME] = Runtime(settings, work_slots)
     responses.set_headers_of(app, settings)
     app.before_request(begin_request)

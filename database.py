@@ -8,12 +8,13 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from flask import current_app
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Connection, Engine, MetaData, Row, bindparam, create_engine, event, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -143,8 +144,8 @@ _turn_to_write = threading.Lock()
 
 
 @contextmanager
-def one_writer(engine: Engine) -> Iterator[None]:
-    """The turn to write to SQLite, within this process.
+def one_writer(engine: Engine, meanwhile: Any = nullcontext) -> Iterator[None]:
+    """The turn to write to SQLite, within this process, and waiting for it, inside `meanwhile()`.
 
     SQLite has one writer. Those who wait for it sleep and are served unfairly; in a queue of ours
     the next one is woken at once. Raises sqlalchemy.exc.TimeoutError after BUSY_SECONDS.
@@ -152,23 +153,23 @@ def one_writer(engine: Engine) -> Iterator[None]:
     if engine.dialect.name != "sqlite":
         yield
         return
-    if not _turn_to_write.acquire(timeout=BUSY_SECONDS):
-        raise WaitedTooLong("Other writers kept the database for too long.")
-    try:
-        yield
-    finally:
-        _turn_to_write.release()
+    with meanwhile():
+        if not _turn_to_write.acquire(timeout=BUSY_SECONDS):
+            raise WaitedTooLong("Other writers kept the database for too long.")
+        try:
+            yield
+        finally:
+            _turn_to_write.release()
 
 
 @contextmanager
 def writing() -> Iterator[None]:
     """A transaction of db.session that writes. Commit as the last statement inside.
-
     What was not committed is rolled back. Raises sqlalchemy.exc.TimeoutError, or OperationalError,
-    after BUSY_SECONDS.
-    """
+    after BUSY_SECONDS."""
     release()  # what was read before must not become the writer's snapshot
-    with one_writer(db.engine):
+    # The application says what a request gives up for so long: its work slot.
+    with one_writer(db.engine, current_app.config.get("WHILE_WRITING", nullcontext)):
         try:
             db.session.connection(execution_options={"writes": True})
             yield
@@ -230,8 +231,7 @@ def init_db(settings: config.Settings | None = None) -> None:
     """Create the database or bring it up to date. It keeps all data and can be run at any time.
 
     It needs no application, and several processes may call it at once. Raises
-    migrations.DatabaseError if the database was made by a newer version of this program.
-    """
+    migrations.DatabaseError if the database was made by a newer version of this program."""
     settings = settings or config.load()
     if settings.url.drivername == "sqlite":
         file = Path(str(settings.url.database))

@@ -1,9 +1,9 @@
 """Work slots: how many requests a process works on at once, whatever its threads are.
 
 More at once would only take the interpreter from each other, and need more connections to the
-database. But a request that waits, for a slow client or for its turn to hash a password, does no
-work, and must keep none from being done. It holds a thread, of which there can be many, and no
-slot.
+database. But a request that waits, for a slow client or for its turn to hash a password or to write
+to SQLite, does no work, and must keep none from being done. It holds a thread, of which there can
+be many, and no slot.
 """
 
 import threading
@@ -21,19 +21,29 @@ class WorkSlots:
     def __init__(self, application: WSGI, count: int) -> None:
         self._application = application
         self._free = threading.BoundedSemaphore(count)
+        self._mine = threading.local()  # whether this thread has one
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         with self._free:
-            return self._application(environ, start_response)
+            self._mine.held = True
+            try:
+                return self._application(environ, start_response)
+            finally:
+                self._mine.held = False
 
     @contextmanager
     def released(self) -> Iterator[None]:
-        """Let another request have the slot of this one inside the block.
+        """Let another request have the slot of this one inside the block, if it has one.
 
         Hold nothing there that others wait for: at the end this one may wait for a slot.
         """
+        if not getattr(self._mine, "held", False):
+            yield
+            return
+        self._mine.held = False
         self._free.release()
         try:
             yield
         finally:
             self._free.acquire()
+            self._mine.held = True
