@@ -15,6 +15,8 @@ from contract.names import MAX_ID, chat_channel
 from database import AnyRow, db
 from models import Channel, Message, User
 
+#: Unread messages of a chat that are counted; so many stand for as many or more.
+MOST_UNREAD = 1_000
 EPOCH = datetime(1970, 1, 1)
 MICROSECOND = timedelta(microseconds=1)
 #: Microseconds after EPOCH beyond which a datetime cannot hold anything.
@@ -24,6 +26,12 @@ LATEST = 253_000_000_000_000_000
 # The list of chats ---------------------------------------------------------------------------
 
 _USER: Any = bindparam("user")
+
+
+def _count(theirs: Any, *unread: Any) -> Any:
+    """How many messages are unread, up to MOST_UNREAD: to count more would cost more."""
+    some = select(theirs.id).where(*unread, theirs.deleted_at.is_(None)).limit(MOST_UNREAD)
+    return select(func.count()).select_from(some.correlate_except(theirs).subquery("unread"))
 
 
 def _page_of(mine: Any) -> Any:
@@ -46,11 +54,11 @@ def _statement() -> Any:
     is_low = chat.low_id == _USER
     read_id = case((is_low, chat.low_read_id), else_=chat.high_read_id)
     theirs = aliased(Message)
-    unread = select(func.count(theirs.id)).where(
+    unread = _count(
+        theirs,
         theirs.channel_id == chat.id,
         theirs.id > read_id,
         theirs.sender_id != _USER,
-        theirs.deleted_at.is_(None),
     )
     return (
         select(
@@ -143,10 +151,10 @@ def _has(channel: Channel, message_id: int) -> bool:
 
 
 def _unread(channel: Channel, user: User, read_id: int) -> int:
-    unread = select(func.count(Message.id)).where(
+    unread = _count(
+        Message,
         Message.channel_id == channel.id,
         Message.sender_id == channel.peer_id(user.id),
         Message.id > read_id,
-        Message.deleted_at.is_(None),
     )
     return db.session.scalar(unread) or 0

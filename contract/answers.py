@@ -140,6 +140,12 @@ class Chat(TypedDict):
     to_user_notification_channel: NotificationChannel
 
 
+Unread = Annotated[
+    int,
+    Field(description="Messages of the other user after my mark; 1000 means 1000 or more."),
+]
+
+
 class ChatSummary(TypedDict):
     """A chat in the inbox."""
 
@@ -147,7 +153,7 @@ class ChatSummary(TypedDict):
     channel_name: ChatChannel
     user: Peer
     last_message: Message | None
-    unread: Annotated[int, Field(description="Messages of the other user after my mark.")]
+    unread: Unread
     last_read_message_id: int | None
     peer_last_read_message_id: int | None
 
@@ -162,7 +168,7 @@ class Mark(TypedDict):
 
 
 class MarkAndUnread(Mark):
-    unread: int
+    unread: Unread
 
 
 class Changes(TypedDict):
