@@ -3,6 +3,7 @@
 import logging
 import signal
 import sys
+from contextlib import nullcontext
 from typing import Any
 
 import click
@@ -76,11 +77,11 @@ def login() -> ResponseReturnValue:
 
 @api.get("/users")
 @login_required
-def users(_user: User) -> ResponseReturnValue:
+def users(user: User) -> ResponseReturnValue:
     """List the users: all of them, or a page."""
     asked = query(requests.UserList)
     if not asked.model_fields_set:
-        return responses.streamed(accounts.everyone())
+        return responses.streamed(user, accounts.everyone())
     limit = asked.limit or 50
     found = accounts.page(asked.q or "", asked.after or 0, limit + 1)
     more = {"after": found[limit - 1]["id"]} if len(found) > limit else None
@@ -159,7 +160,7 @@ def get_message(user: User, channel: str) -> ResponseReturnValue:
     found = channels.find(user, name_or_id(channel))
     asked = query(requests.History)
     if not asked.model_fields_set:
-        return responses.streamed(messages.history(found))
+        return responses.streamed(user, messages.history(found))
     page, older, newer = messages.page(
         found, asked.limit or 50, asked.before, asked.after, asked.around
     )
@@ -241,7 +242,7 @@ def search_messages(user: User) -> ResponseReturnValue:
 @login_required
 def list_blocks(user: User) -> ResponseReturnValue:
     """List whom the caller has blocked."""
-    return responses.streamed(blocks.listed(user))
+    return responses.streamed(user, blocks.listed(user))
 
 
 @api.put("/blocks/<id:user_id>")
@@ -332,11 +333,13 @@ def delete_account(user: User) -> ResponseReturnValue:
     """End the caller's account, and erase the messages if that is asked for."""
     body = parse(requests.AccountDeletion)
     confirmed = auth.confirm(user, body.password)
-    left = False
-    while not left:
+    erasures = runtime().erasures
+    with erasures.place() if body.erase else nullcontext():
         with writing():
-            left = departure.leave(confirmed, erase=body.erase, socket_id=socket_id())
+            departure.leave(confirmed, erase=body.erase)
             db.session.commit()
+        if body.erase:
+            erasures.finish(confirmed, socket_id())
     return "", 204
 
 
@@ -344,7 +347,7 @@ def delete_account(user: User) -> ResponseReturnValue:
 @login_required
 def export_account(user: User) -> ResponseReturnValue:
     """Give the caller everything that is theirs, as JSON lines."""
-    return responses.streamed_lines(export.lines(user))
+    return responses.streamed_lines(user, export.lines(user))
 
 
 # Beside them ---------------------------------------------------------------------------------

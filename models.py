@@ -104,6 +104,16 @@ class Block(Base):
     )
 
 
+class Erasure(Base):
+    """An account that has ended, and whose messages are still to be erased."""
+
+    __tablename__ = "erasures"
+
+    user_id: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("users.id"), primary_key=True, autoincrement=False
+    )
+
+
 class Channel(Base):
     """The chat of two people, of whom `low_id` registered first."""
 

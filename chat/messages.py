@@ -211,7 +211,7 @@ def _change(
     return message
 
 
-def first_of(user: User) -> int | None:
+def _first_of(user: User) -> int | None:
     """The id of the oldest message of the user's that is not deleted."""
     return db.session.scalar(select(_message.id).where(*_of(user)).order_by(_message.id).limit(1))
 
@@ -222,7 +222,7 @@ def _of(user: User) -> tuple[Any, ...]:
 
 def erase_some(user: User, socket_id: str | None) -> bool:
     """Delete some of the user's messages, of one chat; whether there were any."""
-    first = first_of(user)
+    first = _first_of(user)
     if first is None:
         return False
     channel = channels.of_message_to_write(user, first)

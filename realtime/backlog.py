@@ -77,6 +77,12 @@ def set_aside(connection: Connection, event_id: int, reason: str) -> None:
     connection.execute(update(Event).where(Event.id == event_id).values(set_aside=reason))
 
 
+def is_longer_than(count: int) -> bool:
+    """Whether more events wait than so many."""
+    some = select(Event.id).where(Event.set_aside.is_(None)).limit(count + 1).subquery()
+    return (db.session.scalar(select(func.count()).select_from(some)) or 0) > count
+
+
 # What people ask -----------------------------------------------------------------------------
 
 

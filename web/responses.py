@@ -15,6 +15,8 @@ from werkzeug.sansio.utils import get_host, host_is_trusted
 import config
 from contract.answers import encode
 from database import release
+from models import User
+from web.runtime import runtime
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 #: Of every answer that does not set its own.
@@ -111,27 +113,33 @@ def listed(items: list[Any], **links: dict[str, Any] | None) -> Response:
     return response
 
 
-def streamed(pages: Iterator[Sequence[Mapping[str, Any]]]) -> Response:
-    """A JSON array sent page by page. The first is read here, while an error is still a status."""
+def streamed(user: User, pages: Iterator[Sequence[Mapping[str, Any]]]) -> Response:
+    """A JSON array sent page by page. The first two are read here, while an error is still a
+    status; where there are more, it is a stream. Raises Busy."""
     release()  # each page has a connection of its own, and a thread is to need one
-    first = next(pages, [])
+    read = [next(pages, []), next(pages, [])]
 
     def parts() -> Iterator[str]:
         start = "["
-        for page in chain([first], pages):
+        for page in chain(read, pages):
             if page:
                 yield start + ",".join(map(encode, page))
                 start = ","
         yield "[]" if start == "[" else "]"
 
-    return Response(stream_with_context(parts()), mimetype="application/json")
+    response = Response(stream_with_context(parts()), mimetype="application/json")
+    if read[1]:
+        runtime().streams.begin(user.id, response)
+    return response
 
 
-def streamed_lines(pages: Iterator[Sequence[Mapping[str, Any]]]) -> Response:
-    """JSON lines sent page by page."""
+def streamed_lines(user: User, pages: Iterator[Sequence[Mapping[str, Any]]]) -> Response:
+    """JSON lines sent page by page. Raises Busy."""
     release()
     lines = ("".join(map(line, page)) for page in pages)
-    return Response(stream_with_context(lines), mimetype="application/x-ndjson")
+    response = Response(stream_with_context(lines), mimetype="application/x-ndjson")
+    runtime().streams.begin(user.id, response)
+    return response
 
 
 def line(item: Mapping[str, Any]) -> str:

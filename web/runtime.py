@@ -23,8 +23,10 @@ from realtime.outbox import Outbox, State
 from realtime.subscriptions import Subscriptions
 from web.addresses import counted_as, is_of_this_machine
 from web.hash_queue import HashQueue
+from web.erasures import Erasures
 from web.ratelimits import RateLimits
 from web.slots import WorkSlots
+from web.streams import Streams
 
 NAME = "chat"  # among the extensions of the application
 
@@ -58,6 +60,8 @@ class Runtime:
         self.slots = slots
         self.rate_limits = RateLimits(settings)
         self.hash_queue = HashQueue()
+        self.streams = Streams()
+        self.erasures = Erasures(slots)
         self.has_database = False  # whether start() has got that far
         self._starting = threading.Lock()
         self._started_in = 0  # the process
@@ -86,6 +90,7 @@ class Runtime:
                 self._connect()
             self.outbox.start()
             self.outbox.wait(2)  # whether the sockets are ours: /health says it
+            self.erasures.resume()
             self._started_in = os.getpid()
 
     def _connect(self) -> None:
