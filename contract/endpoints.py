@@ -430,7 +430,8 @@ ENDPOINTS = {
         summary="Delete my account",
         description=(
             "The name becomes free, and the tokens end. Messages stay readable to the other side, "
-            "unless `erase` deletes them. The id is never used again."
+            "unless `erase` deletes them: then the answer comes when all are erased, one account "
+            "at a time. The id is never used again."
         ),
         body=requests.AccountDeletion,
         success={204: "The account is gone."},
