@@ -22,8 +22,8 @@ from realtime import servers
 from realtime.outbox import Outbox, State
 from realtime.subscriptions import Subscriptions
 from web.addresses import counted_as, is_of_this_machine
-from web.hash_queue import HashQueue
 from web.erasures import Erasures
+from web.hash_queue import HashQueue
 from web.ratelimits import RateLimits
 from web.slots import WorkSlots
 from web.streams import Streams
