@@ -30,6 +30,7 @@ from tests.support.people import (
     InProcess,
     Person,
     Program,
+    events,
     looking_into,
     refused,
     stored,
@@ -232,7 +233,7 @@ def test_no_transaction_is_open_while_a_body_arrives(
 def test_a_logout_beats_a_body_on_its_way(
     app: Flask, ada: Person, chat: Chat, settings: Settings, path: str
 ) -> None:
-    before = stored(settings, "messages", "events")
+    before = stored(settings, "messages"), events(settings)
     members = {
         "channel": chat["channel_id"],
         "message": "Still me",
@@ -242,7 +243,7 @@ def test_a_logout_beats_a_body_on_its_way(
     body = SlowBody(members, lambda: ada.post("/api/logout"))
 
     assert streamed(app, ada, path, body) == 401
-    assert stored(settings, "messages", "events") == before
+    assert (stored(settings, "messages"), events(settings)) == before
 
 
 @postgresql_only
