@@ -536,8 +536,7 @@ ERRORS: Mapping[answers.ErrorCode, tuple[int, str, str]] = {
     ),
     "busy": (
         503,
-        "More passwords wait, lists are being sent or accounts are being erased than the server takes "
-        "on.",
+        "More passwords wait, lists are sent or accounts are erased than the server takes on.",
         "Too many passwords wait to be checked. Try again in 5 seconds."
         " (Request 3f2504e04f8941d39a0c0305e82c3301)",
     ),

@@ -1,4 +1,5 @@
 import unicodedata
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,8 +13,9 @@ from chat.words import LONGEST, sought, words
 from config import Settings
 from models import Word
 from tests.support.conversations import OFTEN, Chat, delete, edit, found, ok, plans, statements
-from tests.support.people import Person, at_once, looking_into, refused, stored
+from tests.support.people import Person, at_once, looking_into, refused, runtime_of, stored
 from tests.support.servers import IN_CI
+from web.ratelimits import RateLimits
 
 LONG = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft"
 TEXTS = {
@@ -276,9 +278,10 @@ def test_edits_and_deletions_change_the_index_too(ada: Person, bob: Person, chat
 
 @pytest.mark.usefixtures("indexing")
 def test_the_index_holds_exactly_the_words_of_texts(
-    ada: Person, bob: Person, chat: Chat, settings: Settings
+    app: Flask, ada: Person, bob: Person, chat: Chat, settings: Settings
 ) -> None:
     """Also when texts change at once, and change back."""
+    runtime_of(app).rate_limits = RateLimits(replace(settings, ratelimit_messages=""))
     texts = ["red green", "green blue", "blue red 東京", "東京都", "red", "x" * 5_000]
     messages = [ada.said(chat, text) for text in texts[:2]]
 

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Pool, event, text
 
 from config import Settings
+from tests.support.conversations import sqlite_only
 from tests.support.people import InProcess, Person, looking_into
 
 
@@ -26,17 +27,14 @@ def leave_erased_bytes(driver: sqlite3.Connection, _record: object) -> None:
 
 
 @pytest.fixture
-def api(
-    settings: Settings, backend: str, make_api: Callable[..., InProcess]
-) -> Iterator[InProcess]:
+def api(settings: Settings, make_api: Callable[..., InProcess]) -> Iterator[InProcess]:
     """On an SQLite that overwrites nothing by itself. Debian's does, most others do not."""
-    if backend != "sqlite":
-        pytest.skip("PostgreSQL overwrites nothing before it vacuums")
     event.listen(Pool, "connect", leave_erased_bytes)
     yield make_api()
     event.remove(Pool, "connect", leave_erased_bytes)
 
 
+@sqlite_only  # PostgreSQL overwrites nothing before it vacuums
 def test_erased_texts_are_overwritten_in_the_file(
     settings: Settings, ada: Person, chat: dict[str, Any]
 ) -> None:
