@@ -15,7 +15,7 @@ from tests.support.servers import eventually
 from tests.support.stub_pusher import StubPusher
 from tests.support.tabs import KEYS, join
 
-pytestmark = [pytest.mark.abuse, pytest.mark.slow]
+pytestmark = pytest.mark.slow  # they wait more than they work, and disturb nobody
 
 PRESENCE = "presence-chitchat"
 LIFE = 4  # seconds of a token

@@ -11,11 +11,13 @@ import pytest
 from websockets.sync.client import connect as websocket
 
 from config import load
+from tests.support.conversations import sqlite_only
 from tests.support.nginx import Nginx
 from tests.support.people import ChatServer, Person, fill
 from tests.support.servers import HOST, eventually, require
 
-pytestmark = [pytest.mark.abuse, pytest.mark.slow]
+# What keeps threads waits in front of any database.
+pytestmark = [pytest.mark.abuse, pytest.mark.slow, sqlite_only]
 
 THREADS = 4
 #: What is cut off here after 3 seconds is after 30 as shipped.

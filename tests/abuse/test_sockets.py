@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.conversations import ok
+from tests.support.conversations import ok, sqlite_only
 from tests.support.gateway_client import HANDSHAKE, KEY, Client, make_gateway
 from tests.support.gateway_client import Server as Sockets
 from tests.support.people import ChatServer, Person
@@ -14,7 +14,7 @@ from tests.support.pusher_js import PusherJs
 from tests.support.servers import eventually
 from tests.support.tabs import KEYS, join
 
-pytestmark = pytest.mark.abuse
+pytestmark = [pytest.mark.abuse, sqlite_only]  # sockets ask no database
 
 PRESENCE = "presence-chitchat"
 SHIPPED = 100  # connections of one address
