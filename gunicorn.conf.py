@@ -89,6 +89,10 @@ keepalive = 1
 # neither sent nor taken a byte in the middle of a request: it would keep a thread for ever.
 timeout = 30
 
+# The same for a write of an answer, which the growing buffers of the system make some three times as
+# long.
+SILENT_READER_SECONDS = 10
+
 # Nothing here uses its management interface, and two servers would use the same path for it.
 control_socket_disable = True
 
@@ -103,13 +107,14 @@ def post_worker_init(worker: Any) -> None:
 
 
 def when_ready(server: Any) -> None:
-    """Have the system end a read or a write in which nothing has moved for `timeout` seconds. On
+    """Have the system end a read or a write in which nothing has moved for so many seconds. On
     Linux a connection gets this from the socket that accepts it; WebSockets never wait so."""
-    seconds = struct.pack("ll", server.cfg.timeout, 0)
+    to_read = struct.pack("ll", server.cfg.timeout, 0)
+    to_write = struct.pack("ll", SILENT_READER_SECONDS, 0)
     for listener in server.LISTENERS:
         with suppress(OSError):
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, seconds)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, seconds)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, to_read)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, to_write)
     # gunicorn would log each of them as an error of its own.
     logging.getLogger("gunicorn.error").addFilter(is_no_cut_off)
 
