@@ -89,7 +89,7 @@ keepalive = 1
 # neither sent nor taken a byte in the middle of a request: it would keep a thread for ever.
 timeout = 30
 
-# The same for a write of an answer, which the growing buffers of the system make some three times as
+# The same for a write of an answer. The growing buffers of the system make it some three times as
 # long.
 SILENT_READER_SECONDS = 10
 
