@@ -112,6 +112,8 @@ _NO_NAME = (
 )
 _SPACE = r"\t-\r\u001c- \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _NUMBER = {"minimum": 0, "maximum": MAX_ID}
+# Of the numbers with 19 digits some are larger than MAX_ID. What no id will ever reach is left out.
+_SHOWN_DIGITS = "^([0-9]{1,18}|[1-8][0-9]{18})$"
 
 Text = Annotated[str, AfterValidator(_plain_text), Shown(pattern=r"^[^\u0000]*$")]
 Username = Annotated[
@@ -142,7 +144,7 @@ Id = Annotated[
         {
             "type": ["integer", "string"],
             **_NUMBER,
-            "pattern": "^[0-9]{1,19}$",
+            "pattern": _SHOWN_DIGITS,
             "description": "A number, or the same as a decimal string.",
         }
     ),
@@ -155,7 +157,7 @@ NameOrId = Annotated[
         {
             "type": ["string", "integer"],
             **_NUMBER,
-            "pattern": r"^[^\u0000]*$",
+            "pattern": r"^(?![0-9]{19,}$)[^\u0000]*$",
             "description": "A channel's name or id; the id also as a decimal string.",
         }
     ),

@@ -14,10 +14,13 @@ from typing import Any, get_args
 import jwt
 import pytest
 from flask import Flask
+from jsonschema_rs import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from pydantic import BaseModel
 from sqlalchemy import text
 
 from config import Settings
+from contract import requests
 from contract.answers import ErrorCode
 from contract.endpoints import ENDPOINTS, ERRORS, EVENTS, NEW_PASSWORD
 from database import writing_on
@@ -342,6 +345,25 @@ def test_a_whole_number_may_have_a_point(api: Judged) -> None:
     answer = gil.post("/api/request_chat", {"to_user": float(hal.id)})
 
     assert (answer.status, answer.json["to_user"]) == (201, hal.id)
+
+
+@pytest.mark.parametrize("number", ["9223372036854775808", "9692886413151386420", "1" * 20])
+@pytest.mark.parametrize(
+    ("model", "member"),
+    [
+        (requests.ChatRequest, "to_user"),
+        (requests.ReadMark, "message_id"),
+        (requests.NewMessage, "channel"),
+    ],
+)
+def test_a_number_beyond_64_bits_is_described_as_wrong(
+    model: type[BaseModel], member: str, number: str
+) -> None:
+    """A generator of requests believes the description."""
+    described = Draft202012Validator(model.model_json_schema())
+
+    assert described.is_valid({"message": "Hello", member: "7"})
+    assert not described.is_valid({"message": "Hello", member: number})
 
 
 def test_events_that_are_cut_are_as_described(
