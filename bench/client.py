@@ -1,8 +1,9 @@
 """One client: the same request again and again over one connection.
 
-    python -m bench.client PORT SECONDS METHOD PATH TOKEN BODY
+    python -m bench.client PORT SECONDS METHOD PATH TOKEN BODY ADDRESS
 
-It warms up, says "ready", waits for a line, and then prints the seconds that each request took.
+ADDRESS is its own one of 127.0.0.0/8. It warms up, says "ready", waits for a line, and then prints
+the seconds that each request took.
 """
 
 import json
@@ -13,8 +14,10 @@ from time import perf_counter
 WARM_UP_SECONDS = 0.4
 
 
-def main(port: str, seconds: str, method: str, path: str, token: str, body: str) -> None:
-    connection = HTTPConnection("127.0.0.1", int(port), timeout=60)
+def main(
+    port: str, seconds: str, method: str, path: str, token: str, body: str, address: str
+) -> None:
+    connection = HTTPConnection("127.0.0.1", int(port), timeout=60, source_address=(address, 0))
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
 
     def repeat(seconds: float) -> list[float]:

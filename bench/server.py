@@ -137,7 +137,12 @@ class Server:
     def under(self, requests: list[Request], seconds: float, beside: int = 0) -> Cost:
         """The cost of these requests, each repeated by a client of its own, all at once. The last
         `beside` clients only disturb, and are not counted."""
-        clients = [self._client(request, seconds) for request in requests]
+        # Each from an address of its own, because some limits are for an address.
+        addresses = (f"127.0.1.{number}" for number in range(1, len(requests) + 1))
+        clients = [
+            self._client(request, seconds, address)
+            for request, address in zip(requests, addresses, strict=True)
+        ]
         for client in clients:
             assert client.stdout
             if client.stdout.readline() != "ready\n":
@@ -159,10 +164,10 @@ class Server:
             cpu=cpu / len(all_of_them) * 1000,
         )
 
-    def _client(self, request: Request, seconds: float) -> subprocess.Popen[str]:
-        arguments = [str(self.port), str(seconds), request.method, request.path]
+    def _client(self, request: Request, seconds: float, address: str) -> subprocess.Popen[str]:
+        what = [request.method, request.path, request.token, request.body]
         return subprocess.Popen(
-            [sys.executable, "-m", "bench.client", *arguments, request.token, request.body],
+            [sys.executable, "-m", "bench.client", str(self.port), str(seconds), *what, address],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
