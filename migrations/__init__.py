@@ -3,6 +3,7 @@
 Everything here is given its connection; database.init_db() opens it.
 """
 
+import secrets
 import threading
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -41,8 +42,8 @@ def upgrade(connection: Connection) -> None:
     settings_for_alembic.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     settings_for_alembic.attributes["connection"] = connection
     command.upgrade(settings_for_alembic, "head")
-    if on_postgresql:
-        _forget_foreign_numbers(connection)
+    if on_postgresql and _forget_foreign_numbers(connection):
+        renew_generation(connection)
 
 
 def refuse_newer(connection: Connection) -> None:
@@ -69,16 +70,25 @@ def revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
-def _forget_foreign_numbers(connection: Connection) -> None:
-    """Set the transaction numbers to 0 that this server has not reached yet.
+def renew_generation(connection: Connection) -> None:
+    """Make the database another one to clients: no cursor of /api/sync from before is taken."""
+    if connection.dialect.name == "postgresql":
+        _forget_foreign_numbers(connection)
+    number = {"number": secrets.randbits(63)}
+    connection.execute(text("UPDATE generations SET number = :number"), number)
+
+
+def _forget_foreign_numbers(connection: Connection) -> bool:
+    """Set the transaction numbers to 0 that this server has not reached yet; whether any were.
 
     They come from the server of a restored backup. The numbers still to come here would be lower.
     """
     unborn = "CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS TEXT) AS BIGINT)"
+    found = 0
     for table in ("messages", "events"):
-        connection.execute(
-            text(f"UPDATE {table} SET transaction_id = 0 WHERE transaction_id >= {unborn}")  # noqa: S608
-        )
+        forgotten = text(f"UPDATE {table} SET transaction_id = 0 WHERE transaction_id >= {unborn}")  # noqa: S608
+        found += connection.execute(forgotten).rowcount
+    return found > 0
 
 
 def _scripts() -> ScriptDirectory:
