@@ -441,7 +441,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     register_routes(app)
     answer_errors_of(app)
     app.cli.add_command(commands.events)
-    backups.add_commands()
+    backups.add_commands(app)
     exit_on_sigterm()
     return app
 
