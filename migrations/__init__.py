@@ -5,7 +5,8 @@ Everything here is given its connection; database.init_db() opens it.
 
 import secrets
 import threading
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -15,13 +16,52 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from filelock import FileLock
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
 
 FOLDER = Path(__file__).resolve().parent
 INIT_LOCK = 0x43484154  # "CHAT": names our advisory lock on PostgreSQL
 
 
-class DatabaseError(click.ClickException):
-    """The database cannot be used as it is; the message says what to do."""
+NO_RIGHTS = (
+    "The role in DATABASE_URL may not use the database's schema as it must. Let it own the "
+    "database, or GRANT it CREATE and USAGE on the schema, and the rights on all tables there."
+)
+
+
+class DatabaseError(click.ClickException, SystemExit):
+    """The database cannot be used as it is; the message says what to do. If nobody catches it, the
+    program ends with this sentence and without a traceback."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.code = f"Error: {message}"
+
+
+@contextmanager
+def told_in_a_sentence() -> Iterator[None]:
+    """Raise DatabaseError for what the database or the settings refuse."""
+    try:
+        yield
+    except click.ClickException as error:
+        raise DatabaseError(error.message) from error
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) in ("42501", "3F000"):
+            raise DatabaseError(NO_RIGHTS) from error
+        reason = str(error.orig).strip().replace("\n", " ").rstrip(".")
+        raise DatabaseError(
+            f"The database cannot be prepared: {reason}. See that DATABASE_URL is right, that the "
+            "database is there and that it can be written."
+        ) from error
+
+
+def make_file(engine: Engine) -> None:
+    """Make the file of an SQLite database, for its owner only: SQLite would let everybody read it.
+    Its other files follow this one."""
+    if engine.dialect.name == "sqlite":
+        file = Path(str(engine.url.database))
+        with suppress(OSError):  # SQLite tells of it in its own words
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file.touch(mode=0o600)
 
 
 def one_at_a_time(engine: Engine) -> AbstractContextManager[object]:
@@ -44,6 +84,18 @@ def upgrade(connection: Connection) -> None:
     command.upgrade(settings_for_alembic, "head")
     if on_postgresql and _forget_foreign_numbers(connection):
         renew_generation(connection)
+
+
+def refuse_unfit(connection: Connection) -> None:
+    """Raise DatabaseError if the database cannot hold every text, or is newer than the program."""
+    if connection.dialect.name == "postgresql":
+        encoding = connection.scalar(text("SHOW server_encoding"))
+        if encoding != "UTF8":
+            raise DatabaseError(
+                f"The database is in {encoding}, which cannot hold every text. Make one in UTF-8: "
+                "CREATE DATABASE chat ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0."
+            )
+    refuse_newer(connection)
 
 
 def refuse_newer(connection: Connection) -> None:

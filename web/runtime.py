@@ -173,7 +173,7 @@ def ensure_db(settings: Settings) -> None:
         init_db(settings)
     with db.engine.connect() as connection:
         empty = migrations.revision(connection) is None
-        migrations.refuse_newer(connection)
+        migrations.refuse_unfit(connection)
         if not empty:
             migrations.refuse_older(connection)
     if empty:
