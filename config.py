@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import click
 from dotenv import dotenv_values
+from filelock import FileLock
 from limits import parse_many as parse_limits
 from sqlalchemy import make_url
 from sqlalchemy.engine import URL
@@ -237,8 +238,12 @@ class Settings:
                     file.write(make())
                     file.flush()
                     os.fsync(file.fileno())
-                with suppress(FileExistsError):
+                try:
                     os.link(draft, path)
+                except OSError:
+                    if not path.exists():  # no hard links: exFAT, and some network mounts
+                        with FileLock(f"{path}.lock"):
+                            path.exists() or draft.replace(path)
             finally:
                 draft.unlink(missing_ok=True)
         return path.read_text(encoding="ascii").strip()
@@ -253,7 +258,10 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     if environ is None:
         environ = dict(os.environ)
         if not environ.get("FLASK_SKIP_DOTENV"):
-            dotenv = dotenv_values(ROOT / ".env")
+            try:
+                dotenv = dotenv_values(ROOT / ".env", encoding="utf-8-sig")
+            except UnicodeError:
+                raise SettingsError(".env is not in UTF-8: save it in that encoding.") from None
             environ = {k: v for k, v in dotenv.items() if v is not None} | environ
     values: dict[str, Any] = {}
     for each in fields(Settings):
@@ -303,11 +311,8 @@ def _check_pusher(given: Settings) -> None:
             "PUSHER_CLUSTER or PUSHER_HOST missing: with Pusher keys, one of the two must say "
             "where the server is."
         )
-    for name, port in (
-        ("PUSHER_PORT", given.pusher_port),
-        ("PUSHER_PUBLIC_PORT", given.pusher_public_port),
-    ):
-        if port > 65_535:
+    for name in ("PUSHER_PORT", "PUSHER_PUBLIC_PORT"):
+        if getattr(given, name.lower()) > 65_535:
             raise SettingsError(f"{name} must be a port, 1 to 65535.")
 
 
@@ -347,9 +352,7 @@ def _message_extras(text: str) -> dict[str, Any]:
         return {}
     try:
         extras = json.loads(text)
-        json.dumps(
-            extras, allow_nan=False
-        )  # refuses NaN, and 1e400, which Python reads as infinity
+        json.dumps(extras, allow_nan=False)  # NaN, and 1e400, which Python reads as infinity
         bytes_ = len(encode(extras).encode())
     except (ValueError, RecursionError):
         extras, bytes_ = None, 0

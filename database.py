@@ -8,10 +8,9 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from flask import current_app
@@ -68,8 +67,10 @@ def engine_options(settings: config.Settings) -> dict[str, Any]:
         "max_overflow": settings.database_pool_size,
         "pool_timeout": BUSY_SECONDS,
         "pool_pre_ping": True,
+        "isolation_level": "READ COMMITTED",  # whatever the role's default is
         # A server that has gone without a word is found out within some 10 s, not 15 minutes.
         "connect_args": {
+            "client_encoding": "utf8",
             "connect_timeout": 5,
             "keepalives_idle": 4,
             "keepalives_interval": 2,
@@ -231,20 +232,16 @@ def init_db(settings: config.Settings | None = None) -> None:
     """Create the database or bring it up to date. It keeps all data and can be run at any time.
 
     It needs no application, and several processes may call it at once. Raises
-    migrations.DatabaseError if the database was made by a newer version of this program."""
-    settings = settings or config.load()
-    if settings.url.drivername == "sqlite":
-        file = Path(str(settings.url.database))
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with suppress(OSError):  # SQLite tells of it in its own words
-            # SQLite would let everybody read it; its other files follow this one.
-            file.touch(mode=0o600)
-    engine = prepare(create_engine(settings.url, **engine_options(settings)))
-    try:
-        with migrations.one_at_a_time(engine), engine.connect() as connection:
-            migrations.refuse_newer(connection)
-            connection.rollback()
-            with writing_on(connection):
-                migrations.upgrade(connection)
-    finally:
-        engine.dispose()
+    migrations.DatabaseError, whose sentence says what to do."""
+    with migrations.told_in_a_sentence():
+        settings = settings or config.load()
+        engine = prepare(create_engine(settings.url, **engine_options(settings)))
+        try:
+            migrations.make_file(engine)
+            with migrations.one_at_a_time(engine), engine.connect() as connection:
+                migrations.refuse_unfit(connection)
+                connection.rollback()
+                with writing_on(connection):
+                    migrations.upgrade(connection)
+        finally:
+            engine.dispose()

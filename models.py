@@ -184,6 +184,15 @@ class Message(Base):
     transaction_id: Mapped[int] = mapped_column(BigInteger, default=next_change(), index=True)
 
 
+class Generation(Base):
+    """Which database this is: one row, with a random number. It gets another one when what was
+    committed may no longer be there, as after a restore, and in a copy."""
+
+    __tablename__ = "generations"
+
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+
+
 class Word(Base):
     """A word of a message: the index of the search, the same on both databases."""
 

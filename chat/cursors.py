@@ -16,11 +16,11 @@ def decode(name: str, cursor: str, *, member: str) -> tuple[int, int]:
     list."""
     try:
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-        _, first, second, _ = base64.urlsafe_b64decode(padded).split(b".")
+        _, first, second, _ = base64.urlsafe_b64decode(padded).rsplit(b".", 3)
         numbers = int(first), int(second)
     except ValueError:
         numbers = -1, -1
     ours = min(numbers) >= 0 and max(numbers) <= MAX_ID
     if not ours or cursor != encode(name, *numbers):
-        raise Invalid(f"{member} is not a cursor from this server.")
+        raise Invalid(f"{member} is not a cursor of this database. Load the list anew.")
     return numbers

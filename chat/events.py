@@ -3,7 +3,6 @@
 import json
 from bisect import bisect
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
 from typing import Any
 
 from blinker import Signal
@@ -34,15 +33,13 @@ def record(
     events: Iterable[tuple[str, str, str]],
     socket_id: str | None,
     message_id: int | None = None,
-    *,
-    now: datetime | None = None,
 ) -> None:
     """Have (channel, name, data) delivered once this transaction is committed.
 
     The connection named by `socket_id`, if any, does not hear of it. This is the only place where
     events come into being.
     """
-    same = {"socket_id": socket_id, "message_id": message_id, "created_at": now or utcnow()}
+    same = {"socket_id": socket_id, "message_id": message_id, "created_at": utcnow()}
     rows = [
         {"channel": channel, "name": name, "data": data, **same} for channel, name, data in events
     ]

@@ -1,6 +1,7 @@
 """Messages: sent, edited, deleted and read, in a channel that the caller has found as their own."""
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -93,7 +94,7 @@ def post(
     Raises Conflict if that id was used for another message, Blocked, NotFound if the other account
     was deleted, and Unauthorized if it was the sender's own.
     """
-    now = utcnow()
+    now = max(utcnow(), channel.active_at)  # the clock may have stepped back
     row, new = insert_once(
         Message,
         ("sender_id", "client_message_id"),
@@ -118,7 +119,7 @@ def post(
             events.fitted(message, lambda cut: {**chat, "message": cut}),
         ),
     )
-    events.record(told, socket_id, message["id"], now=now)
+    events.record(told, socket_id, message["id"])
     return message, True
 
 
@@ -185,7 +186,7 @@ def edit(channel: Channel, row: AnyRow, text: str, socket_id: str | None) -> ans
         raise Conflict("A deleted message cannot be edited.")
     if row.text == text:
         return shown(row, channel.low_id, channel.high_id)
-    return _change(channel, row, "message_updated", socket_id, text=text, edited_at=utcnow())
+    return _change(channel, row, "message_updated", socket_id, text=text, edited_at=_now_after(row))
 
 
 def erase(channel: Channel, row: AnyRow, socket_id: str | None) -> answers.Message:
@@ -193,7 +194,14 @@ def erase(channel: Channel, row: AnyRow, socket_id: str | None) -> answers.Messa
     if row.deleted_at:
         return shown(row, channel.low_id, channel.high_id)
     events.erase(row.id)
-    return _change(channel, row, "message_deleted", socket_id, text="", deleted_at=utcnow())
+    return _change(channel, row, "message_deleted", socket_id, text="", deleted_at=_now_after(row))
+
+
+def _now_after(row: AnyRow) -> datetime:
+    """Now, or the moment after the message's last change if the clock has stepped back: clients
+    keep the later one of two states."""
+    last = datetime.fromisoformat(row.edited_at or row.created_at).replace(tzinfo=None)
+    return max(utcnow(), last + timedelta(microseconds=1))
 
 
 def _change(

@@ -13,7 +13,7 @@ from contract import answers
 from contract.errors import Invalid
 from contract.names import MAX_ID
 from database import db
-from models import Channel, Message, User
+from models import Channel, Generation, Message, User
 
 _one = aliased(Message)
 # The index leads to the oldest changes of each chat, so that a long absence costs no more than a
@@ -62,6 +62,10 @@ def _on_sqlite() -> Any:
 # PostgreSQL would try SQLite's subquery for every message there is; SQLite has no LATERAL.
 _CHANGES = {"postgresql": _on_postgresql(), "sqlite": _on_sqlite()}
 
+# The numbers of a restored database begin again at lower ones, so that a cursor from before would
+# skip changes: it names the database it is of.
+_GENERATION = select(Generation.number)
+
 _latest = func.coalesce(select(func.max(Message.transaction_id)).scalar_subquery(), 0)
 # All that came before is seen already, or never will be.
 _NOW = select(case((_latest < horizon(), _latest), else_=horizon() - 1))
@@ -73,18 +77,19 @@ def changes(user: User, since: str | None, limit: int) -> answers.Changes:
 
     Raises Invalid for what is no cursor of this database.
     """
+    name = f"sync.{db.session.scalar(_GENERATION)}"
     if since is None:
-        now = cursors.encode("sync", _now(), MAX_ID)
+        now = cursors.encode(name, _now(), MAX_ID)
         return {"messages": [], "cursor": now, "more": False}
-    number, message_id = cursors.decode("sync", since, member="since")
+    number, message_id = cursors.decode(name, since, member="since")
     values = {"user": user.id, "number": number, "id": message_id, "limit": limit + 1}
     statement = _CHANGES[db.session.get_bind().dialect.name]
     rows = db.session.execute(statement, values).all()
-    if not rows and number > _now():
+    if not rows and number > _now():  # restored without a new generation
         raise Invalid("since is of a database that no longer exists. Load the chats anew.")
     page = rows[:limit]
     if page:
-        since = cursors.encode("sync", page[-1].transaction_id, page[-1].id)
+        since = cursors.encode(name, page[-1].transaction_id, page[-1].id)
     return {
         "messages": [shown(row, row.low_id, row.high_id) for row in page],
         "cursor": since,

@@ -86,7 +86,7 @@ MARK: answers.Mark = {
     "user_id": 1,
     "last_read_message_id": 1,
 }
-CURSOR = "c3luYy4wLjkyMjMzNzIwMzY4NTQ3NzU4MDcu"
+CURSOR = "c3luYy4yNzE4MjgxODI4NDU5MDQ1MjM1LjAuOTIyMzM3MjAzNjg1NDc3NTgwNy4"
 THIS_CHANNEL = {"channel": CHANNEL}
 THIS_MESSAGE = {"message_id": 1}
 A_CHANNEL = {"channel": "$response.body#/channel_name"}
@@ -342,13 +342,18 @@ ENDPOINTS = {
         summary="Catch up",
         description=(
             "The messages of all chats that were sent, edited or deleted since the cursor. Each "
-            "comes once, in its latest state. Without `since`: no messages, and a first cursor."
+            "comes once, in its latest state. Without `since`: no messages, and a first cursor. A "
+            "cursor of another database, or from before a restore, is a 400: load all anew."
         ),
         query=requests.Sync,
         success={200: "Messages in the order of their changes, and the next cursor."},
         shape=answers.Changes,
         given={"since": CURSOR, "limit": 50},
-        got={"messages": [DELETED], "cursor": "c3luYy4zLjEu", "more": False},
+        got={
+            "messages": [DELETED],
+            "cursor": "c3luYy4yNzE4MjgxODI4NDU5MDQ1MjM1LjMuMS4",
+            "more": False,
+        },
     ),
     "block": Endpoint(
         tag=CONVERSATIONS,

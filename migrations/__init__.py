@@ -3,8 +3,10 @@
 Everything here is given its connection; database.init_db() opens it.
 """
 
+import secrets
 import threading
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -14,13 +16,52 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from filelock import FileLock
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
 
 FOLDER = Path(__file__).resolve().parent
 INIT_LOCK = 0x43484154  # "CHAT": names our advisory lock on PostgreSQL
 
 
-class DatabaseError(click.ClickException):
-    """The database cannot be used as it is; the message says what to do."""
+NO_RIGHTS = (
+    "The role in DATABASE_URL may not use the database's schema as it must. Let it own the "
+    "database, or GRANT it CREATE and USAGE on the schema, and the rights on all tables there."
+)
+
+
+class DatabaseError(click.ClickException, SystemExit):
+    """The database cannot be used as it is; the message says what to do. If nobody catches it, the
+    program ends with this sentence and without a traceback."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.code = f"Error: {message}"
+
+
+@contextmanager
+def told_in_a_sentence() -> Iterator[None]:
+    """Raise DatabaseError for what the database or the settings refuse."""
+    try:
+        yield
+    except click.ClickException as error:
+        raise DatabaseError(error.message) from error
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) in ("42501", "3F000"):
+            raise DatabaseError(NO_RIGHTS) from error
+        reason = str(error.orig).strip().replace("\n", " ").rstrip(".")
+        raise DatabaseError(
+            f"The database cannot be prepared: {reason}. See that DATABASE_URL is right, that the "
+            "database is there and that it can be written."
+        ) from error
+
+
+def make_file(engine: Engine) -> None:
+    """Make the file of an SQLite database, for its owner only: SQLite would let everybody read it.
+    Its other files follow this one."""
+    if engine.dialect.name == "sqlite":
+        file = Path(str(engine.url.database))
+        with suppress(OSError):  # SQLite tells of it in its own words
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file.touch(mode=0o600)
 
 
 def one_at_a_time(engine: Engine) -> AbstractContextManager[object]:
@@ -41,8 +82,20 @@ def upgrade(connection: Connection) -> None:
     settings_for_alembic.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     settings_for_alembic.attributes["connection"] = connection
     command.upgrade(settings_for_alembic, "head")
-    if on_postgresql:
-        _forget_foreign_numbers(connection)
+    if on_postgresql and _forget_foreign_numbers(connection):
+        renew_generation(connection)
+
+
+def refuse_unfit(connection: Connection) -> None:
+    """Raise DatabaseError if the database cannot hold every text, or is newer than the program."""
+    if connection.dialect.name == "postgresql":
+        encoding = connection.scalar(text("SHOW server_encoding"))
+        if encoding != "UTF8":
+            raise DatabaseError(
+                f"The database is in {encoding}, which cannot hold every text. Make one in UTF-8: "
+                "CREATE DATABASE chat ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0."
+            )
+    refuse_newer(connection)
 
 
 def refuse_newer(connection: Connection) -> None:
@@ -69,16 +122,25 @@ def revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
-def _forget_foreign_numbers(connection: Connection) -> None:
-    """Set the transaction numbers to 0 that this server has not reached yet.
+def renew_generation(connection: Connection) -> None:
+    """Make the database another one to clients: no cursor of /api/sync from before is taken."""
+    if connection.dialect.name == "postgresql":
+        _forget_foreign_numbers(connection)
+    number = {"number": secrets.randbits(63)}
+    connection.execute(text("UPDATE generations SET number = :number"), number)
+
+
+def _forget_foreign_numbers(connection: Connection) -> bool:
+    """Set the transaction numbers to 0 that this server has not reached yet; whether any were.
 
     They come from the server of a restored backup. The numbers still to come here would be lower.
     """
     unborn = "CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS TEXT) AS BIGINT)"
+    found = 0
     for table in ("messages", "events"):
-        connection.execute(
-            text(f"UPDATE {table} SET transaction_id = 0 WHERE transaction_id >= {unborn}")  # noqa: S608
-        )
+        forgotten = text(f"UPDATE {table} SET transaction_id = 0 WHERE transaction_id >= {unborn}")  # noqa: S608
+        found += connection.execute(forgotten).rowcount
+    return found > 0
 
 
 def _scripts() -> ScriptDirectory:

@@ -20,13 +20,18 @@ KEEPALIVE = (
 )
 
 
+def lock_of(database: str) -> FileLock:
+    """The lock whose holder has the lease of this SQLite file."""
+    return FileLock(f"{database}.lease")
+
+
 class Lease:
     """A lock with one holder at a time. A single thread may use it; errors are the database's."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._sqlite = engine.dialect.name == "sqlite"
-        self._file = FileLock(f"{engine.url.database}.lease") if self._sqlite else None
+        self._file = lock_of(str(engine.url.database)) if self._sqlite else None
         self.is_file = self._sqlite  # otherwise a lock that ends with the connection
         self._seen: int | None = None
         self.connection: Connection | None = None

@@ -40,7 +40,9 @@ export const peerOf = (message) =>
 /** The later one of two states of the same message. */
 export function later(known, heard) {
   if (!known) return heard;
-  const age = (message) => message.deleted_at ?? message.edited_at ?? "";
+  // Nothing undoes a deletion, whatever the times say: the server's clock may have stepped back.
+  if (!known.deleted_at !== !heard.deleted_at) return known.deleted_at ? known : heard;
+  const age = (message) => message.edited_at ?? "";
   if (age(known) !== age(heard)) return age(known) < age(heard) ? heard : known;
   return known.truncated ? heard : known; // an event's text may have been cut, a page's is whole
 }
@@ -51,12 +53,13 @@ export function learnChat({ channel_id, channel_name, user, ...chat }, activeAt)
   const mark = (theirs, ours) => Math.max(theirs ?? 0, ours ?? 0);
   // What was heard while this answer was under way is newer than the answer.
   const stale = known?.last && known.last.id > (chat.last_message?.id ?? 0);
+  const isSame = known?.last && known.last.id === chat.last_message?.id;
   state.names.set(user.id, user.username);
   state.chats.set(user.id, {
     id: channel_id,
     channel: channel_name,
     peer: user.id,
-    last: stale ? known.last : chat.last_message && later(known?.last, chat.last_message),
+    last: stale ? known.last : isSame ? later(known.last, chat.last_message) : chat.last_message,
     unread: stale ? known.unread : known?.readId >= chat.last_message?.id ? 0 : chat.unread,
     readId: mark(chat.last_read_message_id, known?.readId),
     peerReadId: mark(chat.peer_last_read_message_id, known?.peerReadId),

@@ -3,10 +3,11 @@
 import base64
 import hashlib
 import json
+import os
 import re
 import shutil
-import stat
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -30,12 +31,6 @@ VARYING = {
     r'"cursor":"c3luYy4[\w-]+"': "<cursor>",  # "sync." in base64
     r'"(waiting|oldest_seconds)":[\d.]+': "<lag>",
 }
-
-
-class Sqlite:
-    @classmethod
-    def lacks(cls) -> str | None:
-        return None if shutil.which("sqlite3") else "sqlite3 is missing (Debian: sqlite3)"
 
 
 class Curl:
@@ -80,23 +75,29 @@ def test_every_setting_is_in_env_example_and_readme() -> None:
     assert set(re.findall(r"`([A-Z_]{4,})`", table)) == names
 
 
-def test_the_backup_is_whole_and_nobody_elses(tmp_path: Path) -> None:
-    require(Sqlite)
+@pytest.mark.slow
+def test_the_backup_of_the_readme_is_restored(tmp_path: Path) -> None:
     settings = Settings(instance_path=str(tmp_path / "instance"))
     init_db(settings)
     secret = settings.jwt_key
-    (commands,) = re.findall(r"^  ```sh\n(  umask.*?)^  ```", README, re.M | re.DOTALL)
+    (commands,) = re.findall(
+        r"^  ```sh\n(  .venv/bin/flask backup.*?)^  ```", README, re.M | re.DOTALL
+    )
+    backup, restore = [
+        command.strip().replace(
+            ".venv/bin/flask", f"{sys.executable} -m flask --app {ROOT / 'app.py'}"
+        )
+        for command in commands.splitlines()
+    ]
+    other = tmp_path / "other"
 
-    usual = f"umask 022; set -eu\n{commands}"
-    subprocess.run(["sh", "-c", usual], cwd=tmp_path, check=True)
+    for command, folder in ((backup, settings.folder), (f"{restore} --yes", other)):
+        env = os.environ | {"INSTANCE_PATH": str(folder)}
+        subprocess.run(command.split(), cwd=tmp_path, env=env, check=True)
 
-    backup = tmp_path / "backup"
-    assert stat.S_IMODE(backup.stat().st_mode) == 0o700
-    assert {path.name for path in backup.iterdir()} >= {"chat.db", "jwt_secret_key"}
-    assert {stat.S_IMODE(path.stat().st_mode) for path in backup.iterdir()} == {0o600}
-    copy = Settings(instance_path=str(backup))
-    assert copy.jwt_key == secret
-    with looking_into(copy) as connection:
+    restored = Settings(instance_path=str(other))
+    assert restored.jwt_key == secret
+    with looking_into(restored) as connection:
         assert "messages" in inspect(connection).get_table_names()
 
 

@@ -4,7 +4,7 @@ import logging
 from http import HTTPStatus
 
 from flask import Flask, Response, current_app, g
-from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as WaitedTooLong
 from werkzeug.exceptions import HTTPException
 
@@ -35,8 +35,10 @@ def answer_errors_of(app: Flask) -> None:
     app.register_error_handler(ApiError, answer)
     app.register_error_handler(HTTPException, answer_flask)
     app.register_error_handler(DatabaseError, answer_wrong_database)
-    for kind in (OperationalError, InterfaceError, InternalError, WaitedTooLong):
+    for kind in (DBAPIError, WaitedTooLong):
         app.register_error_handler(kind, answer_database_trouble)
+    for kind in (DataError, IntegrityError):  # what it was given does not fit
+        app.register_error_handler(kind, answer_our_fault)
     app.register_error_handler(Exception, answer_our_fault)
 
 
@@ -73,7 +75,8 @@ def answer_flask(error: HTTPException) -> Response:
 
 
 def answer_database_trouble(error: Exception) -> Response:
-    unforeseen = error if isinstance(error, InternalError) else None
+    foreseen = isinstance(error, OperationalError | InterfaceError | WaitedTooLong)
+    unforeseen = None if foreseen else error
     log.error("Request %s: the database failed: %s", g.request_id, error, exc_info=unforeseen)
     return answer(Unavailable("The database does not answer. Try again later."))
 

@@ -1,5 +1,6 @@
 """The runtime: what one process has running for an application, and how it starts."""
 
+import atexit
 import logging
 import os
 import threading
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from flask import current_app, request
 from pusher import Pusher
+from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as WaitedTooLong
 
@@ -88,6 +90,7 @@ class Runtime:
                     self._failed_at = time.monotonic()
                     raise
                 self._connect()
+            atexit.register(close, db.engine)  # run last: after the stop of the outbox
             self.outbox.start()
             self.outbox.wait(2)  # whether the sockets are ours: /health says it
             self.erasures.resume()
@@ -156,13 +159,21 @@ def end_session(_error: BaseException | None = None) -> None:
         db.session.remove()  # the connection is known to be lost, and nobody is told any more
 
 
+def close(engine: Engine) -> None:
+    """Close this process's connections. On SQLite the last process to do so folds the write-ahead
+    log into the file and removes it."""
+    # Of two that close at the same moment, each would leave that to the other.
+    with migrations.one_at_a_time(engine):
+        engine.dispose()
+
+
 def ensure_db(settings: Settings) -> None:
     """Create an empty database, refuse one that does not fit. Raises migrations.DatabaseError."""
     if settings.url.drivername == "sqlite" and not Path(str(settings.url.database)).exists():
         init_db(settings)
     with db.engine.connect() as connection:
         empty = migrations.revision(connection) is None
-        migrations.refuse_newer(connection)
+        migrations.refuse_unfit(connection)
         if not empty:
             migrations.refuse_older(connection)
     if empty:

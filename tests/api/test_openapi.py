@@ -17,13 +17,14 @@ from flask import Flask
 from jsonschema_rs import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from pydantic import BaseModel
-from sqlalchemy import text
+from sqlalchemy import text, update
 
 from config import Settings
 from contract import requests
 from contract.answers import ErrorCode
 from contract.endpoints import ENDPOINTS, ERRORS, EVENTS, NEW_PASSWORD
-from database import writing_on
+from database import init_db, writing_on
+from models import Generation
 from tests.conftest import application
 from tests.support.document import Contract, Judged, template
 from tests.support.people import (
@@ -45,10 +46,15 @@ METHODS = {"get", "post", "put", "patch", "delete"}
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """Settings of an API with a database of its own, where the first user is number 1."""
-    return Settings(
+    """Settings of an API with a database of its own, where the first user is number 1, and which
+    is the one that the examples of cursors name."""
+    settings = Settings(
         instance_path=str(tmp_path_factory.mktemp("instance")), password_hash=CHEAP_HASH
     )
+    init_db(settings)
+    with looking_into(settings) as connection, writing_on(connection):
+        connection.execute(update(Generation).values(number=2718281828459045235))
+    return settings
 
 
 @pytest.fixture(scope="module")

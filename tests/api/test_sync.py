@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy import text
 
 from chat import accounts, channels, cursors, messages
+from config import Settings
 from database import db, writing
 from tests.support.conversations import (
     OFTEN,
@@ -26,7 +28,7 @@ from tests.support.conversations import (
     postgresql_only,
     statements,
 )
-from tests.support.people import PASSWORD, Api, Person, refused
+from tests.support.people import PASSWORD, Api, Person, looking_into, refused
 from tests.support.sync_client import Client, Writer
 
 
@@ -172,10 +174,49 @@ def test_a_cursor_padded_or_split_is_refused(ada: Person, since: str) -> None:
 
 
 def test_a_cursor_of_the_future_is_refused(ada: Person, chat: Chat, since: str) -> None:
-    """It comes from another database, or from this one before a backup was restored."""
+    """It comes from a backup that was restored without a new generation."""
+    padded = since + "=" * (-len(since) % 4)
+    name = base64.urlsafe_b64decode(padded).decode().rsplit(".", 3)[0]
     for number in (10**12, 2**63 - 1):
-        answer = ada.get("/api/sync", since=cursors.encode("sync", number, 1))
+        answer = ada.get("/api/sync", since=cursors.encode(name, number, 1))
         assert "since" in refused(answer, 400, "invalid")
+
+
+def renew_generation(app: Flask) -> None:
+    run = app.test_cli_runner().invoke(args=["db", "new-generation"])
+    assert run.exit_code == 0, run.output
+
+
+def test_a_cursor_of_another_generation_is_refused(
+    app: Flask, ada: Person, bob: Person, chat: Chat, since: str
+) -> None:
+    bob.said(chat, "before")
+    renew_generation(app)
+    current = now(ada)
+
+    for number in range(30):
+        refused(ada.get("/api/sync", since=since), 400, "invalid")
+        bob.said(chat, f"number {number}")
+
+    refused(ada.get("/api/sync", since=since), 400, "invalid")
+    assert len(changes(ada, current)["messages"]) == 30
+
+
+@postgresql_only
+def test_numbers_of_another_server_are_forgotten(
+    app: Flask, settings: Settings, ada: Person, bob: Person, chat: Chat, since: str
+) -> None:
+    """A dump was loaded into a server that has not counted as far."""
+    bob.said(chat, "before")
+    with looking_into(settings) as connection:
+        connection.execute(text(f"UPDATE messages SET transaction_id = {10**12}"))
+        connection.commit()
+
+    renew_generation(app)
+
+    current = now(ada)
+    after = bob.said(chat, "after")
+    assert changes(ada, current)["messages"] == [after]
 
 
 def test_the_cursor_of_the_inbox_is_refused(ada: Person, bob: Person, eve: Person) -> None:
@@ -202,7 +243,7 @@ def test_a_long_absence_costs_no_more_statements(
         changes(bob, since)
     plan = plans(app, lambda: changes(bob, since))
 
-    assert len(made) == 2  # the caller, the changes
+    assert len(made) == 3  # the caller, the generation, the changes
     if backend == "sqlite":
         assert "messages_1 USING COVERING INDEX ix_messages_channel_id_transaction_id_id" in plan
         assert "SCAN messages" not in plan

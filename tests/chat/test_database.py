@@ -13,7 +13,7 @@ import pytest
 from flask import Flask
 from flask.ctx import AppContext
 from sqlalchemy import create_engine, event, inspect, text
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from app import create_app
 from chat.index import UNINDEXED
@@ -88,7 +88,7 @@ def test_a_new_sqlite_file_is_for_its_owner_only(tmp_path: Path) -> None:
 def test_sqlite_tells_of_a_file_it_cannot_make(tmp_path: Path) -> None:
     (tmp_path / "chat.db").symlink_to(tmp_path / "not mounted" / "chat.db")
 
-    with pytest.raises(OperationalError, match="unable to open database file"):
+    with pytest.raises(DatabaseError, match="unable to open database file"):
         init_db(Settings(instance_path=str(tmp_path)))
 
 

@@ -608,6 +608,25 @@ def test_a_chat_of_ten_thousand_messages_opens_quickly(
     expect(reader.message("Message 10000")).to_be_in_viewport()
 
 
+def test_a_deletion_wins_over_a_later_edit(
+    window: Windows, server: ChatServer, ada: Person, bob: Person, chat: dict[str, Any]
+) -> None:
+    """The server's clock has stepped back between the two."""
+    message = bob.said(chat, "A secret")
+    edited = {"message": "Another secret", "edited_at": "2126-01-01T00:00:00.000000Z"}
+    reader = window()
+    reader.page.route(
+        "**/api/get_message/**", lambda route: route.fulfill(json=[{**message, **edited}]), times=1
+    )
+    reader.is_of(ada, f"#/{bob.id}")
+    reader.sees("Another secret")
+
+    assert bob.request("DELETE", f"/api/messages/{message['id']}").status == 200
+
+    expect(reader.page.get_by_text("This message was deleted.")).to_be_visible()
+    assert reader.message("Another secret").count() == 0
+
+
 def test_the_page_works_without_pusher_js(
     window: Windows, ada: Person, bob: Person, chat: dict[str, Any]
 ) -> None:

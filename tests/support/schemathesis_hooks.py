@@ -11,7 +11,7 @@ PASSWORD = "correct horse"
 ENDS_TOKENS = {"refresh", "change_password", "logout", "delete_account"}
 #: What no schema can say: refusals of requests that are as the document describes.
 IN_ORDER = re.compile(
-    r"(since|cursor) is not a cursor from this server\."
+    r"(since|cursor) is not a cursor of this database\. .*"
     r"|since is of a database that no longer exists\. .*"
     r"|You cannot block yourself\."
     r"|to_user is you; a chat has two people\."

@@ -1,6 +1,10 @@
 """Settings: which are refused, what they mean, and what a front end is told of them."""
 
+import os
+import shutil
 import stat
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +13,7 @@ import pytest
 
 from config import Settings, SettingsError, load
 from tests.support.people import CHEAP_HASH, ROOT, ChatServer, InProcess, at_once, python
-from tests.support.servers import HOST
+from tests.support.servers import HOST, require
 
 KEYS = {"PUSHER_APP_ID": "7", "PUSHER_KEY": "key", "PUSHER_SECRET": "a-secret-of-the-tests"}
 HOSTED = {**KEYS, "PUSHER_CLUSTER": "eu"}
@@ -203,6 +207,34 @@ def test_secrets_are_made_once_and_for_their_owner_only(tmp_path: Path) -> None:
     assert len(keys[0]) >= 32
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert list(file.parent.iterdir()) == [file]
+
+
+@pytest.mark.slow
+def test_a_folder_without_hard_links_serves_too(tmp_path: Path) -> None:
+    """As exFAT and some network mounts are."""
+    require(Strace)
+    make = "import config; print(config.load().jwt_key)"
+    refuse = ("-e", "inject=link,linkat:error=EPERM", "-e", "trace=link,linkat", "-f", "-qq")
+    command = ["strace", *refuse, "-o", str(tmp_path / "trace"), sys.executable, "-c", make]
+    env = os.environ | {"INSTANCE_PATH": str(tmp_path / "instance")}
+
+    def key(_: int) -> str:
+        return subprocess.run(
+            command, cwd=ROOT, env=env, stdout=subprocess.PIPE, check=True, text=True
+        ).stdout
+
+    keys = at_once(3, key)
+
+    file = tmp_path / "instance" / "jwt_secret_key"
+    assert set(keys) == {f"{file.read_text()}\n"}
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert "INJECTED" in (tmp_path / "trace").read_text()
+
+
+class Strace:
+    @classmethod
+    def lacks(cls) -> str | None:
+        return None if shutil.which("strace") else "strace is missing (Debian: strace)"
 
 
 # GET /api/config --------------------------------------------------------------------------------

@@ -1,0 +1,263 @@
+"""Backups: `flask backup`, `flask restore`, and `flask db new-generation` after other restores.
+
+A backup is one SQLite file. The secrets of the instance folder are in a table of it, if asked for.
+"""
+
+import secrets
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import click
+from filelock import Timeout
+from flask import Flask
+from flask.cli import with_appcontext
+from flask_migrate.cli import db as of_the_database
+from sqlalchemy import NullPool, create_engine
+from sqlalchemy.engine import URL
+
+import migrations
+from config import Settings
+from database import db, prepare, utcnow, writing, writing_on
+from realtime.lease import lock_of
+from web.runtime import runtime
+
+#: The secrets: files of the instance folder that are made on first need.
+KEPT = ("jwt_secret_key", "embedded_app_id", "embedded_key", "embedded_secret")
+#: What SQLite may keep beside a database. Beside another one it would poison that.
+BESIDE = ("-wal", "-shm", "-journal")
+SERVER_RUNS = "A server is running on this database. Stop it first."
+ON_POSTGRESQL = (
+    "The database is on PostgreSQL. Back it up with pg_dump; after pg_restore, run "
+    "`flask db new-generation`."
+)
+
+
+def add_commands(app: Flask) -> None:
+    """Give `flask` these commands."""
+    app.cli.add_command(backup)
+    app.cli.add_command(restore)
+    of_the_database.add_command(new_generation)
+
+
+@click.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--secrets", "with_secrets", is_flag=True, help="With those of the instance folder.")
+@click.option("--yes", is_flag=True, help="Replace FILE without asking.")
+@with_appcontext
+def backup(file: Path, with_secrets: bool, yes: bool) -> None:
+    """Write the whole database to FILE, for its owner only, while the server runs."""
+    settings = runtime().settings
+    database = _database(settings)
+    if not database.exists():
+        raise click.ClickException(f"There is no database yet: {database}")
+    if file.exists():
+        if file.samefile(database):
+            raise click.ClickException("FILE is the database itself.")
+        yes or click.confirm(f"Replace {file}?", abort=True)
+    with _draft(file) as draft, _told(f"{database} cannot be backed up to {file}"):
+        _copy(database, draft)
+        _check(draft)
+        if with_secrets:
+            _keep_secrets(draft, settings)
+        draft.replace(file)
+    click.echo(f"Backed up to {file}.")
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--secrets", "with_secrets", is_flag=True, help="With the secrets that are in FILE.")
+@click.option("--yes", is_flag=True, help="Replace the database without asking.")
+@with_appcontext
+def restore(file: Path, with_secrets: bool, yes: bool) -> None:
+    """Replace the database by the backup in FILE, and keep the old one beside it.
+
+    No server may run. Clients will load their chats anew.
+    """
+    settings = runtime().settings
+    database = _database(settings)
+    yes or click.confirm(f"Replace {database} by {file}?", abort=True)
+    database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    aside = f".before-{utcnow():%Y%m%d-%H%M%S-%f}"
+    with _no_server(database), _draft(database) as draft, _told(f"{file} cannot be restored"):
+        kept = _prepared(file, draft)
+        if with_secrets and not kept:
+            raise click.ClickException(f"{file} has no secrets.")
+        old = _keep_aside(database, aside)
+        _put_in_place(draft, database, old)
+        if with_secrets:
+            _put_secrets(kept, settings, aside)
+    click.echo(f"Restored from {file}.")
+    if old:
+        click.echo(f"The database of before is {old[0]}.")
+    if kept and not with_secrets:
+        click.echo("The secrets in it were left there; --secrets restores them too.")
+
+
+@click.command("new-generation")
+@with_appcontext
+def new_generation() -> None:
+    """Void all cursors of /api/sync, so that clients load their chats anew.
+
+    To be run once after a restore by other means than `flask restore`.
+    """
+    with writing():
+        migrations.renew_generation(db.session.connection())
+        db.session.commit()
+    click.echo("No cursor from before is taken any more; clients load their chats anew.")
+
+
+def _database(settings: Settings) -> Path:
+    if settings.url.drivername != "sqlite":
+        raise click.ClickException(ON_POSTGRESQL)
+    return Path(str(settings.url.database))
+
+
+@contextmanager
+def _told(trouble: str) -> Iterator[None]:
+    """Tell of what the disk or SQLite refuses, in a sentence."""
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        raise click.ClickException(f"{trouble}: {error}.") from None
+
+
+@contextmanager
+def _draft(file: Path) -> Iterator[Path]:
+    """A new file beside `file`, for its owner only. It is gone at the end, if it is still there."""
+    draft = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
+    try:
+        with _told(f"{file} cannot be written"):
+            draft.touch(mode=0o600, exist_ok=False)
+        yield draft
+    finally:
+        for end in ("", *BESIDE):
+            Path(f"{draft}{end}").unlink(missing_ok=True)
+
+
+# Files of SQLite -------------------------------------------------------------------------------
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a database as it stands at one moment, whoever writes to it, into one file."""
+    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as new:
+        old.backup(new)
+        new.execute("PRAGMA journal_mode=DELETE")
+
+
+def _check(file: Path) -> None:
+    """Raise ClickException for a database that is not whole."""
+    with closing(sqlite3.connect(file)) as database:
+        faults = [fault for (fault,) in database.execute("PRAGMA integrity_check(1)")]
+        orphans = database.execute("PRAGMA foreign_key_check").fetchone()
+    if orphans:
+        faults = ["some rows lack what they refer to"]
+    if faults != ["ok"]:
+        raise click.ClickException(f"The database is not whole: {faults[0]}.")
+
+
+def _prepared(file: Path, draft: Path) -> dict[str, str]:
+    """Copy a backup into the draft, check it and bring it up to date there; the secrets in it."""
+    for end in ("", "-wal"):  # a copy that was made by hand may have a log
+        if Path(f"{file}{end}").exists():
+            shutil.copyfile(f"{file}{end}", f"{draft}{end}")
+    _check(draft)
+    kept = _take_secrets(draft)
+    engine = prepare(create_engine(URL.create("sqlite", database=str(draft)), poolclass=NullPool))
+    with engine.connect() as connection:
+        migrations.refuse_newer(connection)
+        if migrations.revision(connection) is None:
+            raise click.ClickException(f"{file} is no database of this program.")
+        connection.rollback()
+        with writing_on(connection):
+            migrations.upgrade(connection)
+            migrations.renew_generation(connection)
+    with closing(sqlite3.connect(draft)) as database:
+        database.execute("PRAGMA journal_mode=DELETE")
+    return kept
+
+
+@contextmanager
+def _no_server(database: Path) -> Iterator[None]:
+    """Raise ClickException if a server delivers events; none will during the block."""
+    try:
+        with lock_of(str(database)).acquire(blocking=False):
+            yield
+    except Timeout:
+        raise click.ClickException(SERVER_RUNS) from None
+
+
+def _keep_aside(database: Path, suffix: str) -> list[Path]:
+    """Copies of the database and of its log, byte for byte."""
+    copies = []
+    for end in ("", "-wal"):
+        if Path(f"{database}{end}").exists():
+            copy = Path(f"{database}{suffix}{end}")
+            copy.touch(mode=0o600)
+            shutil.copyfile(f"{database}{end}", copy)
+            copies.append(copy)
+    return copies
+
+
+def _put_in_place(draft: Path, database: Path, old: list[Path]) -> None:
+    """Make the database what the draft is: at once, or, where SQLite cannot read it any more, by
+    the file. Raises ClickException if somebody else has it open."""
+    database.touch(mode=0o600)  # SQLite would let everybody read a new one
+    try:
+        with (
+            closing(sqlite3.connect(draft)) as new,
+            closing(sqlite3.connect(database, timeout=0, isolation_level=None)) as current,
+        ):
+            # This folds in the log, and is refused while others have the database open.
+            current.execute("PRAGMA locking_mode=EXCLUSIVE")
+            current.execute("PRAGMA journal_mode=DELETE")
+            current.execute("BEGIN EXCLUSIVE")
+            current.execute("COMMIT")
+            new.backup(current)
+    except sqlite3.DatabaseError as error:
+        code = error.sqlite_errorcode & 0xFF
+        if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            for end in BESIDE:
+                Path(f"{database}{end}").unlink(missing_ok=True)
+            draft.replace(database)
+            return
+        for copy in old:
+            copy.unlink()
+        if code == sqlite3.SQLITE_BUSY:
+            raise click.ClickException(SERVER_RUNS) from None
+        raise
+
+
+# Secrets ---------------------------------------------------------------------------------------
+
+
+def _keep_secrets(draft: Path, settings: Settings) -> None:
+    files = [settings.folder / name for name in KEPT]
+    rows = [(file.name, file.read_text(encoding="ascii")) for file in files if file.exists()]
+    with closing(sqlite3.connect(draft)) as database, database:
+        database.execute("CREATE TABLE secrets (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
+        database.executemany("INSERT INTO secrets VALUES (?, ?)", rows)
+
+
+def _take_secrets(draft: Path) -> dict[str, str]:
+    """Take the secrets out of a copy of a backup. It has none if none were asked for."""
+    with closing(sqlite3.connect(draft)) as database:
+        if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'secrets'").fetchone():
+            return {}
+        kept = dict(database.execute("SELECT name, value FROM secrets"))
+        database.execute("PRAGMA secure_delete=ON")
+        database.execute("DROP TABLE secrets")
+        database.commit()
+    return {name: value for name, value in kept.items() if name in KEPT}
+
+
+def _put_secrets(kept: dict[str, str], settings: Settings, aside: str) -> None:
+    for name, value in kept.items():
+        file = settings.folder / name
+        with _draft(file) as draft:
+            draft.write_text(value, encoding="ascii")
+            if file.exists() and file.read_text(encoding="ascii") != value:
+                file.replace(f"{file}{aside}")
+            draft.replace(file)
