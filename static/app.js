@@ -6,6 +6,7 @@ import { counted } from "./format.js";
 import { start, stop, watch } from "./live.js";
 import { unsent } from "./outbox.js";
 import { end, forget, load } from "./session.js";
+import { device, tab } from "./storage.js";
 import { changed, onChange, state, unreadInAll } from "./store.js";
 import { ask, attempt } from "./views/ask.js";
 import { drawComposer } from "./views/composer.js";
@@ -23,7 +24,7 @@ let leaving = false;
 /** The token is no longer valid. What was typed and the address stay: the person may be back. */
 function endSession(notice) {
   if (leaving) return;
-  sessionStorage.setItem(NOTICE, JSON.stringify({ notice, username: load()?.username }));
+  tab.set(NOTICE, { notice, username: load()?.username });
   leave();
 }
 
@@ -83,17 +84,22 @@ const CONNECTIONS = {
   offline: "No connection. What you send waits here and goes out when it is back.",
 };
 
+const NOT_KEPT =
+  "This browser has no room for what you write, or keeps none: it is lost if you close this window before it is sent.";
+
 function drawConnection() {
   const line = byId("connection");
-  const text = CONNECTIONS[state.connection];
+  const text = `${CONNECTIONS[state.connection]} ${device.lasting ? "" : NOT_KEPT}`.trim();
   if (line.textContent !== text) line.textContent = text;
   line.className = state.connection;
 }
 
 async function begin(session) {
   actAs(session.token);
+  byId("starting").hidden = true;
   byId("login").hidden = true;
   byId("chat").hidden = false;
+  drawConnection();
   for (let tries = 0; !state.me; tries += 1) {
     try {
       const me = await api.me();
@@ -114,12 +120,15 @@ async function begin(session) {
   attempt(loadPeople());
 }
 
+// Without these the page could only fail later. The document then keeps the sentence that says so.
+if (!Array.prototype.at || !window.HTMLDialogElement) throw new Error("This browser is too old.");
+
 whenLoggedOut(endSession);
 let session = load();
 if (!session) {
-  const last = JSON.parse(sessionStorage.getItem(NOTICE)) ?? {};
+  const last = tab.get(NOTICE) ?? {};
   session = await logIn(last);
-  sessionStorage.removeItem(NOTICE);
+  tab.remove(NOTICE);
   // Another person had a chat open here. This one does not begin with it.
   if (last.username && last.username !== session.username) history.replaceState(null, "", "/");
 }

@@ -109,13 +109,16 @@ export function trim() {
   chat.older = true;
 }
 
+/** A window without the focus may lie in sight for hours with nobody before it. */
+const isLookedAt = () => document.visibilityState === "visible" && document.hasFocus();
+
 let marking = false;
 
 /** Mark what is in sight as read. */
 export async function markRead() {
   const chat = state.chats.get(state.open?.peer);
-  const last = state.open?.messages.findLast((each) => each.from_user !== state.me.id);
-  const seen = document.visibilityState === "visible" && state.open?.atEnd && !state.open.newer;
+  const last = state.open?.messages.filter((each) => each.from_user !== state.me.id).at(-1);
+  const seen = isLookedAt() && state.open?.atEnd && !state.open.newer;
   if (!chat || marking || !seen || !last || (last.id <= chat.readId && !chat.unread)) return;
   const { peer, readId, unread } = chat;
   const moved = Math.max(readId, last.id);

@@ -31,12 +31,16 @@ export function when(iso) {
   return ago < 2 ? day(iso) : short.format(new Date(iso));
 }
 
-const graphemes = new Intl.Segmenter();
+const graphemes = Intl.Segmenter && new Intl.Segmenter();
+
+/** What a reader takes for characters, as far as the browser knows: otherwise code points. */
+const characters = (text) =>
+  graphemes ? Array.from(graphemes.segment(text), ({ segment }) => segment) : [...text];
 
 /** A round picture of a name: its first letter on a colour of its own. */
 export function avatar(id, name, online = false) {
-  const [first] = graphemes.segment(name ?? "?");
-  const element = h("span.avatar", { "aria-hidden": "true" }, first.segment.toLocaleUpperCase());
+  const [first] = characters(name ?? "?");
+  const element = h("span.avatar", { "aria-hidden": "true" }, first.toLocaleUpperCase());
   element.style.setProperty("--hue", (id * 137.5) % 360); // neighbouring ids differ in colour
   if (online) element.append(h("span.dot"));
   return element;
@@ -71,4 +75,4 @@ export const isEmoji = (text) =>
   text.length < 40 &&
   /\p{Extended_Pictographic}|\p{Regional_Indicator}/u.test(text) &&
   !/[\p{L}\p{P}\p{N}\s]/u.test(text) &&
-  [...graphemes.segment(text)].length <= 3;
+  characters(text).length <= 3;

@@ -57,14 +57,15 @@ export function look() {
 }
 
 /** Send what waits to be sent. */
-export const sendWaiting = () => flush().catch(look);
+export const sendWaiting = () => flush().then((again) => again && look(), look);
 
 async function keepUp() {
   for (let failures = 0; !stopped; ) {
     wanted = false;
+    let again = false;
     try {
       await catchUp();
-      await flush();
+      again = await flush();
       revive();
       await retry(); // awaited: otherwise a LoggedOut in there would go unnoticed
       failures = 0;
@@ -75,7 +76,7 @@ async function keepUp() {
     show(failures);
     // Each page waits a different time: otherwise all would come back to a server at once.
     const pause = Math.min(POLL_MS * 1.3 ** failures, AWAY_MS) * (0.7 + 0.6 * Math.random());
-    await rest(isLive() && !failures ? LIVE_MS : pause);
+    await rest(isLive() && !failures && !again ? LIVE_MS : pause);
   }
 }
 
@@ -147,7 +148,9 @@ async function connect() {
     ...options,
     enabledTransports: ["ws"], // with TLS where forceTLS says so; "wss" would try it where it is not
     channelAuthorization: { endpoint: "/api/pusher/auth", headersProvider: authorization },
+    userAuthentication: { endpoint: "/api/pusher/user-auth", headersProvider: authorization },
   });
+  pusher.signin(); // so that the server finds this connection when the login ends
   pusher.connection.bind("state_change", ({ current }) => {
     leaveOut(current === "connected" ? pusher.connection.socket_id : null);
     if (current === "connected") return;

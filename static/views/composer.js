@@ -1,10 +1,12 @@
 // Where messages are written. What is typed is kept on this device until it is sent.
 
 import { api } from "../api.js";
+import { isComposing } from "../dom.js";
 import { toEnd } from "../conversation.js";
 import { sayDone, sayTyping, sendWaiting } from "../live.js";
 import { post } from "../outbox.js";
 import { shelf } from "../session.js";
+import { device } from "../storage.js";
 import { changed, learnMessage, nameOf, state } from "../store.js";
 import { tellOthers } from "../windows.js";
 import { attempt } from "./ask.js";
@@ -56,19 +58,20 @@ text.addEventListener("input", () => {
   if (state.open.editing) return;
   if (text.value) drafts().set(state.open.peer, text.value);
   else drafts().remove(state.open.peer);
+  if (!device.lasting) changed(); // says so
   if (text.value) sayTyping();
 });
 
 text.addEventListener("keydown", (event) => {
-  if (event.isComposing) return; // Enter then chooses a character
+  if (isComposing(event)) return;
   const newLine = event.shiftKey || matchMedia("(pointer: coarse)").matches;
   if (event.key === "Enter" && !newLine) {
     event.preventDefault();
-    form.requestSubmit();
+    form.querySelector("#send").click();
   } else if (event.key === "Escape" && state.open.editing) {
     stopEditing();
   } else if (event.key === "ArrowUp" && !text.value && !state.open.editing) {
-    const mine = state.open.messages.findLast((each) => each.from_user === state.me.id);
+    const mine = state.open.messages.filter((each) => each.from_user === state.me.id).at(-1);
     if (!mine || mine.deleted_at) return;
     event.preventDefault();
     state.open.editing = mine;

@@ -182,6 +182,7 @@ new ResizeObserver(() => {
 }).observe(list);
 
 document.addEventListener("visibilitychange", markRead);
+addEventListener("focus", markRead);
 
 // The keyboard: one message is in the tab order, and the arrows go from one to the next.
 

@@ -1,7 +1,7 @@
 // The chats, the people, and the people and messages that a search has found.
 
 import { api, LoggedOut } from "../api.js";
-import { announce, h, icon, keyed } from "../dom.js";
+import { announce, h, icon, isComposing, keyed } from "../dom.js";
 import { avatar, counted, excerpt, shownName, when } from "../format.js";
 import { pendingFor } from "../outbox.js";
 import { changed, chatsInOrder, learnChats, nameOf, peerOf, state } from "../store.js";
@@ -153,7 +153,7 @@ search.addEventListener("input", () => {
   timer = setTimeout(look, PAUSE_MS);
 });
 search.addEventListener("keydown", (event) => {
-  if (event.key !== "Escape") return;
+  if (event.key !== "Escape" || isComposing(event)) return;
   search.value = "";
   look();
 });

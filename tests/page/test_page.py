@@ -1,6 +1,5 @@
 """The chat page in a real browser."""
 
-from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
@@ -10,11 +9,11 @@ from typing import Any
 
 import jwt
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 from sqlalchemy import text as sql
 
 from config import Settings, load
-from tests.support.browser import CHROMIUM, CUT_OFF, OPTIONS, Chromium, PagePackages, Windows
+from tests.support.browser import CUT_OFF, Windows, address, texts
 from tests.support.people import (
     PASSWORD,
     ROOT,
@@ -22,7 +21,7 @@ from tests.support.people import (
     Person,
     looking_into,
 )
-from tests.support.servers import HOST, IN_CI, Soketi, eventually, require
+from tests.support.servers import HOST, IN_CI, eventually
 from web.page import PUSHER_JS
 
 pytestmark = pytest.mark.slow
@@ -31,65 +30,6 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 numbers = count(1)
 PHONE: dict[str, Any] = {"viewport": {"width": 360, "height": 640}, "has_touch": True}
 DARK: dict[str, Any] = {"color_scheme": "dark"}
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    require(Chromium, PagePackages)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def server(chromium: Browser) -> Iterator[ChatServer]:
-    with ChatServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def server_with_soketi(chromium: Browser) -> Iterator[ChatServer]:
-    with Soketi() as soketi, ChatServer("flask", **soketi.env) as server:
-        yield server
-
-
-@pytest.fixture
-def own_server(chromium: Browser) -> Iterator[ChatServer]:
-    """One that the test may stop."""
-    with ChatServer() as server:
-        yield server
-
-
-@pytest.fixture
-def window(chromium: Browser, server: ChatServer) -> Iterator[Windows]:
-    windows = Windows(chromium, address(server))
-    yield windows
-    windows.close()
-
-
-@pytest.fixture
-def ada(server: ChatServer) -> Person:
-    return server.api.sign_up(f"ada {next(numbers)}")
-
-
-@pytest.fixture
-def bob(server: ChatServer) -> Person:
-    return server.api.sign_up(f"bob {next(numbers)}")
-
-
-@pytest.fixture
-def chat(ada: Person, bob: Person) -> dict[str, Any]:
-    chat: dict[str, Any] = ada.asks(bob).json
-    return chat
-
-
-def address(server: ChatServer) -> str:
-    return f"http://127.0.0.1:{server.port}/"
-
-
-def texts(person: Person, chat: dict[str, Any]) -> list[str]:
-    return [message["message"] for message in person.reads(chat).json]
 
 
 # Two people ----------------------------------------------------------------------------------
