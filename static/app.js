@@ -19,19 +19,20 @@ const RETRY_MS = 3_000;
 const NOTICE = "chat/notice";
 const byId = (id) => document.getElementById(id);
 
+let session = null;
 let leaving = false;
 
 /** The token is no longer valid. What was typed and the address stay: the person may be back. */
 function endSession(notice) {
   if (leaving) return;
-  tab.set(NOTICE, { notice, username: load()?.username });
+  tab.set(NOTICE, { notice, username: session?.username });
   leave();
 }
 
 /** Leaving is a reload: nothing of one person stays in memory for the next. */
 function leave() {
   leaving = true;
-  end();
+  end(session?.token);
   location.reload();
 }
 
@@ -94,7 +95,7 @@ function drawConnection() {
   line.className = state.connection;
 }
 
-async function begin(session) {
+async function begin() {
   actAs(session.token);
   byId("starting").hidden = true;
   byId("login").hidden = true;
@@ -124,12 +125,9 @@ async function begin(session) {
 if (!Array.prototype.at || !window.HTMLDialogElement) throw new Error("This browser is too old.");
 
 whenLoggedOut(endSession);
-let session = load();
-if (!session) {
-  const last = tab.get(NOTICE) ?? {};
-  session = await logIn(last);
-  tab.remove(NOTICE);
-  // Another person had a chat open here. This one does not begin with it.
-  if (last.username && last.username !== session.username) history.replaceState(null, "", "/");
-}
-await begin(session);
+const last = tab.get(NOTICE) ?? {};
+session = load() ?? (await logIn(last));
+tab.remove(NOTICE);
+// Another person had a chat open here. This one does not begin with it.
+if (last.username && last.username !== session.username) history.replaceState(null, "", "/");
+await begin();

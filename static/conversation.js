@@ -24,6 +24,7 @@ export async function open(peer, { around = null, atEnd = false } = {}) {
     unreadAfter: null, // where the line "New" goes
     typing: false,
     editing: null, // the message that is being edited
+    saving: null, // the message whose edit is under way
   });
   changed();
   try {

@@ -32,10 +32,11 @@ export function unsent() {
 }
 
 export function post(peer, text) {
-  // The id begins with the time, so that ids sort in the order of writing. (crypto.randomUUID is
-  // missing on pages without TLS that are not on localhost.)
+  // The id begins with the time, so that ids sort in the order of writing, also if the clock has
+  // stepped back. (crypto.randomUUID is missing on pages without TLS that are not on localhost.)
   const random = Array.from(crypto.getRandomValues(new Uint32Array(3)), (n) => n.toString(36));
-  const id = `${Date.now()}-${random.join("")}`;
+  const last = parseInt(unsent().at(-1)?.id ?? 0);
+  const id = `${Math.max(Date.now(), last + 1)}-${random.join("")}`;
   outbox().set(id, { id, peer, text, at: new Date().toISOString(), error: null });
   changed();
 }

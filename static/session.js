@@ -18,11 +18,13 @@ export function save({ id, username, token }, stay) {
   (stay ? device : tab).set(KEY, { id, username, token });
 }
 
-/** Forget the token, but not what was typed: the same person may log in again. */
-export function end() {
-  const own = load();
+/**
+ * Forget this window's token, but not what was typed: the same person may log in again. Somebody
+ * else may have logged in on this device since, and stays logged in.
+ */
+export function end(token) {
   tab.remove(KEY);
-  if (device.get(KEY)?.token === own?.token) device.remove(KEY);
+  if (device.get(KEY)?.token === token) device.remove(KEY);
 }
 
 /** What one person has on this device under one name, such as "draft". */

@@ -18,6 +18,8 @@ const editing = document.getElementById("editing");
 const MOST = 5_000; // characters; the API counts code points, but .length counts UTF-16 units
 const TELL = 4_500;
 
+const unfinished = new Map(); // texts of edits that were left for another chat, by message id
+
 let written = null; // whose draft, or which message, is in the field
 
 const drafts = () => shelf(state.me.id, "draft");
@@ -29,11 +31,12 @@ export function drawComposer() {
   if (written !== what) {
     const wasEditing = written?.startsWith("message");
     written = what;
-    text.value = open.editing?.message ?? drafts().get(open.peer) ?? "";
+    text.value = open.editing ? edited(open.editing) : (drafts().get(open.peer) ?? "");
     if (open.editing || wasEditing) text.focus();
     measure();
   }
   editing.hidden = !open.editing;
+  text.readOnly = open.saving !== null && open.saving === open.editing;
   const blocked = state.blocked.has(open.peer);
   const gone = nameOf(open.peer) === null;
   text.disabled = blocked || gone || Boolean(open.failed && !open.reload);
@@ -43,6 +46,8 @@ export function drawComposer() {
       ? "This account was deleted."
       : "Message";
 }
+
+const edited = ({ id, message }) => unfinished.get(id) ?? message;
 
 function measure() {
   text.style.height = "auto";
@@ -55,7 +60,8 @@ function measure() {
 
 text.addEventListener("input", () => {
   measure();
-  if (state.open.editing) return;
+  const { editing } = state.open;
+  if (editing) return void unfinished.set(editing.id, text.value);
   if (text.value) drafts().set(state.open.peer, text.value);
   else drafts().remove(state.open.peer);
   if (!device.lasting) changed(); // says so
@@ -82,6 +88,7 @@ text.addEventListener("keydown", (event) => {
 document.getElementById("stop-editing").addEventListener("click", stopEditing);
 
 function stopEditing() {
+  unfinished.delete(state.open.editing.id);
   state.open.editing = null;
   changed();
 }
@@ -89,7 +96,7 @@ function stopEditing() {
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   const said = text.value.trim();
-  if (!said || [...said].length > MOST) return;
+  if (!said || [...said].length > MOST || text.readOnly) return;
   if (state.open.editing) attempt(finishEditing(state.open, said));
   else say(said);
 });
@@ -107,8 +114,15 @@ function say(said) {
 }
 
 async function finishEditing(open, said) {
-  learnMessage(await api.edit(open.editing.id, said));
-  open.editing = null;
-  tellOthers();
+  const message = (open.saving = open.editing);
   changed();
+  try {
+    learnMessage(await api.edit(message.id, said));
+    unfinished.delete(message.id);
+    if (open.editing === message) open.editing = null; // by now it may be another one
+    tellOthers();
+  } finally {
+    if (open.saving === message) open.saving = null;
+    changed();
+  }
 }

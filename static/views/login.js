@@ -20,6 +20,7 @@ export function logIn({ notice, username: known }) {
   (known ? password : username).focus();
   form.addEventListener("change", drawWay);
   form.addEventListener("input", () => blame(null));
+  addEventListener("pageshow", drawWay); // the browser may have restored an earlier choice
   blame(null);
   return new Promise((resolve) =>
     form.addEventListener("submit", async (event) => {
