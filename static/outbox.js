@@ -27,7 +27,8 @@ export function unsent() {
   return outbox()
     .keys()
     .map((key) => outbox().get(key))
-    .filter(Boolean) // another window may have removed it just now
+    // Another window may have removed it just now; and what others have written here is none.
+    .filter((each) => each?.id && each.peer && each.text)
     .sort((a, b) => (a.id < b.id ? -1 : 1));
 }
 

@@ -83,3 +83,12 @@ def test_scripts_are_scripts_whatever_the_system_says(
     assert isinstance(api, InProcess)
     with api.app.test_client().get(path) as answer:
         assert answer.content_type == media_type
+
+
+def test_a_browser_asks_whether_scripts_have_changed(serve: Callable[..., Api]) -> None:
+    """Otherwise, after an upgrade, it would put old and new modules together."""
+    api = serve()
+    assert isinstance(api, InProcess)
+    with api.app.test_client().get("/static/app.js") as answer:
+        assert answer.cache_control.no_cache
+        assert answer.get_etag()[0]

@@ -273,6 +273,31 @@ def test_the_end_of_one_login_leaves_the_next_one(
     expect(second.page.locator("#me")).to_contain_text(bob.username)
 
 
+def test_garbage_in_the_storage_hinders_nothing(
+    window: Windows, ada: Person, bob: Person, chat: dict[str, Any]
+) -> None:
+    """Such as half a value after a crash, or what an extension has written."""
+    visitor = window()
+    visitor.visits()
+    visitor.page.evaluate(
+        """([me, peer]) => {
+          localStorage.setItem("chat/session", "undefined");
+          sessionStorage.setItem("chat/notice", "{");
+          localStorage.setItem(`chat/${me}/draft/${peer}`, "half a dra");
+          for (const text of ["", "null", "{}", '"text"', "[1"])
+            localStorage.setItem(`chat/${me}/outbox/${text}`, text);
+        }""",
+        [ada.id, bob.id],
+    )
+    visitor.page.reload()
+    visitor.fills_in(ada.username)
+    visitor.opens(bob)
+    visitor.says("Hello")
+
+    expect(visitor.message("Hello").get_by_title("Sent")).to_be_visible()
+    assert texts(bob, chat) == ["Hello"]
+
+
 def test_the_form_says_what_it_will_do(window: Windows) -> None:
     """A browser may restore the choice on the way back."""
     visitor = window()
