@@ -1,5 +1,7 @@
 // The calls this page makes of the API, and the three ways in which one can fail.
 
+import { setClock } from "./clock.js";
+
 /** The API said no. `code` is one of its stable words, `message` a sentence to show. */
 export class Refused extends Error {
   constructor(status, { code, message }) {
@@ -56,6 +58,7 @@ async function ask(method, path, body) {
       cache: "no-store",
       signal: AbortSignal.timeout(15_000),
     });
+    setClock(answer.headers.get("Date"));
     data = answer.status === 204 ? null : await answer.json();
   } catch {
     // The connection broke on the way, or a proxy sent a page of HTML because the API is away.

@@ -4,6 +4,7 @@
 // even if the first answer got lost, and even for two windows at once.
 
 import { api, Refused } from "./api.js";
+import { now } from "./clock.js";
 import { chatWith } from "./conversation.js";
 import { shelf } from "./session.js";
 import { changed, learnMessage, state } from "./store.js";
@@ -32,7 +33,7 @@ export function post(peer, text) {
   // missing on pages without TLS that are not on localhost.)
   const random = Array.from(crypto.getRandomValues(new Uint32Array(3)), (n) => n.toString(36));
   const id = `${Date.now()}-${random.join("")}`;
-  outbox().set(id, { id, peer, text, at: new Date().toISOString(), error: null });
+  outbox().set(id, { id, peer, text, at: now().toISOString(), error: null });
   changed();
 }
 
@@ -64,10 +65,12 @@ async function deliver({ id, peer, text }) {
     const { channel } = await chatWith(peer);
     const message = await api.send(channel, text, id);
     outbox().remove(id);
+    state.apart.delete(peer);
     learnMessage(message);
     tellOthers();
   } catch (error) {
     if (!(error instanceof Refused) || error.passing) throw error;
+    if (error.code === "blocked") state.apart.add(peer);
     // The API will never take it as it is, so the writer decides.
     outbox().set(id, { ...outbox().get(id), error: error.message });
     changed();
