@@ -1,5 +1,7 @@
 // The calls this page makes of the API, and the three ways in which one can fail.
 
+import { setClock } from "./clock.js";
+
 /** The API said no. `code` is one of its stable words, `message` a sentence to show. */
 export class Refused extends Error {
   constructor(status, { code, message }) {
@@ -74,6 +76,7 @@ async function ask(method, path, body) {
       cache: "no-store",
       signal: patience.signal,
     });
+    setClock(answer.headers.get("Date"));
     data = answer.status === 204 ? null : JSON.parse(await read(answer, heard));
   } catch {
     // The connection broke on the way, or a proxy sent a page of HTML because the API is away.

@@ -7,9 +7,9 @@ import { start, stop, watch } from "./live.js";
 import { unsent } from "./outbox.js";
 import { end, forget, load } from "./session.js";
 import { device, tab } from "./storage.js";
-import { changed, onChange, state, unreadInAll } from "./store.js";
+import { changed, isBlocked, onChange, state, unreadInAll } from "./store.js";
 import { ask, attempt } from "./views/ask.js";
-import { drawComposer } from "./views/composer.js";
+import { drawComposer, unsentDrafts } from "./views/composer.js";
 import { logIn } from "./views/login.js";
 import { drawMessages } from "./views/messages.js";
 import { drawSidebar, loadPeople } from "./views/sidebar.js";
@@ -38,9 +38,11 @@ function leave() {
 
 async function logOut() {
   const waiting = unsent().length;
-  const warning = waiting
-    ? `${counted(waiting, "unsent message")} will be lost.`
-    : "Unsent drafts on this device will be deleted.";
+  const warnings = [
+    waiting && `${counted(waiting, "unsent message")} will be lost.`,
+    unsentDrafts() && "Unsent drafts on this device will be deleted.",
+  ].filter(Boolean);
+  const warning = warnings.join(" ") || "You will need your password to come back.";
   if (!(await ask("Log out?", warning, "Log out"))) return;
   leaving = true;
   stop();
@@ -61,14 +63,21 @@ function route() {
   }
 }
 
+/** A link to the address where the page already is changes no address, but is meant: a message
+ * that was found may be out of sight again. */
+function routeAgain(event) {
+  const elsewhere = event.ctrlKey || event.metaKey || event.shiftKey; // a window of its own
+  const hash = event.target.closest("a")?.hash;
+  if (hash === location.hash && /^#\/\d+\/\d+$/.test(hash) && !elsewhere) route();
+}
+
 function draw() {
   const open = state.open;
   byId("chat").classList.toggle("talking", open !== null);
   const unread = unreadInAll();
   const peer = open && state.names.get(open.peer);
   document.title = `${unread ? `(${unread}) ` : ""}${peer ? `${peer} · ` : ""}Chitchat`;
-  const blocked = state.blocked.has(open?.peer);
-  watch((!blocked && state.chats.get(open?.peer)?.channel) || null);
+  watch((!isBlocked(open?.peer) && state.chats.get(open?.peer)?.channel) || null);
   drawConnection();
   drawSidebar();
   drawTalk();
@@ -116,6 +125,7 @@ async function begin() {
   }
   onChange(draw);
   addEventListener("hashchange", route);
+  byId("lists").addEventListener("click", routeAgain);
   byId("logout").addEventListener("click", logOut);
   route();
   attempt(loadPeople());

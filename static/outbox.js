@@ -4,6 +4,7 @@
 // even if the first answer got lost, and even for two windows at once.
 
 import { api, Refused } from "./api.js";
+import { now } from "./clock.js";
 import { chatWith } from "./conversation.js";
 import { shelf } from "./session.js";
 import { changed, learnMessage, state } from "./store.js";
@@ -38,7 +39,7 @@ export function post(peer, text) {
   const random = Array.from(crypto.getRandomValues(new Uint32Array(3)), (n) => n.toString(36));
   const last = parseInt(unsent().at(-1)?.id ?? 0);
   const id = `${Math.max(Date.now(), last + 1)}-${random.join("")}`;
-  outbox().set(id, { id, peer, text, at: new Date().toISOString(), error: null });
+  outbox().set(id, { id, peer, text, at: now().toISOString(), error: null });
   changed();
 }
 
@@ -86,10 +87,12 @@ async function deliver({ id, peer, text }) {
     const { channel } = await chatWith(peer);
     const message = await api.send(channel, text, id);
     outbox().remove(id);
+    state.apart.delete(peer);
     learnMessage(message);
     tellOthers();
   } catch (error) {
     if (!isItsOwn(error)) throw error;
+    if (error.code === "blocked") state.apart.add(peer);
     const tries = (failures.get(id) ?? 0) + 1;
     failures.set(id, tries);
     const passing = !(error instanceof Refused) || error.passing;

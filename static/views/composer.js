@@ -3,6 +3,7 @@
 import { api } from "../api.js";
 import { isComposing } from "../dom.js";
 import { toEnd } from "../conversation.js";
+import { isBlank } from "../format.js";
 import { sayDone, sayTyping, sendWaiting } from "../live.js";
 import { post } from "../outbox.js";
 import { shelf } from "../session.js";
@@ -24,6 +25,11 @@ let written = null; // whose draft, or which message, is in the field
 
 const drafts = () => shelf(state.me.id, "draft");
 
+export const hasDraft = (peer) => !isBlank(drafts().get(peer) ?? "");
+
+/** How many drafts there are to lose. */
+export const unsentDrafts = () => drafts().keys().filter(hasDraft).length;
+
 export function drawComposer() {
   const open = state.open;
   if (!open) return void (written = null);
@@ -40,10 +46,10 @@ export function drawComposer() {
   const blocked = state.blocked.has(open.peer);
   const gone = nameOf(open.peer) === null;
   text.disabled = blocked || gone || Boolean(open.failed && !open.reload);
-  text.placeholder = blocked
-    ? "You have blocked them."
-    : gone
-      ? "This account was deleted."
+  text.placeholder = gone
+    ? "This account was deleted."
+    : blocked
+      ? "You have blocked them."
       : "Message";
 }
 
@@ -55,7 +61,7 @@ function measure() {
   const count = text.value.length > TELL ? [...text.value].length : 0;
   length.textContent = count > TELL ? `${count} of ${MOST} characters` : "";
   length.classList.toggle("fault", count > MOST);
-  form.querySelector("#send").disabled = count > MOST || !text.value.trim();
+  form.querySelector("#send").disabled = count > MOST || isBlank(text.value);
 }
 
 text.addEventListener("input", () => {
@@ -95,8 +101,9 @@ function stopEditing() {
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  const said = text.value.trim();
-  if (!said || [...said].length > MOST || text.readOnly) return;
+  // Empty lines around it go; the first line keeps the spaces that it begins with.
+  const said = text.value.replace(/^\s*\n/, "").trimEnd();
+  if (isBlank(said) || [...said].length > MOST || text.readOnly) return;
   if (state.open.editing) attempt(finishEditing(state.open, said));
   else say(said);
 });
