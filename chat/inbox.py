@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import bindparam, case, exists, func, select, tuple_, union_all
 from sqlalchemy.orm import aliased
 
-from chat import channels, cursors
+from chat import blocks, channels, cursors
 from chat.messages import SHOWN, shown
 from contract import answers
 from contract.answers import encode
@@ -72,6 +72,7 @@ def _statement() -> Any:
             read_id.label("read_id"),
             case((is_low, chat.high_read_id), else_=chat.low_read_id).label("peer_read_id"),
             unread.scalar_subquery().label("unread"),
+            blocks.between(chat.low_id, chat.high_id).label("blocked"),
         )
         .select_from(chat)
         .join(User, User.id == case((is_low, chat.high_id), else_=chat.low_id))
@@ -111,6 +112,7 @@ def _summary(row: AnyRow) -> answers.ChatSummary:
         "unread": row.unread,
         "last_read_message_id": row.read_id or None,
         "peer_last_read_message_id": row.peer_read_id or None,
+        "blocked": row.blocked,
     }
 
 

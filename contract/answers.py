@@ -156,6 +156,9 @@ class ChatSummary(TypedDict):
     unread: Unread
     last_read_message_id: int | None
     peer_last_read_message_id: int | None
+    blocked: Annotated[
+        bool, Field(description="Whether one of the two has blocked the other, whichever it is.")
+    ]
 
 
 class Mark(TypedDict):

@@ -257,7 +257,10 @@ ENDPOINTS = {
     "chats": Endpoint(
         tag=CONVERSATIONS,
         summary="List my chats",
-        description="Always a page, with a Link to the next one. Without `limit` it has 50 chats.",
+        description=(
+            "Always a page, with a Link to the next one. Without `limit` it has 50 chats. While "
+            "`blocked` is true, neither of the two can write to the other."
+        ),
         query=requests.Page,
         success={200: "Chats, latest activity first."},
         shape=list[answers.ChatSummary],
@@ -272,6 +275,7 @@ ENDPOINTS = {
                 "unread": 0,
                 "last_read_message_id": 1,
                 "peer_last_read_message_id": None,
+                "blocked": False,
             }
         ],
     ),

@@ -1,5 +1,7 @@
 // The calls this page makes of the API, and the three ways in which one can fail.
 
+import { setClock } from "./clock.js";
+
 /** The API said no. `code` is one of its stable words, `message` a sentence to show. */
 export class Refused extends Error {
   constructor(status, { code, message }) {
@@ -14,11 +16,21 @@ export class Refused extends Error {
   }
 }
 
-/** No answer. The request may have been done or not: ask again only what may be repeated. */
-export class Unreachable extends Error {}
+/**
+ * No answer of the API. The request may have been done or not: ask again only what may be repeated.
+ * `status` is there if somebody else answered, such as a proxy that does not reach the API.
+ */
+export class Unreachable extends Error {
+  constructor(status) {
+    super(status ? `The server cannot be reached (${status}).` : "No connection.");
+    this.status = status;
+  }
+}
 
 /** The token is not valid (any more). */
 export class LoggedOut extends Error {}
+
+const SILENCE_MS = 15_000;
 
 let token = null;
 let socketId = null;
@@ -47,26 +59,50 @@ async function ask(method, path, body) {
   const headers = authorization();
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (socketId && method !== "GET") headers["X-Socket-ID"] = socketId;
+  // The limit is on silence. A long answer over a slow line may take as long as it takes.
+  const patience = new AbortController();
+  let timer;
+  const heard = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => patience.abort(), SILENCE_MS);
+  };
   let answer, data;
   try {
+    heard();
     answer = await fetch(`/api${path}`, {
       method,
       headers,
       body: JSON.stringify(body),
       cache: "no-store",
-      signal: AbortSignal.timeout(15_000),
+      signal: patience.signal,
     });
-    data = answer.status === 204 ? null : await answer.json();
+    setClock(answer.headers.get("Date"));
+    data = answer.status === 204 ? null : JSON.parse(await read(answer, heard));
   } catch {
     // The connection broke on the way, or a proxy sent a page of HTML because the API is away.
-    throw new Unreachable("No connection.");
+    throw new Unreachable(answer?.status);
+  } finally {
+    clearTimeout(timer);
   }
   if (answer.ok) return { data, link: answer.headers.get("Link") ?? "" };
+  if (typeof data?.code !== "string") throw new Unreachable(answer.status); // not the API's words
   if (answer.status === 401 && path !== "/login") {
     onLoggedOut(data.message);
     throw new LoggedOut(data.message);
   }
   throw new Refused(answer.status, data);
+}
+
+/** The whole text of an answer. Each part that comes is told of. */
+async function read(answer, heard) {
+  const reader = answer.body.getReader();
+  const decoder = new TextDecoder();
+  for (let text = ""; ; ) {
+    const { done, value } = await reader.read();
+    heard();
+    text += decoder.decode(value, { stream: !done });
+    if (done) return text;
+  }
 }
 
 const get = async (path) => (await ask("GET", path)).data;

@@ -6,9 +6,10 @@ import { counted } from "./format.js";
 import { start, stop, watch } from "./live.js";
 import { unsent } from "./outbox.js";
 import { end, forget, load } from "./session.js";
-import { changed, onChange, state, unreadInAll } from "./store.js";
+import { device, tab } from "./storage.js";
+import { changed, isBlocked, onChange, state, unreadInAll } from "./store.js";
 import { ask, attempt } from "./views/ask.js";
-import { drawComposer } from "./views/composer.js";
+import { drawComposer, unsentDrafts } from "./views/composer.js";
 import { logIn } from "./views/login.js";
 import { drawMessages } from "./views/messages.js";
 import { drawSidebar, loadPeople } from "./views/sidebar.js";
@@ -18,27 +19,30 @@ const RETRY_MS = 3_000;
 const NOTICE = "chat/notice";
 const byId = (id) => document.getElementById(id);
 
+let session = null;
 let leaving = false;
 
 /** The token is no longer valid. What was typed and the address stay: the person may be back. */
 function endSession(notice) {
   if (leaving) return;
-  sessionStorage.setItem(NOTICE, JSON.stringify({ notice, username: load()?.username }));
+  tab.set(NOTICE, { notice, username: session?.username });
   leave();
 }
 
 /** Leaving is a reload: nothing of one person stays in memory for the next. */
 function leave() {
   leaving = true;
-  end();
+  end(session?.token);
   location.reload();
 }
 
 async function logOut() {
   const waiting = unsent().length;
-  const warning = waiting
-    ? `${counted(waiting, "unsent message")} will be lost.`
-    : "Unsent drafts on this device will be deleted.";
+  const warnings = [
+    waiting && `${counted(waiting, "unsent message")} will be lost.`,
+    unsentDrafts() && "Unsent drafts on this device will be deleted.",
+  ].filter(Boolean);
+  const warning = warnings.join(" ") || "You will need your password to come back.";
   if (!(await ask("Log out?", warning, "Log out"))) return;
   leaving = true;
   stop();
@@ -59,14 +63,21 @@ function route() {
   }
 }
 
+/** A link to the address where the page already is changes no address, but is meant: a message
+ * that was found may be out of sight again. */
+function routeAgain(event) {
+  const elsewhere = event.ctrlKey || event.metaKey || event.shiftKey; // a window of its own
+  const hash = event.target.closest("a")?.hash;
+  if (hash === location.hash && /^#\/\d+\/\d+$/.test(hash) && !elsewhere) route();
+}
+
 function draw() {
   const open = state.open;
   byId("chat").classList.toggle("talking", open !== null);
   const unread = unreadInAll();
   const peer = open && state.names.get(open.peer);
   document.title = `${unread ? `(${unread}) ` : ""}${peer ? `${peer} · ` : ""}Chitchat`;
-  const blocked = state.blocked.has(open?.peer);
-  watch((!blocked && state.chats.get(open?.peer)?.channel) || null);
+  watch((!isBlocked(open?.peer) && state.chats.get(open?.peer)?.channel) || null);
   drawConnection();
   drawSidebar();
   drawTalk();
@@ -83,17 +94,22 @@ const CONNECTIONS = {
   offline: "No connection. What you send waits here and goes out when it is back.",
 };
 
+const NOT_KEPT =
+  "This browser has no room for what you write, or keeps none: it is lost if you close this window before it is sent.";
+
 function drawConnection() {
   const line = byId("connection");
-  const text = CONNECTIONS[state.connection];
+  const text = `${CONNECTIONS[state.connection]} ${device.lasting ? "" : NOT_KEPT}`.trim();
   if (line.textContent !== text) line.textContent = text;
   line.className = state.connection;
 }
 
-async function begin(session) {
+async function begin() {
   actAs(session.token);
+  byId("starting").hidden = true;
   byId("login").hidden = true;
   byId("chat").hidden = false;
+  drawConnection();
   for (let tries = 0; !state.me; tries += 1) {
     try {
       const me = await api.me();
@@ -109,18 +125,19 @@ async function begin(session) {
   }
   onChange(draw);
   addEventListener("hashchange", route);
+  byId("lists").addEventListener("click", routeAgain);
   byId("logout").addEventListener("click", logOut);
   route();
   attempt(loadPeople());
 }
 
+// Without these the page could only fail later. The document then keeps the sentence that says so.
+if (!Array.prototype.at || !window.HTMLDialogElement) throw new Error("This browser is too old.");
+
 whenLoggedOut(endSession);
-let session = load();
-if (!session) {
-  const last = JSON.parse(sessionStorage.getItem(NOTICE)) ?? {};
-  session = await logIn(last);
-  sessionStorage.removeItem(NOTICE);
-  // Another person had a chat open here. This one does not begin with it.
-  if (last.username && last.username !== session.username) history.replaceState(null, "", "/");
-}
-await begin(session);
+const last = tab.get(NOTICE) ?? {};
+session = load() ?? (await logIn(last));
+tab.remove(NOTICE);
+// Another person had a chat open here. This one does not begin with it.
+if (last.username && last.username !== session.username) history.replaceState(null, "", "/");
+await begin();

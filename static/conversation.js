@@ -2,6 +2,7 @@
 // 10,000 messages costs the page no more than one of a hundred.
 
 import { api, LoggedOut, Unreachable } from "./api.js";
+import { now } from "./clock.js";
 import { changed, learnChat, learnMessage, state } from "./store.js";
 
 const MOST = 200; // messages kept; those at the far end make room
@@ -24,7 +25,9 @@ export async function open(peer, { around = null, atEnd = false } = {}) {
     unreadAfter: null, // where the line "New" goes
     typing: false,
     editing: null, // the message that is being edited
+    saving: null, // the message whose edit is under way
   });
+  state.opened.add(peer);
   changed();
   try {
     const known = await chatWith(peer);
@@ -33,6 +36,7 @@ export async function open(peer, { around = null, atEnd = false } = {}) {
     show(chat, await api.messages(known.channel, { around: manyNew ? known.readId : around }));
   } catch (error) {
     if (error instanceof LoggedOut) throw error;
+    if (error.code === "blocked") state.apart.add(peer);
     chat.failed = error.message;
     chat.reload = error instanceof Unreachable;
   }
@@ -58,7 +62,7 @@ export async function chatWith(peer) {
     const { channel_id, channel_name } = await api.requestChat(peer);
     const user = { id: peer, username: state.names.get(peer) };
     const chat = { channel_id, channel_name, user, last_message: null, unread: 0 };
-    learnChat(chat, new Date().toISOString());
+    learnChat(chat, now().toISOString());
   }
   return state.chats.get(peer);
 }
@@ -109,13 +113,16 @@ export function trim() {
   chat.older = true;
 }
 
+/** A window without the focus may lie in sight for hours with nobody before it. */
+const isLookedAt = () => document.visibilityState === "visible" && document.hasFocus();
+
 let marking = false;
 
 /** Mark what is in sight as read. */
 export async function markRead() {
   const chat = state.chats.get(state.open?.peer);
-  const last = state.open?.messages.findLast((each) => each.from_user !== state.me.id);
-  const seen = document.visibilityState === "visible" && state.open?.atEnd && !state.open.newer;
+  const last = state.open?.messages.filter((each) => each.from_user !== state.me.id).at(-1);
+  const seen = isLookedAt() && state.open?.atEnd && !state.open.newer;
   if (!chat || marking || !seen || !last || (last.id <= chat.readId && !chat.unread)) return;
   const { peer, readId, unread } = chat;
   const moved = Math.max(readId, last.id);

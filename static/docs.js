@@ -1,10 +1,12 @@
 // Swagger UI over /api/openapi.json. After a login there by "Execute", every other method has the
 // token. It stays through a reload, until a logout or until the tab is closed.
 
-const root = document.getElementById("docs");
-const KEPT = "chat/docs-token"; // in sessionStorage, which ends with the tab
+import { device, tab } from "./storage.js";
 
-localStorage.removeItem("authorized"); // where Swagger UI kept it, for ever, until version 1.0
+const root = document.getElementById("docs");
+const KEPT = "chat/docs-token";
+
+device.remove("authorized"); // where Swagger UI kept it, for ever, until version 1.0
 
 function authorize(value) {
   const schema = { type: "http", scheme: "bearer" };
@@ -15,10 +17,10 @@ function follow(response) {
   const path = new URL(response.url).pathname;
   if (response.status === 200 && /\/api\/(login|refresh|me\/password)$/.test(path)) {
     const { token } = response.obj.data;
-    sessionStorage.setItem(KEPT, token);
+    tab.set(KEPT, token);
     authorize(token);
   } else if (response.status === 204 && /\/api\/(logout|me)$/.test(path)) {
-    sessionStorage.removeItem(KEPT);
+    tab.remove(KEPT);
     ui.authActions.logout(["bearer"]);
   }
   return response;
@@ -29,7 +31,7 @@ const ui = SwaggerUIBundle({
   url: root.dataset.contract,
   responseInterceptor: follow,
   onComplete: () => {
-    const kept = sessionStorage.getItem(KEPT);
+    const kept = tab.get(KEPT);
     if (kept) authorize(kept);
   },
   tryItOutEnabled: true,

@@ -50,6 +50,12 @@ export function keyed(list, items) {
   (again?.matches("[tabindex], a") ? again : again?.querySelector("a, button"))?.focus();
 }
 
+/**
+ * Whether a key belongs to an input method, where Enter chooses a word. Safari ends the composition
+ * before it tells of the key; 229 is then the only sign.
+ */
+export const isComposing = (event) => event.isComposing || event.keyCode === 229;
+
 /** Say a sentence to screen readers, without moving the focus. */
 export function announce(sentence) {
   const line = h("p", { dir: "auto" }, sentence);

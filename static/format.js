@@ -1,18 +1,37 @@
 // How times, names and texts look.
 
+import { now } from "./clock.js";
 import { h } from "./dom.js";
 
-const clock = new Intl.DateTimeFormat([], { hour: "numeric", minute: "2-digit" });
-const weekday = new Intl.DateTimeFormat([], { weekday: "long" });
-const date = new Intl.DateTimeFormat([], { day: "numeric", month: "long", year: "numeric" });
-const short = new Intl.DateTimeFormat([], { day: "numeric", month: "short" });
+const FORMATS = {
+  clock: { hour: "numeric", minute: "2-digit" },
+  weekday: { weekday: "long" },
+  date: { day: "numeric", month: "long", year: "numeric" },
+  moment: { dateStyle: "full", timeStyle: "short" },
+  short: { day: "numeric", month: "short" },
+  shortWithYear: { day: "numeric", month: "short", year: "numeric" },
+};
 const relative = new Intl.RelativeTimeFormat([], { numeric: "auto" });
 
-export const time = (iso) => clock.format(new Date(iso));
-export const moment = (iso) => `${day(iso)}, ${time(iso)}`;
+let offset; // from UTC, at which these were made
+let formats = {};
+
+function format(name, iso) {
+  // A format stays in the time zone in which it was made, and the reader may have travelled since.
+  const here = new Date().getTimezoneOffset();
+  if (here !== offset) formats = {};
+  offset = here;
+  formats[name] ??= new Intl.DateTimeFormat([], FORMATS[name]);
+  return formats[name].format(new Date(iso));
+}
+
+export const time = (iso) => format("clock", iso);
+export const moment = (iso) => format("moment", iso); // also true tomorrow
 
 function daysAgo(iso) {
-  return Math.round((new Date().setHours(0, 0, 0, 0) - new Date(iso).setHours(0, 0, 0, 0)) / 864e5);
+  const ago = now().setHours(0, 0, 0, 0) - new Date(iso).setHours(0, 0, 0, 0);
+  const days = Math.round(ago / 864e5); // not each day has 24 hours
+  return days === -1 ? 0 : days; // around midnight the two clocks may be a second apart
 }
 
 const capital = (text) => text.charAt(0).toLocaleUpperCase() + text.slice(1);
@@ -20,23 +39,29 @@ const capital = (text) => text.charAt(0).toLocaleUpperCase() + text.slice(1);
 /** "Today", "Yesterday", "Tuesday", "3 November 2026" */
 export function day(iso) {
   const ago = daysAgo(iso);
-  if (ago < 2) return capital(relative.format(-ago, "day"));
-  return (ago < 7 ? weekday : date).format(new Date(iso));
+  if (ago === 0 || ago === 1) return capital(relative.format(-ago, "day"));
+  return format(ago > 0 && ago < 7 ? "weekday" : "date", iso);
 }
 
 /** The time or day, as short as possible, for a list. */
 export function when(iso) {
   const ago = daysAgo(iso);
-  if (ago < 1) return time(iso);
-  return ago < 2 ? day(iso) : short.format(new Date(iso));
+  if (ago === 0) return time(iso);
+  if (ago === 1) return day(iso);
+  const isThisYear = new Date(iso).getFullYear() === now().getFullYear();
+  return format(isThisYear ? "short" : "shortWithYear", iso);
 }
 
-const graphemes = new Intl.Segmenter();
+const graphemes = Intl.Segmenter && new Intl.Segmenter();
+
+/** What a reader takes for characters, as far as the browser knows: otherwise code points. */
+const characters = (text) =>
+  graphemes ? Array.from(graphemes.segment(text), ({ segment }) => segment) : [...text];
 
 /** A round picture of a name: its first letter on a colour of its own. */
 export function avatar(id, name, online = false) {
-  const [first] = graphemes.segment(name ?? "?");
-  const element = h("span.avatar", { "aria-hidden": "true" }, first.segment.toLocaleUpperCase());
+  const [first] = characters(name ?? "?");
+  const element = h("span.avatar", { "aria-hidden": "true" }, first.toLocaleUpperCase());
   element.style.setProperty("--hue", (id * 137.5) % 360); // neighbouring ids differ in colour
   if (online) element.append(h("span.dot"));
   return element;
@@ -48,27 +73,43 @@ export const shownName = (name) => (name === undefined ? "…" : (name ?? "Delet
 /** "1 message", "2 messages" */
 export const counted = (number, one, many = `${one}s`) => `${number} ${number === 1 ? one : many}`;
 
-/** The text's nodes: addresses become links, everything else stays text. */
-export function linked(text) {
-  return text.split(/(https?:\/\/[^\s<>"]*[^\s<>"'.,;:!?)\]}])/).map((part, at) =>
-    at % 2 ? h("a", { href: part, target: "_blank", rel: "noopener noreferrer" }, part) : part,
-  );
+/** What stands between two places of a text, in whole characters: not half an emoji. */
+export function part(text, from, to) {
+  let at = 0;
+  let found = "";
+  for (const character of characters(text)) {
+    if (at >= from && at < to) found += character;
+    at += character.length;
+  }
+  return found;
 }
+
+/** Whether there is nothing to see in a text. */
+export const isBlank = (text) =>
+  /^[\s\p{Cc}\p{Cf}\p{Default_Ignorable_Code_Point}\u2800]*$/u.test(text);
+
+export const NOTHING_TO_SEE = "Nothing to see";
+
+/** The beginning of a text, for one line. */
+export const preview = (text) =>
+  text && isBlank(text) ? NOTHING_TO_SEE : part(text.trim().replace(/\s+/g, " "), 0, 120);
 
 /** The text around the first match; matches with a word of the query are marked. */
 export function excerpt(text, query) {
   const words = query.split(/[^\p{L}\p{N}\p{M}]+/u).filter(Boolean);
-  if (!words.length) return [text.slice(0, 200)];
+  if (!words.length) return [part(text, 0, 200)];
   const escaped = words.map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
-  const found = new RegExp(`(${escaped.join("|")})`, "iu");
+  const found = new RegExp(`((?:${escaped.join("|")})\\p{M}*)`, "iu");
   const at = text.search(found);
-  const cut = at > 40 ? `…${text.slice(at - 24, at + 160)}` : text.slice(0, 200);
-  return cut.split(found).map((part, place) => (place % 2 ? h("mark", {}, part) : part));
+  const cut = at > 40 ? `…${part(text, at - 24, at + 160)}` : part(text, 0, 200);
+  return cut.split(found).map((piece, place) => (place % 2 ? h("mark", {}, piece) : piece));
 }
 
+const EMOJI = /^(?:\p{Extended_Pictographic}|\p{Regional_Indicator}{2}|[0-9#*]\ufe0f?\u20e3)/u;
+
 /** One to three emoji and nothing else: shown large. */
-export const isEmoji = (text) =>
-  text.length < 40 &&
-  /\p{Extended_Pictographic}|\p{Regional_Indicator}/u.test(text) &&
-  !/[\p{L}\p{P}\p{N}\s]/u.test(text) &&
-  [...graphemes.segment(text)].length <= 3;
+export function isEmoji(text) {
+  if (text.length > 100) return false;
+  const shown = characters(text);
+  return shown.length <= 3 && shown.every((each) => EMOJI.test(each));
+}

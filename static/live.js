@@ -3,9 +3,10 @@
 // Without pusher-js there is only this catching up, every few seconds.
 
 import { api, authorization, leaveOut, LoggedOut, Refused } from "./api.js";
+import { learnBlocks } from "./blocks.js";
 import { retry } from "./conversation.js";
 import { flush } from "./outbox.js";
-import { changed, learnChats, learnMark, learnMessage, peerOf, state } from "./store.js";
+import { changed, isBlocked, learnChats, learnMark, learnMessage, peerOf, state } from "./store.js";
 import { onNews } from "./windows.js";
 
 const MOST_PAGES = 5; // of a sync; after a longer absence it is quicker to load anew
@@ -25,10 +26,6 @@ export async function start() {
   // The cursor first: then the next sync has all that happens while the rest is loading.
   cursor = (await api.sync()).cursor;
   await refresh();
-  for (const { id, username } of await api.blocks()) {
-    state.blocked.add(id);
-    state.names.set(id, username);
-  }
   await connect();
   addEventListener("online", look);
   addEventListener("offline", look);
@@ -57,14 +54,15 @@ export function look() {
 }
 
 /** Send what waits to be sent. */
-export const sendWaiting = () => flush().catch(look);
+export const sendWaiting = () => flush().then((again) => again && look(), look);
 
 async function keepUp() {
   for (let failures = 0; !stopped; ) {
     wanted = false;
+    let again = false;
     try {
       await catchUp();
-      await flush();
+      again = await flush();
       revive();
       await retry(); // awaited: otherwise a LoggedOut in there would go unnoticed
       failures = 0;
@@ -75,7 +73,7 @@ async function keepUp() {
     show(failures);
     // Each page waits a different time: otherwise all would come back to a server at once.
     const pause = Math.min(POLL_MS * 1.3 ** failures, AWAY_MS) * (0.7 + 0.6 * Math.random());
-    await rest(isLive() && !failures ? LIVE_MS : pause);
+    await rest(isLive() && !failures && !again ? LIVE_MS : pause);
   }
 }
 
@@ -122,11 +120,10 @@ async function anew() {
 
 let refreshing = null;
 
-/** The chats with the latest activity. */
+/** The chats with the latest activity, and whom I have blocked. */
 function refresh() {
-  refreshing ??= api
-    .chats()
-    .then((page) => {
+  refreshing ??= Promise.all([api.chats(), learnBlocks()])
+    .then(([page]) => {
       // Only at first: after that the cursor moves when older chats are loaded.
       if (state.moreChats === undefined) state.moreChats = page.cursor;
       learnChats(page.items);
@@ -147,7 +144,9 @@ async function connect() {
     ...options,
     enabledTransports: ["ws"], // with TLS where forceTLS says so; "wss" would try it where it is not
     channelAuthorization: { endpoint: "/api/pusher/auth", headersProvider: authorization },
+    userAuthentication: { endpoint: "/api/pusher/user-auth", headersProvider: authorization },
   });
+  pusher.signin(); // so that the server finds this connection when the login ends
   pusher.connection.bind("state_change", ({ current }) => {
     leaveOut(current === "connected" ? pusher.connection.socket_id : null);
     if (current === "connected") return;
@@ -187,8 +186,9 @@ async function hear(message) {
     if (message.truncated) message = (await api.message(message.channel, message.id)) ?? message;
     const chat = state.chats.get(peerOf(message));
     if (message.channel === refused) refused = null;
-    // A deletion, and a chat that is new here, change how many messages are unread.
-    const recount = !chat || (message.deleted_at && message.id > chat.readId);
+    // A deletion, and a chat that is new here, change how many messages are unread. And who can
+    // write to me has not blocked me any more.
+    const recount = !chat || isBlocked(chat.peer) || (message.deleted_at && message.id > chat.readId);
     learnMessage(message);
     if (recount) await refresh();
   } catch {

@@ -6,35 +6,38 @@
 // page's Content-Security-Policy lets none in. A cookie would be safe from scripts, but would go
 // along with requests that other sites make.
 
+import { device, tab } from "./storage.js";
+
 const KEY = "chat/session";
 
 export function load() {
-  return JSON.parse(sessionStorage.getItem(KEY) ?? localStorage.getItem(KEY));
+  return tab.get(KEY) ?? device.get(KEY);
 }
 
 export function save({ id, username, token }, stay) {
-  const session = JSON.stringify({ id, username, token });
-  (stay ? localStorage : sessionStorage).setItem(KEY, session);
+  (stay ? device : tab).set(KEY, { id, username, token });
 }
 
-/** Forget the token, but not what was typed: the same person may log in again. */
-export function end() {
-  const stayed = JSON.parse(localStorage.getItem(KEY));
-  const own = load();
-  sessionStorage.removeItem(KEY);
-  if (stayed?.token === own?.token) localStorage.removeItem(KEY);
+/**
+ * Forget this window's token, but not what was typed: the same person may log in again. Somebody
+ * else may have logged in on this device since, and stays logged in.
+ */
+export function end(token) {
+  tab.remove(KEY);
+  if (device.get(KEY)?.token === token) device.remove(KEY);
 }
 
-/** What one person has in localStorage under one name, such as "draft". */
+/** What one person has on this device under one name, such as "draft". */
 export function shelf(userId, name) {
   const prefix = `chat/${userId}/${name}/`;
   return {
     prefix,
-    get: (key) => JSON.parse(localStorage.getItem(prefix + key)),
-    set: (key, value) => localStorage.setItem(prefix + key, JSON.stringify(value)),
-    remove: (key) => localStorage.removeItem(prefix + key),
+    get: (key) => device.get(prefix + key),
+    set: (key, value) => device.set(prefix + key, value),
+    remove: (key) => device.remove(prefix + key),
     keys: () =>
-      Object.keys(localStorage)
+      device
+        .keys()
         .filter((key) => key.startsWith(prefix))
         .map((key) => key.slice(prefix.length)),
   };
@@ -42,7 +45,5 @@ export function shelf(userId, name) {
 
 /** Remove all that a person has on this device, for a log-out that the person asked for. */
 export function forget(userId) {
-  for (const key of Object.keys(localStorage)) {
-    if (key.startsWith(`chat/${userId}/`)) localStorage.removeItem(key);
-  }
+  for (const key of device.keys()) if (key.startsWith(`chat/${userId}/`)) device.remove(key);
 }

@@ -2,6 +2,8 @@
 // find. Merging the same thing twice, or late, changes nothing. So it does not matter how it
 // came: by an answer, an event, a sync or a page of the history.
 
+import { now } from "./clock.js";
+
 export const state = {
   me: null, // {id, username}
   chats: new Map(), // by the other person's id, see `learnChat`
@@ -10,7 +12,9 @@ export const state = {
   morePeople: true,
   names: new Map(), // user id -> username (null: the account was deleted)
   online: new Map(), // user id -> username
-  blocked: new Set(), // user ids
+  blocked: new Set(), // the ids of those whom I have blocked
+  apart: new Set(), // of those with a block between us, as the API said; no matter whose
+  opened: new Set(), // of those whose chat was opened in this window
   open: null, // the chat on the screen, see conversation.js
   connection: "connecting", // "live", "polling" (no pusher-js), "catching-up" or "offline"
 };
@@ -32,6 +36,12 @@ export function changed() {
   });
 }
 
+/** Whether one of us has blocked the other. */
+export const isBlocked = (id) => state.blocked.has(id) || state.apart.has(id);
+
+/** Whether somebody is shown as online. Those with a block between them see nothing of each other. */
+export const isOnline = (id) => state.online.has(id) && !isBlocked(id);
+
 export const nameOf = (id) => (id === state.me?.id ? state.me.username : state.names.get(id));
 
 export const peerOf = (message) =>
@@ -48,13 +58,14 @@ export function later(known, heard) {
 }
 
 /** Merge a chat, as GET /api/chats shows it. */
-export function learnChat({ channel_id, channel_name, user, ...chat }, activeAt) {
+export function learnChat({ channel_id, channel_name, user, blocked, ...chat }, activeAt) {
   const known = state.chats.get(user.id);
   const mark = (theirs, ours) => Math.max(theirs ?? 0, ours ?? 0);
   // What was heard while this answer was under way is newer than the answer.
   const stale = known?.last && known.last.id > (chat.last_message?.id ?? 0);
   const isSame = known?.last && known.last.id === chat.last_message?.id;
   state.names.set(user.id, user.username);
+  state.apart[blocked ? "add" : "delete"](user.id);
   state.chats.set(user.id, {
     id: channel_id,
     channel: channel_name,
@@ -68,7 +79,7 @@ export function learnChat({ channel_id, channel_name, user, ...chat }, activeAt)
 }
 
 /** Merge a page of chats, in the order of their latest activity: none is later than `activeAt`. */
-export function learnChats(page, activeAt = new Date().toISOString()) {
+export function learnChats(page, activeAt = now().toISOString()) {
   for (const chat of page) {
     // A chat without messages stays where it came: right after the one before it.
     activeAt = chat.last_message?.created_at ?? activeAt;

@@ -3,9 +3,18 @@
 
 import { state } from "./store.js";
 
-const others = new BroadcastChannel("chat");
+const others = channel();
 
-export const tellOthers = () => others.postMessage(state.me.id);
+/** Null where the browser has none, or refuses it together with storage. */
+function channel() {
+  try {
+    return new BroadcastChannel("chat");
+  } catch {
+    return null;
+  }
+}
+
+export const tellOthers = () => others?.postMessage(state.me.id);
 
 export const onNews = (look) =>
-  others.addEventListener("message", ({ data }) => data === state.me.id && look());
+  others?.addEventListener("message", ({ data }) => data === state.me.id && look());

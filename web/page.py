@@ -3,10 +3,12 @@
 It is a front end like any other: it uses only the public API.
 """
 
+import mimetypes
 import re
 
 from flask import Blueprint, Response, render_template
 from flask import send_from_directory as send
+from flask.sansio.blueprints import BlueprintSetupState
 
 from config import ROOT
 from contract.errors import NotFound
@@ -16,7 +18,20 @@ from web.runtime import runtime
 
 PUSHER_JS = ROOT / "node_modules/pusher-js/dist/web/pusher.min.js"
 
+#: By ending. Browsers run and show nothing that is called otherwise.
+MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+
 chat_page = Blueprint("page", __name__)
+
+
+@chat_page.record_once
+def name_media_types(_: BlueprintSetupState) -> None:
+    """Set what the static files are, where the system may say otherwise.
+
+    On Windows any program can have written into the registry that .js is plain text.
+    """
+    for ending, media_type in MEDIA_TYPES.items():
+        mimetypes.add_type(media_type, ending)
 
 
 @chat_page.get("/")

@@ -22,6 +22,13 @@ export function ask(title, explanation, verb) {
 
 let timer;
 
+if (!toast.showPopover) toast.removeAttribute("popover"); // an older browser just shows it
+
+function hide() {
+  toast.hidePopover?.();
+  toast.textContent = "";
+}
+
 /** Wait for it; if it fails, say why. Returns whether it worked. */
 export async function attempt(promise) {
   try {
@@ -30,9 +37,9 @@ export async function attempt(promise) {
   } catch (error) {
     if (error instanceof LoggedOut) return false; // the page is being left
     toast.textContent = error.message;
-    toast.showPopover();
+    toast.showPopover?.(); // above a question
     clearTimeout(timer);
-    timer = setTimeout(() => toast.hidePopover(), TOAST_MS);
+    timer = setTimeout(hide, TOAST_MS);
     return false;
   }
 }

@@ -1,10 +1,13 @@
 // Where messages are written. What is typed is kept on this device until it is sent.
 
 import { api } from "../api.js";
+import { isComposing } from "../dom.js";
 import { toEnd } from "../conversation.js";
+import { isBlank } from "../format.js";
 import { sayDone, sayTyping, sendWaiting } from "../live.js";
 import { post } from "../outbox.js";
 import { shelf } from "../session.js";
+import { device } from "../storage.js";
 import { changed, learnMessage, nameOf, state } from "../store.js";
 import { tellOthers } from "../windows.js";
 import { attempt } from "./ask.js";
@@ -16,9 +19,16 @@ const editing = document.getElementById("editing");
 const MOST = 5_000; // characters; the API counts code points, but .length counts UTF-16 units
 const TELL = 4_500;
 
+const unfinished = new Map(); // texts of edits that were left for another chat, by message id
+
 let written = null; // whose draft, or which message, is in the field
 
 const drafts = () => shelf(state.me.id, "draft");
+
+export const hasDraft = (peer) => !isBlank(drafts().get(peer) ?? "");
+
+/** How many drafts there are to lose. */
+export const unsentDrafts = () => drafts().keys().filter(hasDraft).length;
 
 export function drawComposer() {
   const open = state.open;
@@ -27,20 +37,23 @@ export function drawComposer() {
   if (written !== what) {
     const wasEditing = written?.startsWith("message");
     written = what;
-    text.value = open.editing?.message ?? drafts().get(open.peer) ?? "";
+    text.value = open.editing ? edited(open.editing) : (drafts().get(open.peer) ?? "");
     if (open.editing || wasEditing) text.focus();
     measure();
   }
   editing.hidden = !open.editing;
+  text.readOnly = open.saving !== null && open.saving === open.editing;
   const blocked = state.blocked.has(open.peer);
   const gone = nameOf(open.peer) === null;
   text.disabled = blocked || gone || Boolean(open.failed && !open.reload);
-  text.placeholder = blocked
-    ? "You have blocked them."
-    : gone
-      ? "This account was deleted."
+  text.placeholder = gone
+    ? "This account was deleted."
+    : blocked
+      ? "You have blocked them."
       : "Message";
 }
+
+const edited = ({ id, message }) => unfinished.get(id) ?? message;
 
 function measure() {
   text.style.height = "auto";
@@ -48,27 +61,29 @@ function measure() {
   const count = text.value.length > TELL ? [...text.value].length : 0;
   length.textContent = count > TELL ? `${count} of ${MOST} characters` : "";
   length.classList.toggle("fault", count > MOST);
-  form.querySelector("#send").disabled = count > MOST || !text.value.trim();
+  form.querySelector("#send").disabled = count > MOST || isBlank(text.value);
 }
 
 text.addEventListener("input", () => {
   measure();
-  if (state.open.editing) return;
+  const { editing } = state.open;
+  if (editing) return void unfinished.set(editing.id, text.value);
   if (text.value) drafts().set(state.open.peer, text.value);
   else drafts().remove(state.open.peer);
+  if (!device.lasting) changed(); // says so
   if (text.value) sayTyping();
 });
 
 text.addEventListener("keydown", (event) => {
-  if (event.isComposing) return; // Enter then chooses a character
+  if (isComposing(event)) return;
   const newLine = event.shiftKey || matchMedia("(pointer: coarse)").matches;
   if (event.key === "Enter" && !newLine) {
     event.preventDefault();
-    form.requestSubmit();
+    form.querySelector("#send").click();
   } else if (event.key === "Escape" && state.open.editing) {
     stopEditing();
   } else if (event.key === "ArrowUp" && !text.value && !state.open.editing) {
-    const mine = state.open.messages.findLast((each) => each.from_user === state.me.id);
+    const mine = state.open.messages.filter((each) => each.from_user === state.me.id).at(-1);
     if (!mine || mine.deleted_at) return;
     event.preventDefault();
     state.open.editing = mine;
@@ -79,14 +94,16 @@ text.addEventListener("keydown", (event) => {
 document.getElementById("stop-editing").addEventListener("click", stopEditing);
 
 function stopEditing() {
+  unfinished.delete(state.open.editing.id);
   state.open.editing = null;
   changed();
 }
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  const said = text.value.trim();
-  if (!said || [...said].length > MOST) return;
+  // Empty lines around it go; the first line keeps the spaces that it begins with.
+  const said = text.value.replace(/^\s*\n/, "").trimEnd();
+  if (isBlank(said) || [...said].length > MOST || text.readOnly) return;
   if (state.open.editing) attempt(finishEditing(state.open, said));
   else say(said);
 });
@@ -104,8 +121,15 @@ function say(said) {
 }
 
 async function finishEditing(open, said) {
-  learnMessage(await api.edit(open.editing.id, said));
-  open.editing = null;
-  tellOthers();
+  const message = (open.saving = open.editing);
   changed();
+  try {
+    learnMessage(await api.edit(message.id, said));
+    unfinished.delete(message.id);
+    if (open.editing === message) open.editing = null; // by now it may be another one
+    tellOthers();
+  } finally {
+    if (open.saving === message) open.saving = null;
+    changed();
+  }
 }

@@ -12,6 +12,7 @@ const registering = () => form.elements.way.value === "register";
 
 /** Show the form until somebody has logged in; resolves to the new session. */
 export function logIn({ notice, username: known }) {
+  document.getElementById("starting").hidden = true;
   main.hidden = false;
   form.querySelector("#login-notice").textContent = notice ?? "";
   form.querySelector("#login-notice").hidden = !notice;
@@ -19,6 +20,7 @@ export function logIn({ notice, username: known }) {
   (known ? password : username).focus();
   form.addEventListener("change", drawWay);
   form.addEventListener("input", () => blame(null));
+  addEventListener("pageshow", drawWay); // the browser may have restored an earlier choice
   blame(null);
   return new Promise((resolve) =>
     form.addEventListener("submit", async (event) => {
@@ -47,13 +49,35 @@ function blame(field) {
   }
 }
 
+let maybeMade = null; // the name of an account that may be there, although no answer said so
+
+/** Make the account if asked to, and log in. */
+async function enter(name, secret) {
+  let taken = null;
+  if (registering()) {
+    try {
+      await api.register(name, secret);
+      maybeMade = name;
+    } catch (error) {
+      if (!(error instanceof Refused) || error.passing) maybeMade = name;
+      // It may be our own account, of which the answer was lost. The log-in tells.
+      if (error.code !== "taken" || maybeMade !== name) throw error;
+      taken = error;
+    }
+  }
+  try {
+    return await api.login(name, secret);
+  } catch (error) {
+    throw taken && error.status === 401 ? taken : error;
+  }
+}
+
 async function submit() {
   fault.textContent = "";
   blame(null);
   button.disabled = true;
   try {
-    if (registering()) await api.register(username.value, password.value);
-    const session = await api.login(username.value, password.value);
+    const session = await enter(username.value, password.value);
     save(session, stay.checked);
     password.value = "";
     return session;

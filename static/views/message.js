@@ -2,7 +2,8 @@
 
 import { api } from "../api.js";
 import { h, icon } from "../dom.js";
-import { isEmoji, linked, moment, shownName, time } from "../format.js";
+import { isBlank, isEmoji, moment, NOTHING_TO_SEE, shownName, time } from "../format.js";
+import { linked } from "../links.js";
 import { sendWaiting } from "../live.js";
 import { discard, resend } from "../outbox.js";
 import { changed, learnMessage, nameOf, state } from "../store.js";
@@ -11,10 +12,11 @@ import { ask, attempt } from "./ask.js";
 
 /** A row of the list, see `keyed`. */
 export function row(message, { first, last, read, open }) {
-  const { id, edited_at, deleted_at, truncated, pending, error } = message;
+  const { id, created_at, edited_at, deleted_at, truncated, pending, error } = message;
   const found = open.around === id;
   const editing = open.editing?.id === id;
-  const version = [first, last, read, edited_at, deleted_at, truncated, error, found, editing];
+  const at = time(created_at);
+  const version = [first, last, read, at, edited_at, deleted_at, truncated, error, found, editing];
   return {
     key: `message ${message.from_user} ${message.client_message_id ?? id}`,
     version: JSON.stringify([!pending, ...version]),
@@ -44,6 +46,7 @@ function draw(message, { first, last, read, found, editing }) {
 
 function body({ message, deleted_at, truncated }) {
   if (deleted_at) return h("p.deleted", {}, "This message was deleted.");
+  if (message && isBlank(message)) return h("p.deleted", {}, NOTHING_TO_SEE);
   const kind = isEmoji(message) ? "p.emoji" : "p";
   return h(kind, { dir: "auto" }, linked(message), truncated && "…");
 }

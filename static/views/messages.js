@@ -2,7 +2,7 @@
 
 import { markRead, more, toEnd, trim } from "../conversation.js";
 import { announce, h, keyed } from "../dom.js";
-import { day, shownName } from "../format.js";
+import { day, part, shownName } from "../format.js";
 import { pendingFor } from "../outbox.js";
 import { changed, nameOf, state } from "../store.js";
 import { attempt } from "./ask.js";
@@ -124,7 +124,7 @@ function readAloud(open) {
   if (newest !== Infinity && !open.newer) {
     for (const message of open.messages) {
       if (message.id <= newest || message.from_user === state.me.id) continue;
-      announce(`${shownName(nameOf(open.peer))}: ${message.message.slice(0, 500)}`);
+      announce(`${shownName(nameOf(open.peer))}: ${part(message.message, 0, 500)}`);
     }
   }
   newest = Math.max(newest === Infinity ? 0 : newest, last.id);
@@ -182,6 +182,7 @@ new ResizeObserver(() => {
 }).observe(list);
 
 document.addEventListener("visibilitychange", markRead);
+addEventListener("focus", markRead);
 
 // The keyboard: one message is in the tab order, and the arrows go from one to the next.
 

@@ -1,11 +1,12 @@
 // The chats, the people, and the people and messages that a search has found.
 
 import { api, LoggedOut } from "../api.js";
-import { announce, h, icon, keyed } from "../dom.js";
-import { avatar, counted, excerpt, shownName, when } from "../format.js";
+import { announce, h, icon, isComposing, keyed } from "../dom.js";
+import { avatar, counted, excerpt, preview, shownName, when } from "../format.js";
 import { pendingFor } from "../outbox.js";
-import { changed, chatsInOrder, learnChats, nameOf, peerOf, state } from "../store.js";
+import { changed, chatsInOrder, isOnline, learnChats, nameOf, peerOf, state } from "../store.js";
 import { attempt } from "./ask.js";
+import { hasDraft } from "./composer.js";
 
 const lists = document.getElementById("lists");
 const me = document.getElementById("me");
@@ -40,16 +41,23 @@ function section(title, rows, { more = null, empty = null } = {}) {
   return { key: title, version: `${!rows.length && empty} ${more?.label}`, make, rows };
 }
 
+/** Whether a chat has something in it, or was opened here. Others are there because somebody has
+ * looked at me. */
+const isListed = ({ peer, last }) =>
+  last || state.opened.has(peer) || pendingFor(peer).length > 0 || hasDraft(peer);
+
 function sections() {
-  const chats = chatsInOrder();
-  const known = (user) => user.id === state.me.id || state.chats.has(user.id);
-  const online = [...state.online].map(([id, username]) => ({ id, username }));
-  const offline = state.people.filter(({ id }) => !state.online.has(id));
+  const chats = chatsInOrder().filter(isListed);
+  const listed = new Set(chats.map(({ peer }) => peer));
+  const known = (user) => user.id === state.me.id || listed.has(user.id);
+  const everybodyOnline = [...state.online].map(([id, username]) => ({ id, username }));
+  const online = everybodyOnline.filter(({ id }) => isOnline(id));
+  const offline = state.people.filter(({ id }) => !isOnline(id));
   const people = [...online, ...offline].filter((user) => !known(user));
   const moreChats = state.moreChats && { label: "Show older chats", load: loadChats };
   const morePeople = state.morePeople && { label: "Show more people", load: loadPeople };
   const shown = [];
-  if (chats.length) shown.push(section("Chats", chats.map(chatRow), { more: moreChats }));
+  if (chats.length || moreChats) shown.push(section("Chats", chats.map(chatRow), { more: moreChats }));
   if (people.length || morePeople || !chats.length) {
     const empty = chats.length ? null : "Nobody else is here yet.";
     shown.push(section("People", people.map(personRow), { more: morePeople, empty }));
@@ -66,15 +74,15 @@ function foundSections() {
 
 function chatRow(chat) {
   const name = nameOf(chat.peer);
-  const online = state.online.has(chat.peer);
+  const online = isOnline(chat.peer);
   const current = state.open?.peer === chat.peer;
   const waiting = pendingFor(chat.peer).at(-1);
   const last = waiting ? { message: waiting.text, from_user: state.me.id } : chat.last;
-  const said = !last ? "No messages yet" : last.deleted_at ? "Deleted" : last.message.slice(0, 120);
+  const said = !last ? "No messages yet" : last.deleted_at ? "Deleted" : preview(last.message);
   const mine = last?.from_user === state.me.id && !last.deleted_at;
   const at = waiting?.at ?? chat.last?.created_at;
   return row(
-    [chat.peer, name, online, current, said, mine, at, chat.unread, !!waiting, waiting?.error],
+    [chat.peer, name, online, current, said, mine, at && when(at), chat.unread, !!waiting, waiting?.error],
     `#/${chat.peer}`,
     current,
     () => [
@@ -96,7 +104,7 @@ function chatRow(chat) {
 }
 
 function personRow({ id, username }) {
-  const online = state.online.has(id);
+  const online = isOnline(id);
   const current = state.open?.peer === id;
   return row([id, username, online, current], `#/${id}`, current, () => [
     avatar(id, username, online),
@@ -109,7 +117,7 @@ function messageRow(message) {
   const peer = peerOf(message);
   const name = nameOf(peer);
   const { id, created_at } = message;
-  const version = [id, name, message.message, found.query];
+  const version = [id, name, message.message, found.query, when(created_at)];
   return row(version, `#/${peer}/${id}`, false, () => [
     avatar(peer, name),
     h("bdi.name", {}, shownName(name)),
@@ -153,7 +161,7 @@ search.addEventListener("input", () => {
   timer = setTimeout(look, PAUSE_MS);
 });
 search.addEventListener("keydown", (event) => {
-  if (event.key !== "Escape") return;
+  if (event.key !== "Escape" || isComposing(event)) return;
   search.value = "";
   look();
 });

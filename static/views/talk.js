@@ -1,13 +1,14 @@
 // The head of the open chat: who it is, whether they are there, and blocking them.
 
-import { api } from "../api.js";
+import { block, unblock } from "../blocks.js";
 import { h, icon } from "../dom.js";
 import { avatar, shownName } from "../format.js";
-import { nameOf, changed, state } from "../store.js";
+import { look } from "../live.js";
+import { isBlocked, isOnline, nameOf, state } from "../store.js";
 import { ask, attempt } from "./ask.js";
 
 const byId = (id) => document.getElementById(id);
-const block = byId("block");
+const button = byId("block");
 let drawn = null;
 let opened = null;
 
@@ -18,20 +19,23 @@ export function drawTalk() {
   byId("alone").hidden = state.chats.size > 0 || state.people.length > 1;
   if (!open) return void (opened = drawn = null);
   const name = nameOf(open.peer);
-  const online = state.online.has(open.peer);
+  const online = isOnline(open.peer);
   const blocked = state.blocked.has(open.peer);
   if (drawn !== `${open.peer} ${name} ${online} ${blocked}`) {
     drawn = `${open.peer} ${name} ${online} ${blocked}`;
     byId("peer").textContent = shownName(name);
     byId("peer-picture").replaceChildren(avatar(open.peer, name, online));
     const verb = blocked ? "Unblock" : "Block";
-    block.replaceChildren(icon("block"), h("span", {}, verb));
-    block.setAttribute("aria-label", `${verb} ${shownName(name)}`);
+    button.replaceChildren(icon("block"), h("span", {}, verb));
+    button.setAttribute("aria-label", `${verb} ${shownName(name)}`);
   }
+  // Who is blocked by them, or talks to an account that is gone, has nothing to gain from a block.
+  button.hidden = name === null || (isBlocked(open.peer) && !blocked);
   const status = byId("peer-status");
   status.classList.toggle("typing", open.typing);
   const live = state.connection === "live";
-  status.textContent = open.typing ? "typing" : online ? "Online" : live ? "Offline" : "";
+  const hears = live && !isBlocked(open.peer);
+  status.textContent = open.typing ? "typing" : online ? "Online" : hears ? "Offline" : "";
   if (opened !== open.peer) {
     opened = open.peer;
     // On a touch screen this would bring up a keyboard, and reading comes first.
@@ -39,17 +43,12 @@ export function drawTalk() {
   }
 }
 
-block.addEventListener("click", async () => {
+button.addEventListener("click", async () => {
   const { peer } = state.open;
   const name = shownName(nameOf(peer));
-  if (state.blocked.has(peer)) {
-    if (await attempt(api.unblock(peer))) state.blocked.delete(peer);
-  } else {
-    const meaning = "Neither of you can write to the other until you unblock them.";
-    if (!(await ask(`Block ${name}?`, meaning, "Block"))) return;
-    state.blocked.add(peer);
-    changed(); // leaves the chat's channel, which will not be ours in a moment
-    if (!(await attempt(api.block(peer)))) state.blocked.delete(peer);
-  }
-  changed();
+  const meaning = "Neither of you can write to the other until you unblock them.";
+  if (state.blocked.has(peer)) await attempt(unblock(peer));
+  else if (await ask(`Block ${name}?`, meaning, "Block")) await attempt(block(peer));
+  else return;
+  look();
 });

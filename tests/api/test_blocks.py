@@ -103,6 +103,22 @@ def test_neither_can_send_nor_ask_nor_edit(
     assert stored(settings) == before
 
 
+def test_the_inbox_of_both_says_so(
+    pair: tuple[Person, Person], chat: Chat, ada: Person, bob: Person, eve: Person
+) -> None:
+    for person in (ada, bob):
+        with_eve = person.asks(eve).json
+        assert entry(person, chat)["blocked"] is True
+        assert entry(person, with_eve)["blocked"] is False
+
+    block(*pair[::-1])
+    unblock(*pair)
+    assert entry(ada, chat)["blocked"] is entry(bob, chat)["blocked"] is True
+
+    unblock(*pair[::-1])
+    assert entry(ada, chat)["blocked"] is entry(bob, chat)["blocked"] is False
+
+
 def test_the_channel_is_signed_for_neither(pair: tuple[Person, Person], chat: Chat) -> None:
     for person in pair:
         refused(person.signs(chat["channel_name"]), 403, "forbidden")

@@ -151,3 +151,18 @@ def test_errors_around_the_page_have_the_one_shape(
 
 def test_the_page_answers_with_a_slash_too(api: Api) -> None:
     assert api.get("/api/docs/").status == 200
+
+
+@pytest.mark.slow
+def test_refused_storage_leaves_the_documentation_alone(
+    server: ChatServer, chromium: Browser
+) -> None:
+    with chromium.new_context() as context:
+        page = context.new_page()
+        page.add_init_script(
+            "for (const name of ['localStorage', 'sessionStorage']) Object.defineProperty("
+            "window, name, { get() { throw new DOMException('Refused', 'SecurityError'); } })"
+        )
+        page.goto(f"http://127.0.0.1:{server.port}/api/docs")
+
+        expect(page.locator("[id$=-login].opblock")).to_be_visible()

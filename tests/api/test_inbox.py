@@ -22,7 +22,7 @@ from tests.support.people import Api, Person, at_once, looking_into, refused
 
 MEMBERS = [
     *("channel_id", "channel_name", "user", "last_message", "unread"),
-    *("last_read_message_id", "peer_last_read_message_id"),
+    *("last_read_message_id", "peer_last_read_message_id", "blocked"),
 ]
 
 
@@ -107,6 +107,7 @@ def test_a_chat_is_in_the_inbox_of_both(ada: Person, bob: Person, chat: Chat) ->
         "unread": 0,
         "last_read_message_id": last["id"],
         "peer_last_read_message_id": None,
+        "blocked": False,
     }
     assert of_bob == {
         **of_ada,

@@ -1,6 +1,5 @@
 """The chat page in a real browser."""
 
-from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
@@ -10,11 +9,11 @@ from typing import Any
 
 import jwt
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 from sqlalchemy import text as sql
 
 from config import Settings, load
-from tests.support.browser import CHROMIUM, CUT_OFF, OPTIONS, Chromium, PagePackages, Windows
+from tests.support.browser import CUT_OFF, Windows, address, texts
 from tests.support.people import (
     PASSWORD,
     ROOT,
@@ -22,7 +21,7 @@ from tests.support.people import (
     Person,
     looking_into,
 )
-from tests.support.servers import HOST, IN_CI, Soketi, eventually, require
+from tests.support.servers import HOST, IN_CI, eventually
 from web.page import PUSHER_JS
 
 pytestmark = pytest.mark.slow
@@ -31,65 +30,6 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 numbers = count(1)
 PHONE: dict[str, Any] = {"viewport": {"width": 360, "height": 640}, "has_touch": True}
 DARK: dict[str, Any] = {"color_scheme": "dark"}
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    require(Chromium, PagePackages)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def server(chromium: Browser) -> Iterator[ChatServer]:
-    with ChatServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def server_with_soketi(chromium: Browser) -> Iterator[ChatServer]:
-    with Soketi() as soketi, ChatServer("flask", **soketi.env) as server:
-        yield server
-
-
-@pytest.fixture
-def own_server(chromium: Browser) -> Iterator[ChatServer]:
-    """One that the test may stop."""
-    with ChatServer() as server:
-        yield server
-
-
-@pytest.fixture
-def window(chromium: Browser, server: ChatServer) -> Iterator[Windows]:
-    windows = Windows(chromium, address(server))
-    yield windows
-    windows.close()
-
-
-@pytest.fixture
-def ada(server: ChatServer) -> Person:
-    return server.api.sign_up(f"ada {next(numbers)}")
-
-
-@pytest.fixture
-def bob(server: ChatServer) -> Person:
-    return server.api.sign_up(f"bob {next(numbers)}")
-
-
-@pytest.fixture
-def chat(ada: Person, bob: Person) -> dict[str, Any]:
-    chat: dict[str, Any] = ada.asks(bob).json
-    return chat
-
-
-def address(server: ChatServer) -> str:
-    return f"http://127.0.0.1:{server.port}/"
-
-
-def texts(person: Person, chat: dict[str, Any]) -> list[str]:
-    return [message["message"] for message in person.reads(chat).json]
 
 
 # Two people ----------------------------------------------------------------------------------
@@ -220,16 +160,14 @@ def test_a_search_finds_people_and_messages_and_leads_there(
 def test_the_chats_stand_in_the_order_of_the_api(
     window: Windows, server: ChatServer, ada: Person
 ) -> None:
-    """Also those without messages, which have no time of their own, and a page at a time."""
+    """A page at a time, without those in which nothing was said."""
     friends = [server.api.sign_up(f"friend {next(numbers)}") for _ in range(7)]
-    chats = []
-    for friend in friends:
-        chats.append(ada.asks(friend).json)
-        if len(chats) in (3, 5):  # an earlier chat is the latest then
-            ada.said(chats[-3], "Hello")
+    chats = [ada.asks(friend).json for friend in friends]
+    for place in (0, 3, 6, 2, 4):
+        ada.said(chats[place], "Hello" if place in (0, 2) else "Good day")
     friends[0].request("DELETE", "/api/me", {"password": PASSWORD})
-    everybody = [each["user"]["username"] for each in ada.get("/api/chats").json]
-    in_order = [name or "Deleted account" for name in everybody]
+    known = [each for each in ada.get("/api/chats").json if each["last_message"]]
+    in_order = [each["user"]["username"] or "Deleted account" for each in known]
     reader = window()
 
     def ask_for_four(route: Any) -> None:
@@ -247,7 +185,7 @@ def test_the_chats_stand_in_the_order_of_the_api(
     reader.page.get_by_role("button", name="Show older chats").click()
     expect(names).to_have_text(in_order)
     new = server.api.sign_up(f"friend {next(numbers)}")
-    new.asks(ada)  # has the page ask again for the first four
+    ada.said(new.asks(ada).json, "Welcome")  # has the page ask again for the first four
     expect(names).to_have_text([new.username, *in_order])
     expect(reader.page.get_by_role("button", name="Show older chats")).to_have_count(0)
 
@@ -684,6 +622,7 @@ def test_the_page_follows_the_systems_dark_mode(window: Windows, ada: Person) ->
 def test_the_keyboard_alone_is_enough(
     window: Windows, ada: Person, bob: Person, chat: dict[str, Any]
 ) -> None:
+    bob.said(chat, "Hello")
     writer = window()
     writer.visits()
     keys = writer.page.keyboard
@@ -720,7 +659,7 @@ def test_the_keyboard_alone_is_enough(
     keys.press("Enter")
 
     writer.sees("This message was deleted.")
-    assert texts(bob, chat) == ["", "Two!"]
+    assert texts(bob, chat) == ["Hello", "", "Two!"]
 
 
 def test_arriving_messages_are_read_out(

@@ -1,5 +1,6 @@
 """What the chat page may load, and where it is given: without a browser."""
 
+import mimetypes
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -61,3 +62,33 @@ def test_the_page_without_npm_loads_no_pusher_js(
     api = serve()
     assert b"pusher.js" not in api.get("/").body
     assert "npm ci" in refused(api.get("/vendor/pusher.js"), 404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("path", "media_type"),
+    [
+        ("/static/app.js", "text/javascript; charset=utf-8"),
+        ("/static/base.css", "text/css; charset=utf-8"),
+        ("/static/icon.svg", "image/svg+xml; charset=utf-8"),
+    ],
+)
+def test_scripts_are_scripts_whatever_the_system_says(
+    path: str, media_type: str, serve: Callable[..., Api], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows, where any program may have made them plain text for all others."""
+    mimetypes.guess_type(path)  # reads what the system says, which it does once
+    monkeypatch.setitem(mimetypes.types_map, Path(path).suffix, "text/plain")
+
+    api = serve()
+    assert isinstance(api, InProcess)
+    with api.app.test_client().get(path) as answer:
+        assert answer.content_type == media_type
+
+
+def test_a_browser_asks_whether_scripts_have_changed(serve: Callable[..., Api]) -> None:
+    """Otherwise, after an upgrade, it would put old and new modules together."""
+    api = serve()
+    assert isinstance(api, InProcess)
+    with api.app.test_client().get("/static/app.js") as answer:
+        assert answer.cache_control.no_cache
+        assert answer.get_etag()[0]

@@ -80,4 +80,5 @@ class Bookkeeping:
             "unread": self._unread(which, person),
             "last_read_message_id": self.marks[which][person.id] or None,
             "peer_last_read_message_id": self.marks[which][peer.id] or None,
+            "blocked": False,
         }

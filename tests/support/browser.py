@@ -8,7 +8,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect
 
-from tests.support.people import PASSWORD, Person
+from tests.support.people import PASSWORD, ChatServer, Person
 from tests.support.servers import NODE_MODULES
 from web.page import PUSHER_JS
 
@@ -27,6 +27,14 @@ TIMING = (
 )
 
 expect.set_options(timeout=60_000)  # a reconnection takes some seconds
+
+
+def address(server: ChatServer) -> str:
+    return f"http://127.0.0.1:{server.port}/"
+
+
+def texts(person: Person, chat: dict[str, Any]) -> list[str]:
+    return [message["message"] for message in person.reads(chat).json]
 
 
 class Chromium:
