@@ -75,6 +75,7 @@ SAME: dict[str, Callable[[int], str]] = {
     "in IPv6 clothes": lambda number: ("203.0.113.7", "::ffff:203.0.113.7")[number % 2],
     "a network of IPv6": lambda number: f"2001:db8:1:2:{number:x}::1",
     "IPv6 with ports": lambda number: f"[2001:db8:1:2::{number:x}]:{2_000 + number}",
+    "all that is none": lambda number: f"made up {number}",
 }
 
 
