@@ -51,6 +51,7 @@ SHAPES = {
     "embedded_key": _KEY,
     "embedded_origins": _ORIGINS,
     "cors_origins": _ORIGINS,
+    "script_name": (r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+", "must be a path such as /chat"),
 }
 AT_LEAST_ONE = (
     "database_pool_size",
@@ -157,6 +158,10 @@ class Settings:
     trusted_proxies: int = setting(
         0, "Reverse proxies in front that say the client's address and the scheme (X-Forwarded-*)."
     )
+    trusted_prefix: bool = setting(
+        False, "true believes X-Forwarded-Prefix: the path that the nearest proxy has taken away."
+    )
+    script_name: str = setting("", "The path below which all is served, such as /chat.")
 
     ratelimit_enabled: bool = setting(True, "false switches every rate limit off.")
     ratelimit_login: str = setting(
@@ -347,9 +352,7 @@ def _message_extras(text: str) -> dict[str, Any]:
         return {}
     try:
         extras = json.loads(text)
-        json.dumps(
-            extras, allow_nan=False
-        )  # refuses NaN, and 1e400, which Python reads as infinity
+        json.dumps(extras, allow_nan=False)  # refuses NaN, and 1e400, which is read as infinity
         bytes_ = len(encode(extras).encode())
     except (ValueError, RecursionError):
         extras, bytes_ = None, 0

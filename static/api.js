@@ -20,6 +20,9 @@ export class Unreachable extends Error {}
 /** The token is not valid (any more). */
 export class LoggedOut extends Error {}
 
+/** Where the API is: beside this script's folder, whatever path everything is served below. */
+const API = new URL("../api", import.meta.url).pathname;
+
 let token = null;
 let socketId = null;
 let onLoggedOut = () => {};
@@ -39,6 +42,9 @@ export function leaveOut(given) {
   socketId = given;
 }
 
+/** The path that signs the subscriptions of pusher-js. */
+export const CHANNEL_AUTHORIZATION = `${API}/pusher/auth`;
+
 export function authorization() {
   return token ? { Authorization: `Bearer ${token}` } : {};
 }
@@ -49,7 +55,7 @@ async function ask(method, path, body) {
   if (socketId && method !== "GET") headers["X-Socket-ID"] = socketId;
   let answer, data;
   try {
-    answer = await fetch(`/api${path}`, {
+    answer = await fetch(`${API}${path}`, {
       method,
       headers,
       body: JSON.stringify(body),

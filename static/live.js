@@ -2,7 +2,7 @@
 // GET /api/sync for all that it missed, because an event is gone if nobody was connected.
 // Without pusher-js there is only this catching up, every few seconds.
 
-import { api, authorization, leaveOut, LoggedOut, Refused } from "./api.js";
+import { api, authorization, CHANNEL_AUTHORIZATION, leaveOut, LoggedOut, Refused } from "./api.js";
 import { retry } from "./conversation.js";
 import { flush } from "./outbox.js";
 import { changed, learnChats, learnMark, learnMessage, peerOf, state } from "./store.js";
@@ -146,7 +146,7 @@ async function connect() {
   pusher = new window.Pusher(key, {
     ...options,
     enabledTransports: ["ws"], // with TLS where forceTLS says so; "wss" would try it where it is not
-    channelAuthorization: { endpoint: "/api/pusher/auth", headersProvider: authorization },
+    channelAuthorization: { endpoint: CHANNEL_AUTHORIZATION, headersProvider: authorization },
   });
   pusher.connection.bind("state_change", ({ current }) => {
     leaveOut(current === "connected" ? pusher.connection.socket_id : null);
