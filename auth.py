@@ -205,8 +205,10 @@ def check_token() -> dict[str, Any]:
     """The claims of the token that came with the request, which we have signed and which has not
     expired. Asks no database. Raises Unauthorized.
     """
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    token = token.strip(" ")
+    # White space around a header's value is none of it (RFC 9110, 5.5); flask run leaves it there.
+    value = request.headers.get("Authorization", "").strip(" \t")
+    scheme, _, token = value.partition(" ")
+    token = token.lstrip(" ")
     if scheme.lower() != "bearer" or not token:
         raise Unauthorized("Send a token: Authorization: Bearer <token>.")
     try:
