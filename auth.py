@@ -196,7 +196,8 @@ def login_required(view: Callable[..., ResponseReturnValue]) -> Callable[..., Re
             bodies.receive()
         finally:  # a token that is void is a 401, whatever is wrong with the body
             user = check_login(claims)
-        return view(user, **parameters)
+        with runtime().slots.share(user.id) as has_waited:
+            return view(check_again() if has_waited else user, **parameters)
 
     return with_caller
 
