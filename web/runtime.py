@@ -161,6 +161,7 @@ def ensure_db(settings: Settings) -> None:
     if settings.url.drivername == "sqlite" and not Path(str(settings.url.database)).exists():
         init_db(settings)
     with db.engine.connect() as connection:
+        migrations.refuse_pooled(connection)
         empty = migrations.revision(connection) is None
         migrations.refuse_newer(connection)
         if not empty:

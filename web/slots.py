@@ -5,8 +5,8 @@ database. But a request that waits, for a slow client or for its turn to hash a 
 to SQLite, does no work, and must keep none from being done. It holds a thread, of which there can
 be many, and no slot.
 
-One user has a third of the slots at most. On PostgreSQL writers of one chat wait for its row, with a
-slot and a connection: 24 of one user would keep everybody else waiting.
+One user has a third of the slots at most. On PostgreSQL writers of one chat wait for its row, with
+a slot and a connection: 24 of one user would keep everybody else waiting.
 """
 
 import threading
