@@ -128,6 +128,9 @@ def test_connections_of_this_machine_are_not_counted(start: Start) -> None:
         assert counted(server)["connections"] == SHIPPED + 5
         assert server.log.read_text().count("TRUSTED_PROXIES") == 1
 
+    assert eventually(lambda: counted(server)["connections"] == 0)
+    assert "Traceback" not in server.log.read_text()
+
 
 # Nothing signed ----------------------------------------------------------------------------------
 
