@@ -39,6 +39,7 @@ from web.bodies import name_or_id, parse, query, socket_id
 from web.docs import docs
 from web.errors import answer_errors_of, code_of, error_response
 from web.page import chat_page
+from web.prefix import Prefix
 from web.routing import ChatAPI, IdConverter
 from web.runtime import NAME, Runtime, end_session, runtime
 from web.slots import WorkSlots
@@ -357,7 +358,8 @@ def export_account(user: User) -> ResponseReturnValue:
 def front_end_config() -> ResponseReturnValue:
     """Tell a front end where the Pusher server is."""
     given = runtime()
-    return servers.front_end(given.settings, given.server.key, responses.address())
+    where = responses.address(), request.script_root
+    return servers.front_end(given.settings, given.server.key, *where)
 
 
 @root.get("/health")
@@ -453,11 +455,13 @@ def wrap(app: Flask, settings: config.Settings, slots: int) -> None:
     app.extensions[NAME] = Runtime(settings, work_slots)
     responses.set_headers_of(app, settings)
     app.before_request(begin_request)
-    if count := settings.trusted_proxies:
+    app.wsgi_app = Prefix(app.wsgi_app, settings.script_name)  # type: ignore[method-assign]
+    count, prefix = settings.trusted_proxies, int(settings.trusted_prefix)
+    if count or prefix:
         # The host is the proxy's own `Host`. X-Forwarded-Host is what clients send: few proxies
         # set it, and no cache asks whether two requests had the same one.
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
-            app.wsgi_app, x_for=count, x_proto=count, x_host=0, x_port=0
+            app.wsgi_app, x_for=count, x_proto=count, x_host=0, x_port=0, x_prefix=prefix
         )
 
 

@@ -196,7 +196,8 @@ def login_required(view: Callable[..., ResponseReturnValue]) -> Callable[..., Re
             bodies.receive()
         finally:  # a token that is void is a 401, whatever is wrong with the body
             user = check_login(claims)
-        return view(user, **parameters)
+        with runtime().slots.share(user.id) as has_waited:
+            return view(check_again() if has_waited else user, **parameters)
 
     return with_caller
 
@@ -205,8 +206,10 @@ def check_token() -> dict[str, Any]:
     """The claims of the token that came with the request, which we have signed and which has not
     expired. Asks no database. Raises Unauthorized.
     """
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    token = token.strip(" ")
+    # White space around a header's value is none of it (RFC 9110, 5.5); flask run leaves it there.
+    value = request.headers.get("Authorization", "").strip(" \t")
+    scheme, _, token = value.partition(" ")
+    token = token.lstrip(" ")
     if scheme.lower() != "bearer" or not token:
         raise Unauthorized("Send a token: Authorization: Bearer <token>.")
     try:

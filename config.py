@@ -52,6 +52,7 @@ SHAPES = {
     "embedded_key": _KEY,
     "embedded_origins": _ORIGINS,
     "cors_origins": _ORIGINS,
+    "script_name": (r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+", "must be a path such as /chat"),
 }
 AT_LEAST_ONE = (
     "database_pool_size",
@@ -158,6 +159,10 @@ class Settings:
     trusted_proxies: int = setting(
         0, "Reverse proxies in front that say the client's address and the scheme (X-Forwarded-*)."
     )
+    trusted_prefix: bool = setting(
+        False, "true believes X-Forwarded-Prefix: the path that the nearest proxy has taken away."
+    )
+    script_name: str = setting("", "The path below which all is served, such as /chat.")
 
     ratelimit_enabled: bool = setting(True, "false switches every rate limit off.")
     ratelimit_login: str = setting(

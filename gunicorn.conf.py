@@ -145,6 +145,15 @@ def stop_outbox_early(runtime: Any) -> None:
     signal.signal(signal.SIGTERM, stop)
 
 
+def pre_request(worker: Any, request: Any) -> None:
+    """Let requests in that lack the path of SCRIPT_NAME: a proxy may take it away, and a health
+    check ask this port itself. gunicorn would answer them with a 500."""
+    runtime = worker.wsgi.extensions.get("chat")
+    prefix = runtime.settings.script_name if runtime else ""
+    if prefix and not f"{request.path}/".startswith(f"{prefix}/"):
+        request.path = prefix + request.path
+
+
 def post_request(_worker: Any, request: Any, environ: dict[str, Any], _response: Any) -> None:
     """Read the rest of a body that nobody has read, up to 32 MiB, and drop it.
 

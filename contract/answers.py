@@ -254,6 +254,9 @@ class FrontEnd(TypedDict):
     wssPort: int | None
     forceTLS: bool
     enabledTransports: list[Literal["ws", "wss"]]
+    wsPath: NotRequired[
+        Annotated[str, Field(description="Of the embedded server, if it is below a path.")]
+    ]
 
 
 class Lag(TypedDict):

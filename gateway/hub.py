@@ -6,7 +6,7 @@ snapshot and its announcement is one step. `receive` reads as the table of conte
 
 import re
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -69,7 +69,7 @@ class Hub:
     def __init__(self, credentials: Credentials, limits: Limits) -> None:
         self.connections: dict[str, Connection] = {}
         self.channels: dict[str, Channel] = {}
-        self.addresses: dict[str, int] = {}
+        self.addresses: Counter[str] = Counter()
         self.subscriptions = 0
         self.rights = Rights(limits)
         self._cache: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
@@ -81,14 +81,14 @@ class Hub:
     def welcome(self, connection: Connection) -> None:
         """Let a connection in, or tell it that there is no room (4100: it will try again)."""
         address = connection.address  # empty: not counted
-        here = self.addresses.get(address, 0) if address else 0
+        here = self.addresses[address] if address else 0
         if len(self.connections) >= self._limits.connections:
             connection.close(4100, "Over capacity: too many connections")
         elif 0 < self._limits.connections_per_address <= here:
             connection.close(4100, "Over capacity: too many connections from this address")
         else:
             self.connections[connection.socket_id] = connection
-            self.addresses[address] = here + 1
+            self.addresses[address] += 1
             connection.send(established_frame(connection.socket_id, self._limits.activity_timeout))
 
     def leave(self, connection: Connection) -> None:

@@ -67,8 +67,9 @@ class Limits:
     """Silence after which clients are told to ping us. 30, not Pusher's 120, because proxies drop a
     quiet connection after a minute (nginx: proxy_read_timeout 60s)."""
 
-    ping_after: float = 60
-    """Silence of a client after which we ping it."""
+    ping_after: float = 45
+    """Silence of a client after which we ping it: before a proxy that waits for a minute, as nginx
+    does by itself, gives the connection up."""
 
     pong_within: float = 30
     """How long that client has to say anything at all before it counts as dead: 4201."""

@@ -117,6 +117,28 @@ def refuse_older(connection: Connection) -> None:
         )
 
 
+def refuse_pooled(connection: Connection) -> None:
+    """Raise DatabaseError if a pooler gives each transaction another session of PostgreSQL.
+
+    Statements are prepared in a session, and the right to deliver events is a lock of one. The
+    connection's transaction ends.
+    """
+    if connection.dialect.name != "postgresql":
+        return
+    session = text("SELECT pg_backend_pid()")
+    first = connection.scalar(session)
+    connection.rollback()
+    with connection.engine.connect() as other:  # it keeps what it gets until the end of the block
+        shared = other.scalar(session) == first or connection.scalar(session) != first
+        connection.rollback()
+    if shared:
+        raise DatabaseError(
+            "DATABASE_URL leads through a pooler that gives each transaction another session, such "
+            "as PgBouncer with pool_mode=transaction. Name the database itself, or a pooler with "
+            "pool_mode=session."
+        )
+
+
 def revision(connection: Connection) -> str | None:
     """The database's revision, or None if there are no tables yet."""
     return MigrationContext.configure(connection).get_current_revision()

@@ -130,8 +130,9 @@ def terminate(client: Pusher, user_id: int) -> Any:
     return client._pusher_client.http.send_request(request)
 
 
-def front_end(settings: Settings, key: str, address: str) -> answers.FrontEnd:
-    """What `new Pusher(key, options)` needs. The embedded server is at the request's address."""
+def front_end(settings: Settings, key: str, address: str, prefix: str) -> answers.FrontEnd:
+    """What `new Pusher(key, options)` needs. The embedded server is at the request's address, and
+    below its prefix if there is one."""
     host: str | None
     port: int | None
     if settings.embedded:
@@ -149,7 +150,7 @@ def front_end(settings: Settings, key: str, address: str) -> answers.FrontEnd:
     else:
         host = port = None
         ssl = True
-    return {
+    options: answers.FrontEnd = {
         "key": key,
         "cluster": (not settings.embedded and settings.pusher_cluster) or ANY_CLUSTER,
         "wsHost": host,
@@ -158,6 +159,9 @@ def front_end(settings: Settings, key: str, address: str) -> answers.FrontEnd:
         "forceTLS": ssl,
         "enabledTransports": ["ws", "wss"],
     }
+    if settings.embedded and prefix:
+        options["wsPath"] = prefix
+    return options
 
 
 def _usual_port(ssl: bool) -> int:

@@ -31,6 +31,8 @@ export class Unreachable extends Error {
 export class LoggedOut extends Error {}
 
 const SILENCE_MS = 15_000;
+/** Where the API is: beside this script's folder, whatever path everything is served below. */
+const API = new URL("../api", import.meta.url).pathname;
 
 let token = null;
 let socketId = null;
@@ -51,6 +53,10 @@ export function leaveOut(given) {
   socketId = given;
 }
 
+/** The path that signs the subscriptions of pusher-js. */
+export const CHANNEL_AUTHORIZATION = `${API}/pusher/auth`;
+export const USER_AUTHENTICATION = `${API}/pusher/user-auth`;
+
 export function authorization() {
   return token ? { Authorization: `Bearer ${token}` } : {};
 }
@@ -69,7 +75,7 @@ async function ask(method, path, body) {
   let answer, data;
   try {
     heard();
-    answer = await fetch(`/api${path}`, {
+    answer = await fetch(`${API}${path}`, {
       method,
       headers,
       body: JSON.stringify(body),

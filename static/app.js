@@ -48,7 +48,7 @@ async function logOut() {
   stop();
   await api.logout().catch(() => {}); // without a connection the token ends when it expires
   forget(state.me.id);
-  history.replaceState(null, "", "/");
+  history.replaceState(null, "", location.pathname);
   leave();
 }
 
@@ -139,5 +139,5 @@ const last = tab.get(NOTICE) ?? {};
 session = load() ?? (await logIn(last));
 tab.remove(NOTICE);
 // Another person had a chat open here. This one does not begin with it.
-if (last.username && last.username !== session.username) history.replaceState(null, "", "/");
+if (last.username && last.username !== session.username) history.replaceState(null, "", location.pathname);
 await begin();

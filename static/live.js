@@ -2,7 +2,15 @@
 // GET /api/sync for all that it missed, because an event is gone if nobody was connected.
 // Without pusher-js there is only this catching up, every few seconds.
 
-import { api, authorization, leaveOut, LoggedOut, Refused } from "./api.js";
+import {
+  api,
+  authorization,
+  CHANNEL_AUTHORIZATION,
+  leaveOut,
+  LoggedOut,
+  Refused,
+  USER_AUTHENTICATION,
+} from "./api.js";
 import { learnBlocks } from "./blocks.js";
 import { retry } from "./conversation.js";
 import { flush } from "./outbox.js";
@@ -143,8 +151,8 @@ async function connect() {
   pusher = new window.Pusher(key, {
     ...options,
     enabledTransports: ["ws"], // with TLS where forceTLS says so; "wss" would try it where it is not
-    channelAuthorization: { endpoint: "/api/pusher/auth", headersProvider: authorization },
-    userAuthentication: { endpoint: "/api/pusher/user-auth", headersProvider: authorization },
+    channelAuthorization: { endpoint: CHANNEL_AUTHORIZATION, headersProvider: authorization },
+    userAuthentication: { endpoint: USER_AUTHENTICATION, headersProvider: authorization },
   });
   pusher.signin(); // so that the server finds this connection when the login ends
   pusher.connection.bind("state_change", ({ current }) => {

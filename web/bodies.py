@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from codecs import BOM_UTF8
 from contextlib import suppress
 from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes
@@ -57,6 +58,8 @@ def parse(model: type[Parsed], *, form: bool = False, optional: bool = False) ->
 
     Raises Invalid, UnsupportedMediaType or TooLarge.
     """
+    if request.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity"):
+        raise UnsupportedMediaType("Send the body as it is, without a Content-Encoding.")
     is_form = request.mimetype in ("application/x-www-form-urlencoded", "multipart/form-data")
     if form and is_form:
         receive()
@@ -100,6 +103,7 @@ def _validated(model: type[Parsed], members: dict[str, Any]) -> Parsed:
 
 
 def _json_object(model: type[Parsed], received: bytes) -> dict[str, Any]:
+    received = received.removeprefix(BOM_UTF8)  # some editors and .NET write it (RFC 8259, 8.1)
     try:
         members = from_json(received, allow_inf_nan=False)
     except ValueError as error:

@@ -73,7 +73,7 @@ def restrict(response: Response) -> Response:
 
 def _pusher_hosts() -> str:
     """The hosts that pusher-js connects to, given /api/config, as sources of a policy."""
-    server = servers.front_end(runtime().settings, "", address())
+    server = servers.front_end(runtime().settings, "", address(), "")
     host, port = server["wsHost"], server["wsPort"]
     if host is None:
         return f"wss://ws-{server['cluster']}.pusher.com"

@@ -40,6 +40,10 @@ NOT_COUNTED = (
     "WebSocket connections from this machine are not counted by address. If they come through a "
     "reverse proxy, set TRUSTED_PROXIES: then EMBEDDED_CONNECTIONS_PER_ADDRESS limits them."
 )
+MOVED = (
+    "The database file was moved, deleted or replaced while this server ran. Put it back, or "
+    "restart the server to use what is there now."
+)
 NO_DATABASE = "The WebSocket server waits until the database takes what it writes."
 
 log = logging.getLogger(f"app.{__name__}")
@@ -77,6 +81,9 @@ class Runtime:
         Raises migrations.DatabaseError, and OperationalError or TimeoutError of SQLAlchemy's.
         """
         if self._started_in == os.getpid():
+            if file_of(self.settings) != self._file:
+                # It would still take what is written, and nobody would find that again.
+                raise migrations.DatabaseError(MOVED)
             return
         came = time.monotonic()
         with self._starting:
@@ -97,6 +104,7 @@ class Runtime:
             self._started_in = os.getpid()
 
     def _connect(self) -> None:
+        self._file = file_of(self.settings)
         self.server = server = servers.server(self.settings)
         self.signer = server.client()
         self.gateway = gateway = (
@@ -167,11 +175,23 @@ def close(engine: Engine) -> None:
         engine.dispose()
 
 
+def file_of(settings: Settings) -> tuple[int, int] | None:
+    """Which file the database is, whatever its name; None for PostgreSQL, and for no file."""
+    if settings.url.drivername != "sqlite":
+        return None
+    try:
+        found = Path(str(settings.url.database)).stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def ensure_db(settings: Settings) -> None:
     """Create an empty database, refuse one that does not fit. Raises migrations.DatabaseError."""
     if settings.url.drivername == "sqlite" and not Path(str(settings.url.database)).exists():
         init_db(settings)
     with db.engine.connect() as connection:
+        migrations.refuse_pooled(connection)
         empty = migrations.revision(connection) is None
         migrations.refuse_unfit(connection)
         if not empty:

@@ -4,12 +4,18 @@ More at once would only take the interpreter from each other, and need more conn
 database. But a request that waits, for a slow client or for its turn to hash a password or to write
 to SQLite, does no work, and must keep none from being done. It holds a thread, of which there can
 be many, and no slot.
+
+One user has a third of the slots at most. On PostgreSQL writers of one chat wait for its row, with
+a slot and a connection: 24 of one user would keep everybody else waiting.
 """
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakValueDictionary
+
+from database import release
 
 WSGI = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
@@ -22,6 +28,10 @@ class WorkSlots:
         self._application = application
         self._free = threading.BoundedSemaphore(count)
         self._mine = threading.local()  # whether this thread has one
+        self._of_one_user = max(1, count // 3)
+        self._lock = threading.Lock()
+        #: By user; they go with the last request of their user.
+        self._shares: WeakValueDictionary[int, threading.Semaphore] = WeakValueDictionary()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         with self._free:
@@ -47,3 +57,19 @@ class WorkSlots:
         finally:
             self._free.acquire()
             self._mine.held = True
+
+    @contextmanager
+    def share(self, user_id: int) -> Iterator[bool]:
+        """One of the places that a user has among the slots, inside the block: whether it had to
+        wait for one. It waits without a slot, and without a connection to the database."""
+        with self._lock:
+            places = self._shares.setdefault(user_id, threading.Semaphore(self._of_one_user))
+        waits = not places.acquire(blocking=False)
+        if waits:
+            release()
+            with self.released():
+                places.acquire()
+        try:
+            yield waits
+        finally:
+            places.release()

@@ -75,6 +75,7 @@ SAME: dict[str, Callable[[int], str]] = {
     "in IPv6 clothes": lambda number: ("203.0.113.7", "::ffff:203.0.113.7")[number % 2],
     "a network of IPv6": lambda number: f"2001:db8:1:2:{number:x}::1",
     "IPv6 with ports": lambda number: f"[2001:db8:1:2::{number:x}]:{2_000 + number}",
+    "all that is none": lambda number: f"made up {number}",
 }
 
 
@@ -126,6 +127,9 @@ def test_connections_of_this_machine_are_not_counted(start: Start) -> None:
 
         assert counted(server)["connections"] == SHIPPED + 5
         assert server.log.read_text().count("TRUSTED_PROXIES") == 1
+
+    assert eventually(lambda: counted(server)["connections"] == 0)
+    assert "Traceback" not in server.log.read_text()
 
 
 # Nothing signed ----------------------------------------------------------------------------------

@@ -337,6 +337,28 @@ def test_headers_of_an_unnamed_proxy_are_ignored(
     assert (answer.status, answer.json["forceTLS"]) == (200, False)
 
 
+# White space ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("program", ["flask", "gunicorn"])
+def test_white_space_around_a_token_is_none_of_it(
+    servers: Callable[[Program], ChatServer], program: Program
+) -> None:
+    api = servers(program).api
+    token = api.sign_up(f"ada {next(numbers)}").token
+
+    def status(value: str) -> int:
+        return api.get("/api/me", headers={"Authorization": value}).status
+
+    around = [f"Bearer {token}\t", f"Bearer {token} \t ", f"\tBearer {token}", f"Bearer   {token}"]
+    assert [status(value) for value in around] == [200] * 4
+    within = [f"Bearer\t{token}", f"Bearer \t{token}", f"Bearer {token[:-9]}\t{token[-9:]}"]
+    assert [status(value) for value in within] == [401] * 3
+    # What is white space to Python alone. gunicorn refuses most of it before the application.
+    others = [f"Bearer {token}{end}" for end in "\x0b\x0c\x1c\x85\xa0="]
+    assert {status(value) for value in others} <= {400, 401}
+
+
 # Bodies that nobody wants ----------------------------------------------------------------------
 
 

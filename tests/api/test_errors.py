@@ -1,5 +1,6 @@
 """Bad input of every kind: a 4xx in the one shape, nothing left behind, from every server."""
 
+import gzip
 import json
 import socket
 from collections.abc import Callable, Iterator
@@ -214,6 +215,37 @@ def test_a_body_of_another_kind_is_refused(ada: Person, path: str, content_type:
     headers = {"Content-Type": content_type} if content_type else {}
 
     refused(ada.post(path, body=b"{}", headers=headers), 415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize("path", BODIES)
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "identity, gzip"])
+def test_a_compressed_body_is_refused_as_such(ada: Person, path: str, encoding: str) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
+
+    answer = ada.post(path, body=gzip.compress(b"{}"), headers=headers)
+
+    assert "Content-Encoding" in refused(answer, 415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize("encoding", ["", "identity", "IDENTITY "])
+def test_a_body_that_says_it_is_plain_is_read(ada: Person, bob: Person, encoding: str) -> None:
+    headers = {"Content-Encoding": encoding, "Content-Type": "application/json"}
+
+    answer = ada.post(
+        "/api/request_chat", body=f'{{"to_user": {bob.id}}}'.encode(), headers=headers
+    )
+
+    assert answer.status in (200, 201)
+
+
+def test_a_byte_order_mark_before_json_is_ignored(ada: Person, bob: Person) -> None:
+    body = f'{{"to_user": {bob.id}}}'.encode("utf-8-sig")
+
+    answer = ada.post("/api/request_chat", body=body, headers=JSON)
+
+    assert answer.status in (200, 201)
+    twice = ada.post("/api/request_chat", body=b"\xef\xbb\xbf" + body, headers=JSON)
+    refused(twice, 400, "invalid")
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -1,10 +1,13 @@
 """The site for nginx that the documentation shows, in a real nginx."""
 
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
 from websockets.sync.client import connect
 
+from gateway import Limits
+from tests.support.gateway_client import KEY, make_gateway, serving
 from tests.support.nginx import Nginx
 from tests.support.people import ChatServer, OverHttp
 from tests.support.servers import HOST, require
@@ -59,3 +62,26 @@ def test_plain_http_is_sent_to_https(nginx: Nginx) -> None:
 
     assert answer.status == 308
     assert answer.headers["location"] == "https://chat.example/api/users?limit=1"
+
+
+@pytest.mark.slow
+def test_a_quiet_websocket_outlives_nginx_as_it_comes() -> None:
+    """Fifteen times as fast: nginx gives up after 4 seconds instead of 60."""
+    require(Nginx)
+    quick = {"ping_after": Limits().ping_after / 15}
+    with (
+        serving(make_gateway(limits=quick)) as gateway,
+        Nginx(gateway.port, **{"proxy_read_timeout 120s;": "proxy_read_timeout 4s;"}) as nginx,
+        connect(
+            f"wss://{HOST}:{nginx.port}/app/{KEY}?protocol=7",
+            ssl=nginx.api.context,
+            proxy=None,
+            ping_interval=None,
+        ) as socket,
+    ):
+        assert "pusher:connection_established" in str(socket.recv(60))
+        time.sleep(9)
+
+        socket.send('{"event": "pusher:ping", "data": {}}')
+
+        assert "pusher:pong" in str(socket.recv(60))
