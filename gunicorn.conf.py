@@ -93,6 +93,10 @@ timeout = 30
 # long.
 SILENT_READER_SECONDS = 10
 
+# The application writes a line for each request itself (ACCESS_LOG). Those of gunicorn would have
+# the whole address, with what people search for.
+accesslog = None
+
 # Nothing here uses its management interface, and two servers would use the same path for it.
 control_socket_disable = True
 

@@ -74,7 +74,9 @@ def answer_flask(error: HTTPException) -> Response:
 
 def answer_database_trouble(error: Exception) -> Response:
     unforeseen = error if isinstance(error, InternalError) else None
-    log.error("Request %s: the database failed: %s", g.request_id, error, exc_info=unforeseen)
+    # Its other lines are the same for each of a thousand requests.
+    reason = str(error).partition("\n")[0]
+    log.error("Request %s: the database failed: %s", g.request_id, reason, exc_info=unforeseen)
     return answer(Unavailable("The database does not answer. Try again later."))
 
 

@@ -7,7 +7,7 @@ be many, and no slot.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,14 +16,17 @@ WSGI = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 class WorkSlots:
     """A WSGI middleware: a request has a slot until its answer has begun, which is then sent
-    without one."""
+    without one. Some paths need none: they tell how it is when all slots are taken."""
 
-    def __init__(self, application: WSGI, count: int) -> None:
+    def __init__(self, application: WSGI, count: int, *, free_paths: Collection[str] = ()) -> None:
         self._application = application
+        self._free_paths = free_paths
         self._free = threading.BoundedSemaphore(count)
         self._mine = threading.local()  # whether this thread has one
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if environ["PATH_INFO"] in self._free_paths:
+            return self._application(environ, start_response)
         with self._free:
             self._mine.held = True
             try:
