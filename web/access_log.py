@@ -2,12 +2,15 @@
 
 import errno
 import logging
+import math
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from flask import Flask, Response, g, request
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as WaitedTooLong
 
 from web import addresses
 from web.slots import WSGI
@@ -15,12 +18,16 @@ from web.slots import WSGI
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 #: Where a request says what the line is to tell of it.
 TOLD = "chat.told"
+#: Marks a request that no client has sent: gunicorn.conf.py sends itself one.
+OWN = "chat.own"
 
-log = logging.getLogger("app.access")
+log = logging.getLogger(f"app.{__name__}")
+access = logging.getLogger("app.access")
 
 
 class AccessLog:
-    """A WSGI middleware: a request is told of when its answer has been sent or given up.
+    """A WSGI middleware: a request is told of when the last part of its answer is handed over, so
+    before the client can see the end, or when the answer is given up.
 
     `count` is called with the endpoint, route, method, status and seconds of each. Lines name the
     pattern of a route and never the path or query, which may carry what people write or search for.
@@ -34,9 +41,11 @@ class AccessLog:
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         call = Call(environ, self.tell)
 
-        def start(status: str, *given: Any) -> Any:
+        def start(status: str, headers: list[tuple[str, str]], *given: Any) -> Any:
             call.status = int(status[:3])
-            return start_response(status, *given)
+            lengths = [value for name, value in headers if name.lower() == "content-length"]
+            call.length = int(lengths[0]) if lengths else None
+            return start_response(status, headers, *given)
 
         try:
             call.parts = self._application(environ, start)
@@ -47,6 +56,8 @@ class AccessLog:
 
     def tell(self, call: "Call") -> None:
         """Count a request that has ended, and write its line."""
+        if OWN in call.environ:
+            return
         seconds = time.perf_counter() - call.began
         told = call.environ.get(TOLD, {})
         method = call.environ["REQUEST_METHOD"]
@@ -65,7 +76,7 @@ class AccessLog:
             "address": re.sub(r"[^!-~]", "?", address),  # a proxy may hand on whatever it was told
             "aborted": not call.is_whole,
         }
-        log.info(
+        access.info(
             "%s %s %d %.1fms user=%s address=%s%s",
             *(line["method"], line["route"], line["status"], line["ms"]),
             *("-" if line["user_id"] is None else line["user_id"], line["address"] or "-"),
@@ -81,33 +92,48 @@ class Call:
         self.environ = environ
         self.began = time.perf_counter()
         self.status = 500  # unless there is an answer
+        self.length: int | None = None  # of the body, if it is known
         self.is_whole = False  # whether all of it was handed over
         self.parts: Iterable[bytes] = ()
-        self._ended = ended
+        self._ended: Callable[[Call], None] | None = ended
 
     def __iter__(self) -> Iterator[bytes]:
+        left = math.inf if self.length is None else self.length
         try:
-            yield from self.parts
+            for part in self.parts:
+                left -= len(part)
+                if left <= 0:
+                    self._end(whole=True)
+                yield part
+        except OSError:
+            raise
         except Exception as error:
-            if isinstance(error, OSError):
-                raise
-            told = self.environ.get(TOLD, {})
+            reason = str(error).partition("\n")[0]
+            foreseen = isinstance(error, (DBAPIError, WaitedTooLong))
             log.error(
-                "An answer broke off.",
-                exc_info=error,
-                extra={"request_id": told.get("request_id")},
+                "An answer broke off: %s",
+                reason,
+                exc_info=None if foreseen else error,
+                extra={"request_id": self.environ.get(TOLD, {}).get("request_id")},
             )
             # HTTP servers know this one: they cut the client off, so that it sees that something is
             # missing, and do not log the same once more, with the path.
             raise ConnectionResetError(errno.ECONNRESET, "The answer broke off.") from None
-        self.is_whole = True
+        self._end(whole=True)
 
     def close(self) -> None:
         try:
             if close := getattr(self.parts, "close", None):
                 close()
         finally:
-            self._ended(self)
+            self._end(whole=False)
+
+    def _end(self, *, whole: bool) -> None:
+        """Tell of it, once."""
+        if ended := self._ended:
+            self._ended = None
+            self.is_whole = whole
+            ended(self)
 
 
 def note_requests_of(app: Flask) -> None:

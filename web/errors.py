@@ -76,17 +76,17 @@ def answer_database_trouble(error: Exception) -> Response:
     unforeseen = error if isinstance(error, InternalError) else None
     # Its other lines are the same for each of a thousand requests.
     reason = str(error).partition("\n")[0]
-    log.error("Request %s: the database failed: %s", g.request_id, reason, exc_info=unforeseen)
+    log.error("503, because the database failed: %s", reason, exc_info=unforeseen)
     return answer(Unavailable("The database does not answer. Try again later."))
 
 
 def answer_wrong_database(error: DatabaseError) -> Response:
-    log.error("Request %s: %s", g.request_id, error.message)
+    log.error("503: %s", error.message)
     return answer(Unavailable(error.message))
 
 
 def answer_our_fault(error: Exception) -> Response:
-    log.error("Request %s failed.", g.request_id, exc_info=error)
+    log.error("The request failed.", exc_info=error)
     return answer(Internal("Something failed on our side."))
 
 

@@ -53,7 +53,7 @@ OF_DATABASE = {
     "chat_events_set_aside": "Events that were given up, until an operator says otherwise.",
 }
 PROCESSES, DATABASE = "chat_processes", "chat_database_up"
-DURATION_SENTENCE = "How long requests took, until the last byte was handed over."
+DURATION_SENTENCE = "How long requests took, until the last part was handed over."
 #: Endpoints that store a message when they answer 201.
 SENDING = {"send_message", "send_file"}
 

@@ -17,7 +17,6 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 from filelock import FileLock, Timeout
 
@@ -27,6 +26,7 @@ Key = tuple[str, ...]
 #: A record: the number, the length of the key, and then the key as JSON.
 _HEAD = struct.Struct("<dI")
 _NUMBER = struct.Struct("<d")
+_BINARY = getattr(os, "O_BINARY", 0)  # on Windows
 
 log = logging.getLogger(f"app.{__name__}")
 
@@ -45,7 +45,7 @@ class Tally:
         self._pid = 0
         self._number = -1
         self._turn: FileLock | None = None
-        self._file: BinaryIO | None = None
+        self._file: int | None = None  # a descriptor
         self._end = 0
         self._places: dict[Key, int] = {}
         self._numbers: dict[Key, float] = {}
@@ -83,11 +83,14 @@ class Tally:
     def close(self) -> None:
         """Leave the file to another process."""
         with self._lock:
-            if self._file:
-                self._file.close()
+            if self._file is not None:
+                os.close(self._file)
             if self._turn and self._pid == os.getpid():
                 self._turn.release()
             self._file = self._turn = None
+
+    def __del__(self) -> None:
+        self.close()
 
     # The file ----------------------------------------------------------------------------------
 
@@ -107,9 +110,8 @@ class Tally:
                     continue
                 break
             path = self._folder / f"{self._number}.tally"
-            path.touch(mode=0o600)
-            self._file = path.open("r+b", buffering=0)
-            self._read(self._file.read())
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | _BINARY, 0o600)
+            self._read(path.read_bytes())
         except OSError as error:
             self._tell(error)
 
@@ -133,8 +135,8 @@ class Tally:
             encoded = _encoded(key)
             record = _HEAD.pack(number, len(encoded)) + encoded
         try:
-            self._file.seek(self._end if place is None else place)
-            if self._file.write(record) == len(record) and place is None:
+            os.lseek(self._file, self._end if place is None else place, os.SEEK_SET)
+            if os.write(self._file, record) == len(record) and place is None:
                 self._places[key] = self._end
                 self._end += len(record)
         except OSError as error:
