@@ -222,7 +222,7 @@ def test_the_next_process_goes_on_counting(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rubbish", [b"\0" * 5, b"\xff" * 40, b"\0" * 12 + b"["])
-def test_a_file_that_was_cut_off_is_read_up_to_there(tmp_path: Path, rubbish: bytes) -> None:
+def test_a_file_is_read_up_to_its_cut(tmp_path: Path, rubbish: bytes) -> None:
     first = Tally(tmp_path, frozenset())
     first.add(("count",), 3)
     first.close()

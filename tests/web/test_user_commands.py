@@ -58,7 +58,7 @@ def test_who_is_not_there_cannot_be_meant(flask: Callable[..., Result], command:
         assert (run.exit_code, run.output) == (1, f"Error: There is no user {nobody}.\n")
 
 
-def test_a_name_that_is_an_id_has_to_be_told_apart(
+def test_a_name_like_an_id_is_told_apart(
     flask: Callable[..., Result], api: Api, ada: Person, settings: Settings
 ) -> None:
     other = api.sign_up(str(ada.id))
@@ -186,7 +186,7 @@ def test_connections_end_with_the_logins(start: Callable[..., ChatServer]) -> No
     assert client.expect_close() == 4009
 
 
-def test_a_database_that_is_away_is_told_in_a_sentence() -> None:
+def test_a_lost_database_is_told_in_a_sentence() -> None:
     url = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/chat", "FLASK_APP": "app.py"}
 
     end, said = python("-m", "flask", "users", "list", env=url)
