@@ -42,6 +42,7 @@ class Tally:
         self._folder = folder
         self._levels = levels
         self._lock = threading.Lock()
+        self._totalling = threading.Lock()  # or two at once would take each other for a process
         self._pid = 0
         self._number = -1
         self._turn: FileLock | None = None
@@ -70,14 +71,15 @@ class Tally:
         with self._lock:
             self._open()
             sums, processes = Counter[Key](self._numbers), 1
-        for path in self._folder.glob("*.tally"):
-            if path.stem == str(self._number):
-                continue
-            lives = self._is_taken(path.stem)
-            processes += lives
-            for key, number, _ in _records(path.read_bytes()):
-                if lives or key[0] not in self._levels:
-                    sums[key] += number  # type: ignore[assignment]
+        with self._totalling:
+            for path in self._folder.glob("*.tally"):
+                if path.stem == str(self._number):
+                    continue
+                lives = self._is_taken(path.stem)
+                processes += lives
+                for key, number, _ in _records(path.read_bytes()):
+                    if lives or key[0] not in self._levels:
+                        sums[key] += number  # type: ignore[assignment]
         return sums, processes
 
     def close(self) -> None:

@@ -87,9 +87,10 @@ def test_a_client_that_leaves_is_told_of(start: Callable[..., ChatServer], progr
 
 
 def test_json_lines_are_json_whoever_writes_them(start: Callable[..., ChatServer]) -> None:
-    server = start(ACCESS_LOG="json")
+    server = start(ACCESS_LOG="json", TRUSTED_PROXIES="1")
     server.api.sign_up("ada")
-    server.api.request("POST", "/api/login", {"username": "ada", "password": "wrong"})
+    told = {"X-Forwarded-For": "6.6.6.6, 7.7.7.7"}
+    server.api.post("/api/login", {"username": "ada", "password": "wrong"}, headers=told)
 
     found = [json.loads(line) for line in server.log.read_text().splitlines() if line[:1] == "{"]
     warning, line = found[-2:]
@@ -100,7 +101,7 @@ def test_json_lines_are_json_whoever_writes_them(start: Callable[..., ChatServer
     assert line | {"time": "", "ms": 0, "message": ""} == {
         **{"time": "", "level": "INFO", "logger": "app.access", "message": ""},
         **{"request_id": line["request_id"], "method": "POST", "route": "/api/login"},
-        **{"status": 401, "ms": 0, "user_id": None, "address": HOST, "aborted": False},
+        **{"status": 401, "ms": 0, "user_id": None, "address": "7.7.7.7", "aborted": False},
     }
 
 
