@@ -1,6 +1,7 @@
 """Addresses: which count as one client, for limits and log alike, and which are of this machine."""
 
 import re
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from flask import request
@@ -10,6 +11,7 @@ LONGEST = 64  # characters; a proxy may pass on whatever a client has made up
 _WITH_PORT = re.compile(r"\[([^]]+)\](?::[0-9]+)?|([0-9.]+):[0-9]+")
 
 
+@lru_cache(maxsize=4_096)  # it is asked for several times in each request
 def counted_as(address: str) -> str:
     """What an address counts as: IPv6 as its /64, which one home or server has to itself, an IPv4
     address in IPv6 clothes as IPv4, and each without its port. Other texts stay as they are."""
