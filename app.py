@@ -1,15 +1,14 @@
 """The Flask application: create_app(), and every route."""
 
-import logging
 import signal
 import sys
 from contextlib import nullcontext
-from typing import Any
 
 import click
-from flask import Blueprint, Flask, request
+from flask import Blueprint, Flask, Response, request
 from flask.typing import ResponseReturnValue
 from flask_migrate import Migrate
+from prometheus_client import CONTENT_TYPE_LATEST as METRICS_TYPE
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import auth
@@ -33,8 +32,9 @@ from contract.passwords import fault_of_password
 from database import db, engine_options, prepare, writing
 from gateway import BODY_BYTES
 from models import User
-from realtime import backlog, commands, servers, subscriptions
-from web import backups, bodies, responses
+from realtime import commands, servers, subscriptions
+from web import access_log, backups, bodies, logs, monitoring, responses, user_commands
+from web.access_log import AccessLog
 from web.bodies import name_or_id, parse, query, socket_id
 from web.docs import docs
 from web.errors import answer_errors_of, code_of, error_response
@@ -365,12 +365,21 @@ def front_end_config() -> ResponseReturnValue:
 @root.get("/health")
 def health() -> ResponseReturnValue:
     """Tell whether the database answers, and how far events are behind."""
-    answer: dict[str, Any] = {"status": "ok", "events": backlog.lag()}
-    if gateway := runtime().gateway:
-        answer["sockets"] = {"owner": gateway.is_open, **gateway.stats()}
-        if not gateway.is_open:
-            answer["sockets"]["message"] = runtime().why_no_sockets()
-    return answer
+    return monitoring.health()
+
+
+@root.get("/health/live")
+def live() -> ResponseReturnValue:
+    """Tell that this process serves, and ask nothing."""
+    alive: answers.Alive = {"status": "ok"}
+    return alive
+
+
+@root.get("/metrics")
+def metrics() -> ResponseReturnValue:
+    """Tell Prometheus what was counted and measured."""
+    monitoring.check_scraper()
+    return Response(monitoring.metrics(), content_type=METRICS_TYPE)
 
 
 @root.get("/app/<path:key>")
@@ -430,8 +439,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
         SQLALCHEMY_DATABASE_URI=settings.url,
         SQLALCHEMY_ENGINE_OPTIONS=engine_options(settings),
     )
-    _ = app.logger  # its handler serves our other loggers, "app.<module>", too
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logs.set_up(settings.access_log)
 
     db.init_app(app)
     app.teardown_appcontext(end_session)  # before the one of db, which then finds nothing
@@ -444,15 +452,20 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     answer_errors_of(app)
     app.cli.add_command(commands.events)
     backups.add_commands(app)
+    app.cli.add_command(user_commands.users)
     exit_on_sigterm()
     return app
 
 
 def wrap(app: Flask, settings: config.Settings, slots: int) -> None:
     """Put what every request meets around the application."""
-    app.wsgi_app = work_slots = WorkSlots(app.wsgi_app, slots)  # type: ignore[method-assign]
+    work_slots = WorkSlots(app.wsgi_app, slots, free_paths={"/health/live", "/metrics"})
     app.config["WHILE_WRITING"] = work_slots.released
-    app.extensions[NAME] = Runtime(settings, work_slots)
+    app.extensions[NAME] = running = Runtime(settings, work_slots)
+    app.wsgi_app = AccessLog(  # type: ignore[method-assign]
+        work_slots, running.metrics.count_request, writes=settings.access_log != "off"
+    )
+    access_log.note_requests_of(app)
     responses.set_headers_of(app, settings)
     app.before_request(begin_request)
     app.wsgi_app = Prefix(app.wsgi_app, settings.script_name)  # type: ignore[method-assign]
@@ -467,7 +480,10 @@ def wrap(app: Flask, settings: config.Settings, slots: int) -> None:
 
 def begin_request() -> None:
     """Start what the process needs at its first request, and count this one."""
-    runtime().start()
+    if request.endpoint == "root.live":
+        return
+    if request.endpoint != "root.metrics":  # which tells it if the database is away
+        runtime().start()
     runtime().rate_limits.hit("default")
 
 

@@ -98,6 +98,7 @@ def authenticate(username: str, password: str) -> User:
     if user is None:
         _count_failure(username)
         raise Unauthorized("Wrong username or password.")
+    g.user_id = user.id  # for the log
     return user
 
 

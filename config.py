@@ -53,6 +53,8 @@ SHAPES = {
     "embedded_origins": _ORIGINS,
     "cors_origins": _ORIGINS,
     "script_name": (r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+", "must be a path such as /chat"),
+    "access_log": (r"text|json|off", "must be text, json or off"),
+    "metrics_token": (r"[!-~]+", "must have no spaces, and ASCII characters only"),
 }
 AT_LEAST_ONE = (
     "database_pool_size",
@@ -92,7 +94,6 @@ class Settings:
     database_pool_size: int = setting(
         32, "PostgreSQL connections that a process keeps. It works on so many requests, 24 at most."
     )
-
     message_extras: str = setting(
         "",
         "JSON object; its members stand in every message object, for front ends that need them.",
@@ -130,7 +131,6 @@ class Settings:
     embedded_secret: str = setting(
         "", "Its secret. Unset: made in the instance folder.", secret=True
     )
-
     embedded_http_api: bool = setting(
         False, "true lets other programs publish through it, at /apps/<app id>/events."
     )
@@ -156,6 +156,12 @@ class Settings:
     )
 
     cors_origins: str = setting("*", "Origins whose pages may call the API, separated by commas.")
+    access_log: str = setting("text", "How each request is logged: text, json or off.")
+    metrics_token: str = setting(
+        "",
+        "The bearer token that /metrics asks for. Unset: only this machine may ask.",
+        secret=True,
+    )
     trusted_proxies: int = setting(
         0, "Reverse proxies in front that say the client's address and the scheme (X-Forwarded-*)."
     )
@@ -200,8 +206,7 @@ class Settings:
         _check_secret(self.jwt_secret_key)
         _check_hash(self.password_hash)
         _check_limits(self)
-        _ = self.extras  # wrong ones are refused now, not at the first message
-        _ = self.url  # a wrong one is refused now, not at the first query
+        _ = self.extras, self.url  # wrong ones are refused now, not at the first message or query
 
     @cached_property
     def folder(self) -> Path:

@@ -69,6 +69,7 @@ class Server:
         env: dict[str, str] | None = None,
     ) -> None:
         self.port = free_port()
+        self._log = folder / "log"
         self._processes = processes
         settings = {each.name.upper() for each in fields(config.Settings)}
         inherited = {name: value for name, value in os.environ.items() if name not in settings}
@@ -88,9 +89,10 @@ class Server:
         self._command += ["--log-level", "critical", "--no-control-socket"]
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            self._command, cwd=ROOT, env=self._env, start_new_session=True
-        )
+        with self._log.open("ab") as log:  # a line for each request, as in earnest
+            self._process = subprocess.Popen(
+                self._command, cwd=ROOT, env=self._env, start_new_session=True, stderr=log
+            )
         wait_for(self.port)
         self._settle()
         return self

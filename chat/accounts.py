@@ -13,8 +13,10 @@ from chat.pages import pages
 from contract import answers
 from contract.characters import folded, stream_safe
 from contract.errors import NotFound, Taken, Unauthorized
+from contract.names import MAX_ID
+from contract.requests import DIGITS
 from database import db, insert_once, utcnow
-from models import User
+from models import Channel, Login, Message, User
 
 
 def key(username: str) -> str:
@@ -81,6 +83,16 @@ def find(user_id: int) -> User:
     return user
 
 
+def named_or_id(text: str, by: str | None) -> list[User]:
+    """Those whom an operator may mean: the user of that name, and the one of that id. `by` leaves
+    only one of the two."""
+    found = [named(text) if by != "id" else None]
+    if by != "name" and DIGITS.fullmatch(text) and int(text) <= MAX_ID:
+        same = select(User).where(User.id == int(text), User.deleted_at.is_(None))
+        found.append(db.session.scalar(same))
+    return list({user.id: user for user in found if user}.values())
+
+
 def everyone() -> Iterator[list[answers.ListedUser]]:
     """All users that there are now, in pages by id."""
     users = (
@@ -108,6 +120,20 @@ def page(prefix: str, after: int, limit: int) -> list[answers.ListedUser]:
         mine = starts_with(User.name_key, start)
         users = users.where(or_(mine, starts_with(User.username_key, start)))
     return [listed(row) for row in db.session.execute(users)]
+
+
+def figures(user: User) -> dict[str, int]:
+    """How much there is of a user."""
+    counted = {
+        "logins": select(func.count()).where(Login.user_id == user.id, Login.expires_at > utcnow()),
+        "chats": select(func.count()).where(
+            or_(Channel.low_id == user.id, Channel.high_id == user.id)
+        ),
+        "messages": select(func.count()).where(
+            Message.sender_id == user.id, Message.deleted_at.is_(None)
+        ),
+    }
+    return {what: db.session.scalar(statement) or 0 for what, statement in counted.items()}
 
 
 def person(user: Any) -> answers.Person:
@@ -159,8 +185,8 @@ def renew_hash(user: User, password_hash: str) -> None:
     lock_with_password(user).password_hash = password_hash
 
 
-def change_password(user: User, password_hash: str, jti: str) -> None:
-    """Replace the hash that was checked and end all logins but that of `jti`.
+def change_password(user: User, password_hash: str, jti: str | None) -> None:
+    """Replace the hash that was checked and end all logins but that of `jti`, if one is given.
 
     Raises Unauthorized if it is not the user's hash any more.
     """

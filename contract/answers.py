@@ -277,7 +277,15 @@ class Sockets(TypedDict):
     message: NotRequired[Annotated[str, Field(description="If it does not: what that means.")]]
 
 
-class Health(TypedDict):
+class Alive(TypedDict):
     status: Literal["ok"]
+
+
+class Health(TypedDict):
+    status: Annotated[
+        Literal["ok", "degraded"], Field(description="`degraded`: it answers, and needs a look.")
+    ]
+    reasons: Annotated[list[str], Field(description="Why it is degraded, a sentence each.")]
+    delivering: Annotated[bool, Field(description="Whether this process delivers the events.")]
     events: Lag
     sockets: NotRequired[Sockets]

@@ -466,10 +466,30 @@ ENDPOINTS = {
     "health": Endpoint(
         tag=OPERATIONS,
         summary="Whether it works",
-        description="503 while the database does not answer.",
+        description="503 while the database does not answer. `degraded` if an event has waited for "
+        "more than a minute, events were set aside, or no process is seen that delivers.",
         token=False,
         success={200: "It works. `events` says how far their delivery is behind."},
         shape=answers.Health,
+    ),
+    "live": Endpoint(
+        tag=OPERATIONS,
+        summary="Whether this process serves",
+        description="Asks nothing, so it says nothing of the database.",
+        token=False,
+        success={200: "It serves."},
+        shape=answers.Alive,
+        got={"status": "ok"},
+    ),
+    "metrics": Endpoint(
+        tag=OPERATIONS,
+        summary="What was counted and measured, for Prometheus",
+        description="Asks for the bearer token METRICS_TOKEN. Where none is set, it answers only "
+        "callers on the same machine whose request came through no proxy.",
+        token=False,
+        success={200: "The text format of Prometheus."},
+        media="text/plain",
+        refusals=("unauthorized",),
     ),
     "openapi": Endpoint(
         tag=OPERATIONS,

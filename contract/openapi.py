@@ -76,7 +76,7 @@ def undescribed(url_map: Map) -> set[str]:
     routes = {
         rule.endpoint.rpartition(".")[2]
         for rule in url_map.iter_rules()
-        if rule.rule == "/health" or rule.rule.startswith("/api/")
+        if rule.rule.startswith(("/api/", "/health", "/metrics"))
         if not rule.endpoint.endswith(".static")
     }
     return routes ^ ENDPOINTS.keys()

@@ -5,6 +5,8 @@ The operating system (SQLite) or the database server (PostgreSQL) takes it from 
 dies, so another thread has it within seconds. Nothing expires, and no clock is trusted.
 """
 
+import os
+from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -17,6 +19,15 @@ KEEPALIVE = (
     "SET tcp_keepalives_idle = 4",
     "SET tcp_keepalives_interval = 2",
     "SET tcp_keepalives_count = 2",
+)
+
+
+# When the holder of the lock has last begun or ended a statement, which it does several times a
+# second.
+_HOLDER = text(
+    "SELECT a.state_change FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
+    " WHERE l.locktype = 'advisory' AND l.granted AND l.classid = 0 AND l.objid = :id"
+    " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 )
 
 
@@ -79,6 +90,18 @@ class Lease:
         seen: int = driver.execute("PRAGMA data_version").fetchone()[0]
         changed, self._seen = seen != self._seen, seen
         return changed
+
+    def beat(self) -> None:
+        """Show the others that the holder moves. On PostgreSQL its statements show it."""
+        if self._file:
+            os.utime(self._file.lock_file)
+
+    def pulse(self) -> object:
+        """What changes while the holder of the lease moves; None if nobody is seen."""
+        if self._file:
+            return Path(self._file.lock_file).stat().st_mtime_ns
+        with self._engine.connect() as connection:
+            return connection.execute(_HOLDER, {"id": LEASE}).scalar()
 
     def release(self) -> None:
         """Give the lease back, and close the connection. Does nothing if it is not held."""

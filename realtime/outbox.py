@@ -35,6 +35,7 @@ LOOK_SECONDS = 0.25  # how soon what a slower transaction held back is seen (Pos
 SWEEP_SECONDS = 1.0  # how often expired logins are looked for
 STANDBY_SECONDS = 1.0  # how often a process without the lease asks for it
 STOP_SECONDS = 4.5
+UNSEEN_SECONDS = 15.0  # after which a process that is not seen to deliver counts as gone
 
 log = logging.getLogger(f"app.{__name__}")
 
@@ -46,6 +47,7 @@ class State(Enum):
     DELIVERING = "delivering"
     STANDBY = "standby"  # another process delivers
     NO_DATABASE = "no database"
+    STOPPED = "stopped"
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Hooks:
     on_lease: Callable[[], None]
     on_loss: Callable[[], None]
     sweep: Callable[[], None]
+    count: Callable[[str, int], None]
 
 
 class Outbox:
@@ -69,12 +72,14 @@ class Outbox:
         on_loss: Callable[[], None] = lambda: None,
         heed: Callable[[Any, AnyRow], Any] = lambda _client, _notice: {},
         sweep: Callable[[], None] = lambda: None,
+        count: Callable[[str, int], None] = lambda _name, _amount: None,
         couriers: int = COURIERS,
     ) -> None:
         """`connect` makes an official Pusher client; each courier asks for its own. `on_lease` and
         `on_loss` are called as this process gets and loses the right to deliver. `heed` does what
-        the notices among the events ask for, and `sweep` is called now and then."""
-        hooks = Hooks(on_lease, on_loss, sweep)
+        the notices among the events ask for, and `sweep` is called now and then. `count` is told
+        how many events the server has taken or refused."""
+        hooks = Hooks(on_lease, on_loss, sweep, count)
         self._make = partial(Dispatcher, engine, partial(Courier, connect, heed), hooks, couriers)
         self._starting = threading.Lock()
         self._dispatcher: Dispatcher | None = None
@@ -83,6 +88,17 @@ class Outbox:
     @property
     def state(self) -> State:
         return self._dispatcher.state if self._dispatcher else State.STARTING
+
+    @property
+    def delivers(self) -> bool:
+        """Whether this process has the right to deliver."""
+        return self.state is State.DELIVERING
+
+    @property
+    def sees_delivery(self) -> bool:
+        """Whether this process delivers, or has seen another one do so within UNSEEN_SECONDS."""
+        seen = self._dispatcher.seen_at if self._dispatcher else time.monotonic()
+        return self.delivers or time.monotonic() - seen < UNSEEN_SECONDS
 
     def start(self) -> None:
         """Start once in this process; a child made by fork starts its own."""
@@ -127,6 +143,8 @@ class Dispatcher(threading.Thread):
     ) -> None:
         super().__init__(name="outbox", daemon=True)
         self.state = State.STARTING
+        self.seen_at = time.monotonic()  # when some process was last seen to deliver
+        self._pulse: object = None
         self.settled = threading.Event()  # once it is known whether the lease is to be had
         self.stopping = threading.Event()
         self._engine = engine
@@ -161,6 +179,7 @@ class Dispatcher(threading.Thread):
                     self._lead(lease, connection)
                 else:
                     self.state = State.STANDBY
+                    self._watch(lease)
                     if not lease.is_file:  # it was the database that said so
                         self._regain()
                 self.settled.set()
@@ -171,6 +190,13 @@ class Dispatcher(threading.Thread):
             self.stopping.wait(STANDBY_SECONDS)
         for _ in self._couriers:
             self._outgoing.put(None)
+        self.state = State.STOPPED
+
+    def _watch(self, lease: Lease) -> None:
+        """Note whether the process with the lease still moves."""
+        pulse = lease.pulse()
+        if pulse is not None and pulse != self._pulse:
+            self._pulse, self.seen_at = pulse, time.monotonic()
 
     def _lose(self, error: Exception) -> None:
         self.state = State.NO_DATABASE
@@ -187,10 +213,12 @@ class Dispatcher(threading.Thread):
     def _lead(self, lease: Lease, connection: Connection) -> None:
         try:
             self._hooks.on_lease()
+            self.state = State.DELIVERING
             self.settled.set()
             self._dispatch(lease, connection)
         finally:
             self._hooks.on_loss()
+            self.seen_at = time.monotonic()
 
     def _dispatch(self, lease: Lease, connection: Connection) -> None:
         look_at = 0.0
@@ -204,14 +232,16 @@ class Dispatcher(threading.Thread):
                 self._regain()
                 self.state = State.DELIVERING
                 look_at = now + LOOK_SECONDS
-                self._sweep(now)
+                self._sweep(lease, now)
             if self._wait_for_news():
                 look_at = 0.0
 
-    def _sweep(self, now: float) -> None:
-        """Call the hook, if it is time. The deliveries do not depend on it."""
+    def _sweep(self, lease: Lease, now: float) -> None:
+        """Show the others that this process moves, and call the hook, if it is time. The deliveries
+        do not depend on it."""
         if now >= self._sweep_at:
             self._sweep_at = now + SWEEP_SECONDS
+            lease.beat()
             try:
                 self._hooks.sweep()
             except (OperationalError, WaitedTooLong) as error:
@@ -292,6 +322,12 @@ class Dispatcher(threading.Thread):
                 for each, reason in batch.set_aside:
                     backlog.set_aside(connection, each.id, reason)
         self._unbooked = []
+        taken, refused = (
+            sum(len(batch.taken) for batch in booked),
+            sum(len(batch.refused) + len(batch.set_aside) for batch in booked),
+        )
+        self._hooks.count("chat_events_delivered_total", taken)
+        self._hooks.count("chat_events_refused_total", refused)
         for batch in booked:
             self._let_go(batch, time.monotonic())
 

@@ -1,5 +1,6 @@
 """Addresses: which count as one client, for limits and log alike, and which are of this machine."""
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
 from flask import request
@@ -11,6 +12,7 @@ UNKNOWN = "unknown"
 TRANSLATED, COMPATIBLE = IPv6Network("64:ff9b::/96"), IPv6Network("::/96")
 
 
+@lru_cache(maxsize=4_096)  # it is asked for several times in each request
 def counted_as(address: str) -> str:
     """What an address counts as: IPv6 as its /64, which one home or server has to itself, an IPv4
     address in IPv6 clothes as IPv4, each without port and zone. An empty text stays so."""

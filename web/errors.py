@@ -76,18 +76,19 @@ def answer_flask(error: HTTPException) -> Response:
 
 def answer_database_trouble(error: Exception) -> Response:
     foreseen = isinstance(error, OperationalError | InterfaceError | WaitedTooLong)
-    unforeseen = None if foreseen else error
-    log.error("Request %s: the database failed: %s", g.request_id, error, exc_info=unforeseen)
+    # Its other lines are the same for each of a thousand requests.
+    reason = str(error).partition("\n")[0]
+    log.error("503, because the database failed: %s", reason, exc_info=None if foreseen else error)
     return answer(Unavailable("The database does not answer. Try again later."))
 
 
 def answer_wrong_database(error: DatabaseError) -> Response:
-    log.error("Request %s: %s", g.request_id, error.message)
+    log.error("503: %s", error.message)
     return answer(Unavailable(error.message))
 
 
 def answer_our_fault(error: Exception) -> Response:
-    log.error("Request %s failed.", g.request_id, exc_info=error)
+    log.error("The request failed.", exc_info=error)
     return answer(Internal("Something failed on our side."))
 
 

@@ -7,6 +7,7 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from flask import current_app, request
 from pusher import Pusher
@@ -26,6 +27,7 @@ from realtime.subscriptions import Subscriptions
 from web.addresses import counted_as, is_of_this_machine
 from web.erasures import Erasures
 from web.hash_queue import HashQueue
+from web.metrics import Metrics
 from web.ratelimits import RateLimits
 from web.slots import WorkSlots
 from web.streams import Streams
@@ -68,6 +70,7 @@ class Runtime:
         self.hash_queue = HashQueue()
         self.streams = Streams()
         self.erasures = Erasures(slots)
+        self.metrics = Metrics(settings.folder / "metrics", self.levels)
         self.has_database = False  # whether start() has got that far
         self._starting = threading.Lock()
         self._started_in = 0  # the process
@@ -101,6 +104,7 @@ class Runtime:
             self.outbox.start()
             self.outbox.wait(2)  # whether the sockets are ours: /health says it
             self.erasures.resume()
+            self.metrics.start()
             self._started_in = os.getpid()
 
     def _connect(self) -> None:
@@ -117,7 +121,10 @@ class Runtime:
             with app.app_context():
                 logins.sweep()
 
-        outbox = partial(Outbox, db.engine, heed=subscriptions.heed, sweep=sweep)
+        self._engine = db.engine
+        outbox = partial(
+            Outbox, db.engine, heed=subscriptions.heed, sweep=sweep, count=self.metrics.count
+        )
         if gateway:
             self.outbox = outbox(
                 lambda: server.client(servers.InProcess, handle=gateway.api),
@@ -144,6 +151,21 @@ class Runtime:
             self._told_of_proxies = True
             log.warning(NOT_COUNTED)
         return ""
+
+    def levels(self) -> dict[str, float]:
+        """What the metrics show of this process at this time."""
+        levels: dict[str, float] = {"chat_hash_queue": self.hash_queue.length}
+        if not self.has_database:
+            return levels
+        pool: Any = self._engine.pool
+        open_ = self.gateway.stats() if self.gateway else {"connections": 0, "subscriptions": 0}
+        return levels | {
+            "chat_delivering": self.outbox.delivers,
+            "chat_connections": open_["connections"],
+            "chat_subscriptions": open_["subscriptions"],
+            "chat_pool_connections_used": pool.checkedout(),
+            "chat_pool_connections_kept": pool.size(),
+        }
 
     def why_no_sockets(self) -> str:
         """Why the embedded server is not open in this process."""

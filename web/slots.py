@@ -10,7 +10,7 @@ a slot and a connection: 24 of one user would keep everybody else waiting.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from weakref import WeakValueDictionary
@@ -22,10 +22,11 @@ WSGI = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 class WorkSlots:
     """A WSGI middleware: a request has a slot until its answer has begun, which is then sent
-    without one."""
+    without one. Some paths need none: they tell how it is when all slots are taken."""
 
-    def __init__(self, application: WSGI, count: int) -> None:
+    def __init__(self, application: WSGI, count: int, *, free_paths: Collection[str] = ()) -> None:
         self._application = application
+        self._free_paths = free_paths
         self._free = threading.BoundedSemaphore(count)
         self._mine = threading.local()  # whether this thread has one
         self._of_one_user = max(1, count // 3)
@@ -34,6 +35,8 @@ class WorkSlots:
         self._shares: WeakValueDictionary[int, threading.Semaphore] = WeakValueDictionary()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if environ["PATH_INFO"] in self._free_paths:
+            return self._application(environ, start_response)
         with self._free:
             self._mine.held = True
             try:

@@ -103,7 +103,8 @@ def test_document_and_routes_have_the_same_paths(app: Flask, document: Document)
     routes = {
         (method.lower(), template(rule.rule))
         for rule in app.url_map.iter_rules()
-        if rule.rule.startswith(("/api/", "/health")) and not rule.endpoint.endswith("static")
+        if rule.rule.startswith(("/api/", "/health", "/metrics"))
+        and not rule.endpoint.endswith("static")
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
 

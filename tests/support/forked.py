@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 LIBRARIES = [
     *("dotenv", "filelock", "flask.cli", "flask_cors", "flask_migrate.cli", "flask_sqlalchemy"),
     *("flask_swagger_ui", "gunicorn.app.wsgiapp", "gunicorn.workers.gthread", "jwt"),
-    *("limits.storage", "limits.strategies", "psycopg", "pusher.requests", "pydantic.json_schema"),
+    *("limits.storage", "limits.strategies", "prometheus_client", "psycopg", "pusher.requests"),
+    "pydantic.json_schema",
     *("requests", "sqlalchemy.dialects.postgresql.psycopg", "sqlalchemy.orm", "sqlite3"),
     *("websockets.server", "werkzeug.middleware.proxy_fix"),
 ]

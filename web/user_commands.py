@@ -1,0 +1,156 @@
+"""`flask users`: what the operator does with accounts, by the same rules as the API."""
+
+import sys
+import time
+from typing import Any
+
+import click
+from flask.cli import AppGroup
+from pydantic import ValidationError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as WaitedTooLong
+from werkzeug.security import generate_password_hash
+
+from chat import accounts, departure, logins
+from contract import requests
+from contract.errors import ApiError
+from contract.passwords import fault_of_password
+from database import db, release, writing
+from models import User
+from web.erasures import PAUSE_SECONDS
+from web.runtime import runtime
+
+
+class Users(AppGroup):
+    """Commands that say in a sentence what is wrong."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ApiError as error:
+            raise click.ClickException(error.message) from None
+        except (DBAPIError, WaitedTooLong) as error:
+            reason = str(error).partition("\n")[0]
+            raise click.ClickException(f"The database failed: {reason}") from None
+
+
+users = Users("users", help="Accounts. USER is a name or an id.")
+
+user_argument = click.argument("name_or_id", metavar="USER")
+by_option = click.option(
+    "--by", type=click.Choice(["name", "id"]), help="What USER is, where it could be both."
+)
+yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+@users.command("list")
+@click.option("--q", default="", help="Only those whose name begins with this.")
+def list_users(q: str) -> None:
+    """Ids and names of all users."""
+    beginning = accounts.key(q)
+    for page in accounts.everyone():
+        for user in page:
+            if accounts.key(user["username"]).startswith(beginning):
+                click.echo(f"{user['id']}  {user['username']}")
+
+
+@users.command("show")
+@user_argument
+@by_option
+def show_user(name_or_id: str, by: str | None) -> None:
+    """What there is of a user."""
+    user = find(name_or_id, by)
+    click.echo(f"id: {user.id}")
+    click.echo(f"username: {user.username}")
+    click.echo(f"created at: {user.created_at:%Y-%m-%d %H:%M:%S} UTC")
+    for what, count in accounts.figures(user).items():
+        click.echo(f"{what}: {count}")
+
+
+@users.command("set-password")
+@user_argument
+@by_option
+@click.option("--password-stdin", is_flag=True, help="Read the password from the standard input.")
+@yes_option
+def set_password(name_or_id: str, by: str | None, password_stdin: bool, yes: bool) -> None:
+    """Give a user another password, and end all of their logins."""
+    user = find(name_or_id, by)
+    if password_stdin:
+        password = sys.stdin.readline().rstrip("\r\n")
+    else:
+        confirm(f"Replace the password of {user.username} (id {user.id}), ending all logins?", yes)
+        password = click.prompt("New password", hide_input=True, confirmation_prompt=True)
+    refuse_easy(password, user)
+    release()
+    password_hash = generate_password_hash(password, runtime().settings.password_hash)
+    with writing():
+        accounts.change_password(user, password_hash, None)
+        db.session.commit()
+    click.echo(f"{user.username} has a new password.")
+
+
+@users.command("logout")
+@user_argument
+@by_option
+@yes_option
+def log_out(name_or_id: str, by: str | None, yes: bool) -> None:
+    """End all logins of a user, and the connections that belong to them."""
+    user = find(name_or_id, by)
+    confirm(f"End all logins of {user.username} (id {user.id})?", yes)
+    with writing():
+        logins.end_all(user)
+        db.session.commit()
+    click.echo(f"{user.username} is logged out everywhere.")
+
+
+@users.command("delete")
+@user_argument
+@by_option
+@click.option("--erase", is_flag=True, help="Erase the user's messages, too.")
+@yes_option
+def delete_user(name_or_id: str, by: str | None, erase: bool, yes: bool) -> None:
+    """End an account. The messages stay readable to the others, unless they are erased."""
+    user = find(name_or_id, by)
+    name = user.username
+    what = "and erase all messages" if erase else "and leave the messages to the others"
+    confirm(f"Delete {name} (id {user.id}) {what}?", yes)
+    with writing():
+        departure.leave(user, erase=erase)
+        db.session.commit()
+    more = erase  # what is cut off here goes on at the next start of a server
+    while more:
+        with writing():
+            more = departure.erase_some(user, None)
+            db.session.commit()
+        time.sleep(PAUSE_SECONDS)
+    click.echo(f"{name} is deleted.")
+
+
+def find(name_or_id: str, by: str | None) -> User:
+    """The user that is meant. Raises ClickException if there is none, or if there are two."""
+    found = accounts.named_or_id(name_or_id, by)
+    if not found:
+        raise click.ClickException(f"There is no user {name_or_id}.")
+    if len(found) > 1:
+        raise click.ClickException(
+            f"{name_or_id} is the name of user {found[0].id}, and the id of another one. "
+            "Say which: --by name, or --by id."
+        )
+    return found[0]
+
+
+def confirm(question: str, yes: bool) -> None:
+    """End the command unless the operator says yes."""
+    if not yes:
+        click.confirm(question, abort=True)
+
+
+def refuse_easy(password: str, user: User) -> None:
+    """Raise ClickException for a password that the API would not take."""
+    try:
+        requests.PasswordChange(current_password="", new_password=password)
+    except ValidationError as error:
+        said = requests.sentence(error).removeprefix("new_password ")
+        raise click.ClickException(f"The password {said}") from None
+    if fault := fault_of_password(password, user.username):
+        raise click.ClickException(f"The password {fault}.")
