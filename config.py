@@ -9,23 +9,17 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-import click
 from dotenv import dotenv_values
-from filelock import FileLock
-from limits import parse_many as parse_limits
-from sqlalchemy import make_url
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError
-from werkzeug.security import generate_password_hash
 
 from contract.answers import MESSAGE_MEMBERS, encode
+from settings import checks, secret_files
+from settings.checks import SettingsError as SettingsError
 
 MOST_EXTRAS = 1_024  # bytes: they stand in every event, of 10,240 at most
 ROOT = Path(__file__).resolve().parent
@@ -33,49 +27,35 @@ _ORIGIN = r"null|[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})
 _APP_ID = (r"[0-9]+", "must be digits only, as the Pusher dashboard shows it")
 _KEY = (r"[A-Za-z0-9._~-]+", "must have letters, digits and ._~- only, because addresses carry it")
 _HOST = (r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", "must be a host without scheme, port or path")
+_HASH = (
+    r"scrypt:[0-9]+:[0-9]+:[0-9]+|pbkdf2:sha(256|512):[0-9]+",
+    "must look like scrypt:32768:8:3",
+)
+_CLUSTER = (r"[A-Za-z0-9-]+", "must be a name such as eu")
+PREFIX = (r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+", "must be a path such as /chat")
+_LOG = (r"text|json|off", "must be text, json or off")
+_TOKEN = (r"[!-~]+", "must have no spaces, and ASCII characters only")
 _ORIGINS = (
     rf"\*|({_ORIGIN})( *, *({_ORIGIN}))*",
     "must be * or origins such as https://chat.example, in small letters, separated by commas",
 )
-#: The pattern that the text of a setting must match, if it is set, and the sentence that says so.
-SHAPES = {
-    "password_hash": (
-        r"scrypt:[0-9]+:[0-9]+:[0-9]+|pbkdf2:sha(256|512):[0-9]+",
-        "must look like scrypt:32768:8:3",
-    ),
-    "pusher_app_id": _APP_ID,
-    "pusher_key": _KEY,
-    "pusher_cluster": (r"[A-Za-z0-9-]+", "must be a name such as eu"),
-    "pusher_host": _HOST,
-    "pusher_public_host": _HOST,
-    "embedded_app_id": _APP_ID,
-    "embedded_key": _KEY,
-    "embedded_origins": _ORIGINS,
-    "cors_origins": _ORIGINS,
-    "script_name": (r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+", "must be a path such as /chat"),
-    "access_log": (r"text|json|off", "must be text, json or off"),
-    "metrics_token": (r"[!-~]+", "must have no spaces, and ASCII characters only"),
-}
-AT_LEAST_ONE = (
-    "database_pool_size",
-    "jwt_expires_seconds",
-    "embedded_connections",
-    "embedded_subscriptions",
-    "embedded_frame_bytes",
-    "embedded_send_buffer_bytes",
-)
-#: The settings of limits, without their "ratelimit_".
-RATE_LIMITS = ("login", "name", "messages", "chats", "register", "default")
-PLACEHOLDER = re.compile(r"change[-_ ]?(me|this|it)|your[-_ ]|placeholder|example", re.IGNORECASE)
 
 
-class SettingsError(click.ClickException):
-    """A setting that cannot work; the message names the variable and never repeats a secret."""
+def setting(
+    default: Any,
+    sentence: str,
+    *,
+    secret: bool = False,
+    shape: tuple[str, str] | None = None,
+    least: int | None = None,
+) -> Any:
+    """A field of Settings, with its default and its sentence; repr() leaves out a secret one.
 
-
-def setting(default: Any, sentence: str, *, secret: bool = False) -> Any:
-    """A field of Settings, with its default and its sentence; repr() leaves out a secret one."""
-    return field(default=default, repr=not secret, metadata={"sentence": sentence})
+    `shape` is the pattern that a text must match, if it is set, and the sentence that says so;
+    `least` is the lowest number.
+    """
+    metadata = {"sentence": sentence, "shape": shape, "least": least}
+    return field(default=default, repr=not secret, metadata=metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +72,9 @@ class Settings:
         secret=True,
     )
     database_pool_size: int = setting(
-        32, "PostgreSQL connections that a process keeps. It works on so many requests, 24 at most."
+        32,
+        "PostgreSQL connections that a process keeps. It works on so many requests, 24 at most.",
+        least=1,
     )
     message_extras: str = setting(
         "",
@@ -104,30 +86,44 @@ class Settings:
         "The key that signs the tokens, 32 bytes or more. Unset: made in the instance folder.",
         secret=True,
     )
-    jwt_expires_seconds: int = setting(86_400, "How long a token holds, in seconds.")
+    jwt_expires_seconds: int = setting(86_400, "How long a token holds, in seconds.", least=1)
     password_hash: str = setting(
-        "scrypt:32768:8:3", "How werkzeug.security hashes passwords (method and parameters)."
+        "scrypt:32768:8:3",
+        "How werkzeug.security hashes passwords (method and parameters).",
+        shape=_HASH,
     )
 
-    pusher_app_id: str = setting("", "Hosted or self-hosted Pusher: the app's id, digits only.")
-    pusher_key: str = setting("", "Its public key.")
+    pusher_app_id: str = setting(
+        "", "Hosted or self-hosted Pusher: the app's id, digits only.", shape=_APP_ID
+    )
+    pusher_key: str = setting("", "Its public key.", shape=_KEY)
     pusher_secret: str = setting("", "Its secret.", secret=True)
-    pusher_cluster: str = setting("", "Hosted Pusher Channels: the cluster, such as eu.")
+    pusher_cluster: str = setting(
+        "", "Hosted Pusher Channels: the cluster, such as eu.", shape=_CLUSTER
+    )
     pusher_host: str = setting(
-        "", "The host of a self-hosted Pusher-protocol server; it wins over the cluster."
+        "",
+        "The host of a self-hosted Pusher-protocol server; it wins over the cluster.",
+        shape=_HOST,
     )
     pusher_port: int = setting(0, "Its port. Unset: 443, or 80 without SSL.")
     pusher_ssl: bool = setting(True, "Whether it is reached over TLS.")
-    pusher_public_host: str = setting("", "Its host as browsers see it. Unset: PUSHER_HOST.")
+    pusher_public_host: str = setting(
+        "", "Its host as browsers see it. Unset: PUSHER_HOST.", shape=_HOST
+    )
     pusher_public_port: int = setting(0, "Its port as browsers see it. Unset: PUSHER_PORT.")
     pusher_public_ssl: bool | None = setting(
         None, "Whether browsers reach it over TLS. Unset: PUSHER_SSL."
     )
 
     embedded_app_id: str = setting(
-        "", "The embedded Pusher server's app id, digits only. Unset: made in the instance folder."
+        "",
+        "The embedded Pusher server's app id, digits only. Unset: made in the instance folder.",
+        shape=_APP_ID,
     )
-    embedded_key: str = setting("", "Its public key. Unset: made in the instance folder.")
+    embedded_key: str = setting(
+        "", "Its public key. Unset: made in the instance folder.", shape=_KEY
+    )
     embedded_secret: str = setting(
         "", "Its secret. Unset: made in the instance folder.", secret=True
     )
@@ -135,32 +131,39 @@ class Settings:
         False, "true lets other programs publish through it, at /apps/<app id>/events."
     )
     embedded_origins: str = setting(
-        "*", "Origins whose pages may connect to it, separated by commas."
+        "*", "Origins whose pages may connect to it, separated by commas.", shape=_ORIGINS
     )
-    embedded_connections: int = setting(10_000, "How many connections it takes in all.")
+    embedded_connections: int = setting(10_000, "How many connections it takes in all.", least=1)
     embedded_connections_per_address: int = setting(
         100, "How many connections it takes from one address. 0: no limit."
     )
     embedded_public_channels: bool = setting(
         False, "true lets anybody subscribe to channels that need no signature."
     )
-    embedded_subscriptions: int = setting(1_000, "How many subscriptions one connection may have.")
+    embedded_subscriptions: int = setting(
+        1_000, "How many subscriptions one connection may have.", least=1
+    )
     embedded_presence_members: int = setting(
         0, "How many people one presence channel takes. 0: no limit."
     )
     embedded_frame_bytes: int = setting(
-        32_768, "The largest message that a client may send, in bytes."
+        32_768, "The largest message that a client may send, in bytes.", least=1
     )
     embedded_send_buffer_bytes: int = setting(
-        1_048_576, "How many bytes may wait for a slow reader; with more it is disconnected."
+        1_048_576,
+        "How many bytes may wait for a slow reader; with more it is disconnected.",
+        least=1,
     )
 
-    cors_origins: str = setting("*", "Origins whose pages may call the API, separated by commas.")
-    access_log: str = setting("text", "How each request is logged: text, json or off.")
+    cors_origins: str = setting(
+        "*", "Origins whose pages may call the API, separated by commas.", shape=_ORIGINS
+    )
+    access_log: str = setting("text", "How each request is logged: text, json or off.", shape=_LOG)
     metrics_token: str = setting(
         "",
         "The bearer token that /metrics asks for. Unset: only this machine may ask.",
         secret=True,
+        shape=_TOKEN,
     )
     trusted_proxies: int = setting(
         0, "Reverse proxies in front that say the client's address and the scheme (X-Forwarded-*)."
@@ -168,7 +171,9 @@ class Settings:
     trusted_prefix: bool = setting(
         False, "true believes X-Forwarded-Prefix: the path that the nearest proxy has taken away."
     )
-    script_name: str = setting("", "The path below which all is served, such as /chat.")
+    script_name: str = setting(
+        "", "The path below which all is served, such as /chat.", shape=PREFIX
+    )
 
     ratelimit_enabled: bool = setting(True, "false switches every rate limit off.")
     ratelimit_login: str = setting(
@@ -193,19 +198,19 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
-        for name, (shape, sentence) in SHAPES.items():
-            value = getattr(self, name)
-            if value and not re.fullmatch(shape, value):
-                raise SettingsError(f"{name.upper()} {sentence}.")
-        for name in AT_LEAST_ONE:
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name.upper()} must be at least 1.")
+        for each in fields(self):
+            name, value = each.name.upper(), getattr(self, each.name)
+            shape, least = each.metadata["shape"], each.metadata["least"]
+            if shape and value and not re.fullmatch(shape[0], value):
+                raise SettingsError(f"{name} {shape[1]}.")
+            if least is not None and value < least:
+                raise SettingsError(f"{name} must be at least {least}.")
         if any(map(os.path.isfile, (self.folder, *self.folder.parents))):
             raise SettingsError("INSTANCE_PATH must be a folder, not a file.")
-        _check_pusher(self)
-        _check_secret(self.jwt_secret_key)
-        _check_hash(self.password_hash)
-        _check_limits(self)
+        checks.pusher(self)
+        checks.limits(self)
+        checks.secret(self.jwt_secret_key)
+        checks.hash_method(self.password_hash, Settings.password_hash)
         _ = self.extras, self.url  # wrong ones are refused now, not at the first message or query
 
     @cached_property
@@ -216,7 +221,7 @@ class Settings:
     @cached_property
     def url(self) -> URL:
         """DATABASE_URL with its driver named and an SQLite path made absolute."""
-        return _database_url(self)
+        return checks.database_url(self.database_url, self.folder)
 
     @cached_property
     def extras(self) -> dict[str, Any]:
@@ -234,29 +239,8 @@ class Settings:
         return not self.pusher_app_id
 
     def kept(self, name: str, make: Callable[[], str]) -> str:
-        """The value of `name`, made once and kept in the instance folder (mode 0600).
-
-        Several processes may ask at once. Each writes its value to a draft and links the draft to
-        `name`: one link succeeds, the others fail, and nobody ever reads a half-written file.
-        """
-        path = self.folder / name
-        if not path.exists():
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            draft = self.folder / f".{name}.{secrets.token_hex(8)}"
-            try:
-                with open(draft, "x", opener=_private, encoding="ascii") as file:
-                    file.write(make())
-                    file.flush()
-                    os.fsync(file.fileno())
-                try:
-                    os.link(draft, path)
-                except OSError:
-                    if not path.exists():  # no hard links: exFAT, and some network mounts
-                        with FileLock(f"{path}.lock"):
-                            path.exists() or draft.replace(path)
-            finally:
-                draft.unlink(missing_ok=True)
-        return path.read_text(encoding="ascii").strip()
+        """The value of `name`, made once and kept in the instance folder."""
+        return secret_files.kept(self.folder / name, make)
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
@@ -304,60 +288,8 @@ def _parse(name: str, text: str, kind: Any) -> Any:
     return text
 
 
-def _check_pusher(given: Settings) -> None:
-    keys = {
-        "PUSHER_APP_ID": given.pusher_app_id,
-        "PUSHER_KEY": given.pusher_key,
-        "PUSHER_SECRET": given.pusher_secret,
-    }
-    missing = [name for name, value in keys.items() if not value]
-    if missing and len(missing) < len(keys):
-        raise SettingsError(
-            f"{' and '.join(missing)} missing: set PUSHER_APP_ID, PUSHER_KEY and PUSHER_SECRET, "
-            "or none of them for the embedded server."
-        )
-    if not missing and not (given.pusher_host or given.pusher_cluster):
-        raise SettingsError(
-            "PUSHER_CLUSTER or PUSHER_HOST missing: with Pusher keys, one of the two must say "
-            "where the server is."
-        )
-    for name in ("PUSHER_PORT", "PUSHER_PUBLIC_PORT"):
-        if getattr(given, name.lower()) > 65_535:
-            raise SettingsError(f"{name} must be a port, 1 to 65535.")
-
-
-def _check_limits(given: Settings) -> None:
-    for name in RATE_LIMITS:
-        if not (limit := getattr(given, f"ratelimit_{name}")):
-            continue
-        with suppress(ValueError):
-            rules = parse_limits(limit)
-            if len(rules) == 1 and rules[0].amount > 0:
-                continue
-        raise SettingsError(
-            f"RATELIMIT_{name.upper()} must be a single limit, such as 10 per 3 minutes."
-        )
-    if given.ratelimit_storage_uri != "memory://":
-        with suppress(ValueError):  # a wrong port raises it
-            uri = urlsplit(given.ratelimit_storage_uri)
-            if uri.scheme in ("redis", "rediss", "redis+unix") and uri.port != 0:
-                return
-        raise SettingsError(
-            "RATELIMIT_STORAGE_URI cannot be read: it must look like memory:// or "
-            "redis://host:6379."
-        )
-
-
-def _check_hash(method: str) -> None:
-    if method != Settings.password_hash:  # the default works, and hashing takes its time
-        try:
-            generate_password_hash("", method)
-        except (ValueError, OverflowError, MemoryError) as error:
-            reason = str(error).rstrip(".")
-            raise SettingsError(f"PASSWORD_HASH cannot be used: {reason}.") from None
-
-
 def _message_extras(text: str) -> dict[str, Any]:
+    """MESSAGE_EXTRAS as an object. Raises SettingsError."""
     if not text:
         return {}
     try:
@@ -375,35 +307,3 @@ def _message_extras(text: str) -> dict[str, Any]:
     if bytes_ > MOST_EXTRAS:
         raise SettingsError(f"MESSAGE_EXTRAS must have at most {MOST_EXTRAS} bytes.")
     return extras
-
-
-def _check_secret(key: str) -> None:
-    if key and len(key.encode()) < 32:
-        raise SettingsError("JWT_SECRET_KEY must be at least 32 bytes long, or left unset.")
-    if PLACEHOLDER.search(key):
-        raise SettingsError("JWT_SECRET_KEY is still a placeholder: set a random key, or none.")
-
-
-def _database_url(given: Settings) -> URL:
-    try:
-        url = make_url(given.database_url)
-    except (ArgumentError, ValueError):
-        url = None
-    if url is not None and url.drivername in ("postgres", "postgresql", "postgresql+psycopg"):
-        return url.set(drivername="postgresql+psycopg")
-    # In memory, each connection would have a database of its own; a query could ask for that too.
-    if (
-        url is None
-        or url.drivername != "sqlite"
-        or url.database in (None, "", ":memory:")
-        or url.query
-    ):
-        raise SettingsError(
-            "DATABASE_URL cannot be read: it must look like sqlite:///chat.db or "
-            "postgresql://user:password@host/database."
-        )
-    return url.set(database=str(given.folder / str(url.database)))
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

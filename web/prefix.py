@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from config import SHAPES
+import config
 from web.slots import WSGI
 
-PREFIX = re.compile(SHAPES["script_name"][0])
+PREFIX = re.compile(config.PREFIX[0])
 
 
 class Prefix:

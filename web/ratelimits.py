@@ -15,8 +15,9 @@ from limits.errors import StorageError
 from limits.storage import MemoryStorage, storage_from_string
 from limits.strategies import FixedWindowRateLimiter
 
-from config import RATE_LIMITS, Settings
+from config import Settings
 from contract.errors import RateLimited
+from settings.checks import RATE_LIMITS
 from web import addresses
 
 #: For how long a storage that did not answer is not asked.
