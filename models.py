@@ -199,7 +199,7 @@ class Event(Base):
     """Something that the Pusher server still has to be told; the row goes once it was. It goes to
     the subscribers of a channel, or says whose connections have to end.
 
-    On PostgreSQL a trigger of the table tells the dispatcher of changes; on SQLite it looks.
+    Processes tell the dispatcher of them after their commits, and it looks by itself too.
     """
 
     __tablename__ = "events"
@@ -221,3 +221,12 @@ class Event(Base):
     refusals: Mapped[int] = mapped_column(default=0)
     # Why the event was given up.
     set_aside: Mapped[str | None]
+
+
+class Fence(Base):
+    """The number of times that the right to deliver was taken: one row, on PostgreSQL."""
+
+    __tablename__ = "fences"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(BigInteger)

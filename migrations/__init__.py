@@ -34,7 +34,9 @@ def upgrade(connection: Connection) -> None:
     """Run the revisions that are missing, in the transaction that the connection is in."""
     on_postgresql = connection.dialect.name == "postgresql"
     if on_postgresql:
-        connection.execute(text("SET LOCAL lock_timeout = 0"))  # waits for as long as it takes
+        # Waits for as long as it takes, and has time to count.
+        connection.execute(text("SET LOCAL lock_timeout = 0"))
+        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": INIT_LOCK})
     settings_for_alembic = Config()
     # Alembic reads % as the beginning of a variable.

@@ -18,7 +18,7 @@ from config import Settings
 from contract.errors import NotFound
 from database import db, init_db
 from gateway import Gateway
-from realtime import servers
+from realtime import pooling, servers
 from realtime.outbox import Outbox, State
 from realtime.subscriptions import Subscriptions
 from web.addresses import counted_as, is_of_this_machine
@@ -160,6 +160,7 @@ def ensure_db(settings: Settings) -> None:
     """Create an empty database, refuse one that does not fit. Raises migrations.DatabaseError."""
     if settings.url.drivername == "sqlite" and not Path(str(settings.url.database)).exists():
         init_db(settings)
+    pooling.refuse(db.engine)
     with db.engine.connect() as connection:
         empty = migrations.revision(connection) is None
         migrations.refuse_newer(connection)
