@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from database import writing_on
+from migrations import DatabaseError
 from models import Fence
 from realtime import pooling
 from realtime.watch import FROZEN_SECONDS, Watch
@@ -103,8 +104,8 @@ class Lease:
         connection.commit()  # the lock and the settings outlast it
         try:
             pooling.judge(connection, self._engine)
-        except BaseException:
-            connection.execute(_UNLOCK)  # the pooler would keep it
+        except DatabaseError:
+            connection.execute(_UNLOCK)  # or the pooler would keep it
             connection.commit()
             raise
         asked = time.monotonic()

@@ -7,7 +7,7 @@ events, in any order, and nothing would say so.
 
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine
 
 from migrations import DatabaseError
 
@@ -16,9 +16,6 @@ REFUSED = (
     "DATABASE_URL leads to a pooler that lends a connection for one transaction at a time, which "
     "loses locks and notices: set pool_mode = session there, or connect to PostgreSQL itself."
 )
-
-_PID = select(func.pg_backend_pid())
-_TELL = select(func.pg_notify("events", ""))
 
 
 def refuse(engine: Engine) -> None:
@@ -40,18 +37,20 @@ def judge(connection: Connection, engine: Engine) -> None:
     It has, if that is the same in each transaction and another connection has another one, and if
     it hears what the other one tells.
     """
+    driver: Any = connection.connection.driver_connection
+    ours: set[int] = set()
+    others: set[int] = set()
     with engine.connect() as other:
-        ours: set[Any] = set()
-        others: set[Any] = set()
+        driver_of_other: Any = other.connection.driver_connection
         # In this order it shows, whether the pooler lends the connection that was given back last
         # or the one that was given back first.
-        for asked, pids in ((connection, ours), (other, others), (connection, ours)):
+        for asked, pids in ((driver, ours), (driver_of_other, others), (driver, ours)):
             for _ in range(2):
-                pids.add(asked.execute(_PID).scalar())
+                # Not prepared, because that would not be there in the next transaction either.
+                pids.update(asked.execute("SELECT pg_backend_pid()", prepare=False).fetchone())
                 asked.commit()
-        other.execute(_TELL)
-        other.commit()
-    driver: Any = connection.connection.driver_connection
+        driver_of_other.execute("SELECT pg_notify('events', '')", prepare=False)
+        driver_of_other.commit()
     heard = list(driver.notifies(timeout=HEARD_SECONDS, stop_after=1))
     if len(ours) > 1 or len(others) > 1 or ours & others or not heard:
         raise DatabaseError(REFUSED)
