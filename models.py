@@ -161,6 +161,7 @@ class Message(Base):
         UniqueConstraint("sender_id", "client_message_id"),
         Index(None, "channel_id", "id"),
         Index(None, "channel_id", "transaction_id", "id"),
+        Index(None, "transaction_id", "id"),
         Index(
             "ix_messages_sender_id_not_deleted",
             "sender_id",
@@ -181,7 +182,7 @@ class Message(Base):
     edited_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
     # Set anew with each change of the message.
-    transaction_id: Mapped[int] = mapped_column(BigInteger, default=next_change(), index=True)
+    transaction_id: Mapped[int] = mapped_column(BigInteger, default=next_change())
 
 
 class Word(Base):

@@ -44,12 +44,16 @@ Table = tuple[str, str, Iterator[tuple[Any, ...]]]
 
 
 class Content:
-    """What a database holds: user 1's chats, then those of others, their messages interleaved."""
+    """What a database holds: user 1's chats, then those of others, their messages interleaved. Of
+    the others one has many, after a chat that may be a long one."""
 
-    def __init__(self, others: int, in_each: int, in_the_long_one: int) -> None:
+    def __init__(self, others: int, in_each: int, in_the_long_one: int, many: int = 0) -> None:
         self.pairs = [(1, peer) for peer in range(2, MINE + 2)]
         first = MINE + 2
-        self.pairs += [(first + 2 * number, first + 2 * number + 1) for number in range(others)]
+        self.popular = first + 2
+        for number in range(others):
+            low = self.popular if 0 < number <= many else first + 2 * number
+            self.pairs.append((low, first + 2 * number + 1))
         self.counts = [EACH] * MINE + [in_each] * others
         if in_the_long_one:
             self.counts[MINE] = in_the_long_one
@@ -93,7 +97,7 @@ class Content:
 
     def _sessions(self) -> Iterator[tuple[Any, ...]]:
         expires = datetime.now(UTC) + timedelta(days=1)
-        for user in {user for pair in self.pairs[: MINE + 1] for user in pair}:
+        for user in {user for pair in self.pairs[: MINE + 2] for user in pair}:
             yield f"{user:032x}", user, f"{expires:%Y-%m-%d %H:%M:%S.%f}"
 
     def _channels(self) -> Iterator[tuple[Any, ...]]:

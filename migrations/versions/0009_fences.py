@@ -16,6 +16,9 @@ def upgrade() -> None:
         sa.Column("number", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_fences"),
     )
+    # The changes of all people are gone through in their order for somebody with many chats.
+    op.create_index("ix_messages_transaction_id_id", "messages", ["transaction_id", "id"])
+    op.drop_index("ix_messages_transaction_id", "messages")
     # A NOTIFY keeps all other commits of the server waiting until its own is on the disk. Events
     # of an older process, which tells nobody, are seen when the dispatcher next looks.
     if op.get_bind().dialect.name == "postgresql":
@@ -33,4 +36,6 @@ def downgrade() -> None:
             "CREATE TRIGGER tell_of_events AFTER INSERT OR UPDATE OF set_aside ON events"
             " FOR EACH STATEMENT EXECUTE FUNCTION tell_of_events()"
         )
+    op.create_index("ix_messages_transaction_id", "messages", ["transaction_id"])
+    op.drop_index("ix_messages_transaction_id_id", "messages")
     op.drop_table("fences")
