@@ -4,12 +4,14 @@
 
 Small: 1,000 messages in 10 chats. Large: 1,000,000 in 10,000 chats, one of them of 100,000. User 1
 has the same 10 chats of 100 messages in both. Each measure takes turns on both; a ratio is the
-median of the rounds' own ratios. Only ratios count.
+median of the rounds' own ratios. Only ratios count. Then the same user takes turns with one who has
+2,000 chats, both on the large database.
 
 The URL is that of an empty PostgreSQL database for the small one; the large one is made beside it.
 """
 
 import argparse
+import json
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -17,6 +19,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
+from urllib.request import Request as HttpRequest
+from urllib.request import urlopen
 
 import psycopg
 from sqlalchemy import make_url
@@ -30,6 +34,7 @@ from chat.words import words
 from database import init_db
 
 MINE = 10  # chats of user 1
+MANY = 2_000  # chats of another one, in the large database
 EACH = 100  # messages in each of them
 COMMON, RARE = "meeting", "zanzibar"  # in every other message; in one of each chat
 VOCABULARY = [
@@ -157,6 +162,20 @@ def requests(content: Content) -> dict[str, Request]:
     }
 
 
+def answered_at_once(server: Server, user: int) -> dict[str, Request]:
+    """What is to cost the same for somebody with many chats."""
+    headers = {"Authorization": f"Bearer {data.token(user)}"}
+    asked = HttpRequest(f"http://127.0.0.1:{server.port}/api/sync", headers=headers)
+    with urlopen(asked) as answer:
+        since = json.load(answer)["cursor"]
+    return {
+        "sync of nothing": Request("GET", f"/api/sync?since={since}", data.token(user)),
+        "search of a common word, by both": Request(
+            "GET", f"/api/search?q={COMMON}", data.token(user)
+        ),
+    }
+
+
 def build(folder: Path, content: Content, url: str | None) -> dict[str, str]:
     """Fill a database. Returns the settings for a server on it."""
     env = {"INSTANCE_PATH": str(folder), **({"DATABASE_URL": url} if url else {})}
@@ -218,7 +237,7 @@ def main() -> None:
     given = parser.parse_args()
     if unknown := set(given.names) - set(requests(SMALL)):
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
-    large = Content(9_990, 90, 100_000)
+    large = Content(9_990, 90, 100_000, MANY)
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folders = Path(name, "small"), Path(name, "large")
         urls = given.postgresql, beside(given.postgresql)
@@ -235,6 +254,14 @@ def main() -> None:
                     costs[0].append(small_server.under([request], given.seconds))
                     costs[1].append(large_server.under([requests(large)[what]], given.seconds))
                 compare(what, *costs, "p50", "ms", "<= 3")
+            row("what", f"{MINE} chats", f"{MANY:,} chats", "ratio", "goal")
+            of_many = answered_at_once(large_server, large.popular)
+            for what, request in answered_at_once(large_server, 1).items():
+                few, many = [], []
+                for _ in range(given.rounds):
+                    few.append(large_server.under([request], given.seconds))
+                    many.append(large_server.under([of_many[what]], given.seconds))
+                compare(what, few, many, "p50", "ms", "<= 3")
 
 
 if __name__ == "__main__":

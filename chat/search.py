@@ -35,6 +35,8 @@ MOST_SECONDS = 0.12
 
 #: Messages that are read at a time; their ids, and chats, where all messages are gone through.
 TEXTS, IDS, CHATS = 400, 4_000, 100
+#: The latest messages that are read first for somebody with many chats.
+LATEST = 200
 
 
 def messages(
@@ -92,7 +94,7 @@ def _ids(prefixes: list[str], which: Any, user_id: int, before: int) -> Iterator
 def _newest_first(prefixes: list[str], user_id: int, before: int) -> Iterator[list[int]]:
     """The same for somebody with many chats. A word that is common enough stands in the latest
     messages of all, and then the index need not be asked about each chat."""
-    newest = next(_all_ids(MINE, user_id, before), [])[:TEXTS]
+    newest = next(_all_ids(MINE, user_id, before, LATEST * 5), [])[:LATEST]
     yield newest
     yield from _ids(prefixes, MINE, user_id, newest[-1] if newest else before)
 
@@ -159,7 +161,7 @@ def _of_each(*conditions: Any, most: Any) -> Any:
     return select(each.c.id, Channel.id.label("channel_id")).join_from(Channel, each, true())
 
 
-def _all_ids(which: Any, user_id: int, before: int) -> Iterator[list[int]]:
+def _all_ids(which: Any, user_id: int, before: int, at_a_time: int = IDS) -> Iterator[list[int]]:
     """Of all messages, newest first: some of each chat at a time, because the index of messages
     has an order within each chat only. Chats come in as their latest message does."""
     latest = select(Channel.last_message_id).where(which).order_by(Channel.last_message_id.desc())
@@ -168,7 +170,7 @@ def _all_ids(which: Any, user_id: int, before: int) -> Iterator[list[int]]:
         # All after this one in the list were quiet since.
         count = bisect_right(lasts, -before, key=neg) + CHATS
         quiet = lasts[count] if count < len(lasts) else 0
-        most = max(IDS // count, 1)
+        most = max(at_a_time // count, 1)
         some = _of_each(_new.id < before, most=most).where(which, Channel.last_message_id > quiet)
         some = some.order_by(some.selected_columns.id.desc())
         rows = db.session.execute(some, {"user": user_id}).all()

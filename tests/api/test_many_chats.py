@@ -77,6 +77,6 @@ def test_search_in_many_chats_misses_nothing(
     few = [searched(ada, words, limit) for limit in (2, 5, 200)]
     assert sum(map(len, few[2])) == {"meeting": 11, "nothing": 0}.get(words, 2)
     monkeypatch.setattr("chat.channels.MANY", 0)
-    monkeypatch.setattr("chat.search.TEXTS", texts)
+    monkeypatch.setattr("chat.search.LATEST", texts)
 
     assert [searched(ada, words, limit) for limit in (2, 5, 200)] == few

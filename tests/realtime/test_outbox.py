@@ -289,6 +289,25 @@ def write_elsewhere(postgres: Postgres) -> Iterator[None]:
 
 
 @POSTGRESQL
+def test_a_transaction_left_open_is_named_with_its_age(
+    app: Flask, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("realtime.backlog.HELD_BACK_SECONDS", 1)
+    with looking_into(settings) as slow:
+        pid = slow.execute(text("SELECT pg_backend_pid(), pg_current_xact_id()")).one()[0]
+
+        def named() -> bool:
+            with app.app_context():
+                return any(
+                    f"process {pid} has a transaction open for" in r for r in backlog.reasons()
+                )
+
+        assert eventually(named)
+        slow.rollback()
+        assert not named()
+
+
+@POSTGRESQL
 def test_a_write_to_another_database_holds_no_event_back(
     write_elsewhere: None, outbox: Outbox, stub: StubPusher, ada: Person, chat: dict[str, Any]
 ) -> None:
