@@ -82,17 +82,18 @@ def engine_options(settings: config.Settings) -> dict[str, Any]:
 
 def prepare(engine: Engine) -> Engine:
     """Make commits durable, foreign keys hold and transactions begin as they say on SQLite; on
-    PostgreSQL, wait for a lock of others for BUSY_SECONDS at most."""
+    PostgreSQL, wait for a lock, or do nothing in a transaction, for BUSY_SECONDS at most."""
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_on_sqlite)
     else:
-        event.listen(engine, "connect", _set_lock_timeout)
+        event.listen(engine, "connect", _set_timeouts)
     return engine
 
 
-def _set_lock_timeout(driver: Any, _record: object) -> None:
+def _set_timeouts(driver: Any, _record: object) -> None:
     driver.execute(f"SET lock_timeout = '{BUSY_SECONDS}s'")
+    driver.execute(f"SET idle_in_transaction_session_timeout = '{BUSY_SECONDS}s'")
     driver.commit()  # or it would be rolled back with the transaction
 
 
@@ -139,7 +140,6 @@ def _begin_immediate(driver: sqlite3.Connection) -> None:
 
 
 # Transactions --------------------------------------------------------------------------------
-
 
 _turn_to_write = threading.Lock()
 

@@ -161,6 +161,7 @@ class Message(Base):
         UniqueConstraint("sender_id", "client_message_id"),
         Index(None, "channel_id", "id"),
         Index(None, "channel_id", "transaction_id", "id"),
+        Index(None, "transaction_id", "id"),
         Index(
             "ix_messages_sender_id_not_deleted",
             "sender_id",
@@ -181,7 +182,7 @@ class Message(Base):
     edited_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
     # Set anew with each change of the message.
-    transaction_id: Mapped[int] = mapped_column(BigInteger, default=next_change(), index=True)
+    transaction_id: Mapped[int] = mapped_column(BigInteger, default=next_change())
 
 
 class Generation(Base):
@@ -208,7 +209,7 @@ class Event(Base):
     """Something that the Pusher server still has to be told; the row goes once it was. It goes to
     the subscribers of a channel, or says whose connections have to end.
 
-    On PostgreSQL a trigger of the table tells the dispatcher of changes; on SQLite it looks.
+    Processes tell the dispatcher of them after their commits, and it looks by itself too.
     """
 
     __tablename__ = "events"
@@ -230,3 +231,12 @@ class Event(Base):
     refusals: Mapped[int] = mapped_column(default=0)
     # Why the event was given up.
     set_aside: Mapped[str | None]
+
+
+class Fence(Base):
+    """The number of times that the right to deliver was taken: one row, on PostgreSQL."""
+
+    __tablename__ = "fences"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(BigInteger)

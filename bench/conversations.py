@@ -4,12 +4,14 @@
 
 Small: 1,000 messages in 10 chats. Large: 1,000,000 in 10,000 chats, one of them of 100,000. User 1
 has the same 10 chats of 100 messages in both. Each measure takes turns on both; a ratio is the
-median of the rounds' own ratios. Only ratios count.
+median of the rounds' own ratios. Only ratios count. Then the same user takes turns with one who has
+2,000 chats, both on the large database.
 
 The URL is that of an empty PostgreSQL database for the small one; the large one is made beside it.
 """
 
 import argparse
+import json
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -17,6 +19,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
+from urllib.request import Request as HttpRequest
+from urllib.request import urlopen
 
 import psycopg
 from sqlalchemy import make_url
@@ -30,6 +34,7 @@ from chat.words import words
 from database import init_db
 
 MINE = 10  # chats of user 1
+MANY = 2_000  # chats of another one, in the large database
 EACH = 100  # messages in each of them
 COMMON, RARE = "meeting", "zanzibar"  # in every other message; in one of each chat
 VOCABULARY = [
@@ -44,12 +49,16 @@ Table = tuple[str, str, Iterator[tuple[Any, ...]]]
 
 
 class Content:
-    """What a database holds: user 1's chats, then those of others, their messages interleaved."""
+    """What a database holds: user 1's chats, then those of others, their messages interleaved. Of
+    the others one has many, after a chat that may be a long one."""
 
-    def __init__(self, others: int, in_each: int, in_the_long_one: int) -> None:
+    def __init__(self, others: int, in_each: int, in_the_long_one: int, many: int = 0) -> None:
         self.pairs = [(1, peer) for peer in range(2, MINE + 2)]
         first = MINE + 2
-        self.pairs += [(first + 2 * number, first + 2 * number + 1) for number in range(others)]
+        self.popular = first + 2
+        for number in range(others):
+            low = self.popular if 0 < number <= many else first + 2 * number
+            self.pairs.append((low, first + 2 * number + 1))
         self.counts = [EACH] * MINE + [in_each] * others
         if in_the_long_one:
             self.counts[MINE] = in_the_long_one
@@ -93,7 +102,7 @@ class Content:
 
     def _sessions(self) -> Iterator[tuple[Any, ...]]:
         expires = datetime.now(UTC) + timedelta(days=1)
-        for user in {user for pair in self.pairs[: MINE + 1] for user in pair}:
+        for user in {user for pair in self.pairs[: MINE + 2] for user in pair}:
             yield f"{user:032x}", user, f"{expires:%Y-%m-%d %H:%M:%S.%f}"
 
     def _channels(self) -> Iterator[tuple[Any, ...]]:
@@ -150,6 +159,20 @@ def requests(content: Content) -> dict[str, Request]:
         "search of a rare word": get(f"/api/search?q={RARE}"),
         "search of both": get(f"/api/search?q={COMMON}+{RARE}"),
         "search in a chat": get(f"/api/search?q={COMMON}&channel=1"),
+    }
+
+
+def answered_at_once(server: Server, user: int) -> dict[str, Request]:
+    """What is to cost the same for somebody with many chats."""
+    headers = {"Authorization": f"Bearer {data.token(user)}"}
+    asked = HttpRequest(f"http://127.0.0.1:{server.port}/api/sync", headers=headers)
+    with urlopen(asked) as answer:
+        since = json.load(answer)["cursor"]
+    return {
+        "sync of nothing": Request("GET", f"/api/sync?since={since}", data.token(user)),
+        "search of a common word, by both": Request(
+            "GET", f"/api/search?q={COMMON}", data.token(user)
+        ),
     }
 
 
@@ -214,7 +237,7 @@ def main() -> None:
     given = parser.parse_args()
     if unknown := set(given.names) - set(requests(SMALL)):
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
-    large = Content(9_990, 90, 100_000)
+    large = Content(9_990, 90, 100_000, MANY)
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folders = Path(name, "small"), Path(name, "large")
         urls = given.postgresql, beside(given.postgresql)
@@ -231,6 +254,14 @@ def main() -> None:
                     costs[0].append(small_server.under([request], given.seconds))
                     costs[1].append(large_server.under([requests(large)[what]], given.seconds))
                 compare(what, *costs, "p50", "ms", "<= 3")
+            row("what", f"{MINE} chats", f"{MANY:,} chats", "ratio", "goal")
+            of_many = answered_at_once(large_server, large.popular)
+            for what, request in answered_at_once(large_server, 1).items():
+                few, many = [], []
+                for _ in range(given.rounds):
+                    few.append(large_server.under([request], given.seconds))
+                    many.append(large_server.under([of_many[what]], given.seconds))
+                compare(what, few, many, "p50", "ms", "<= 3")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import bindparam, or_, select
+from sqlalchemy import bindparam, func, or_, select
 
 from chat import accounts, blocks, events
 from contract import answers, names
@@ -13,6 +13,11 @@ from models import Channel, Message, User
 
 #: The channels that the user takes part in.
 MINE = or_(Channel.low_id == bindparam("user"), Channel.high_id == bindparam("user"))
+
+#: With more chats than these, what asks each of them would take too long.
+MANY = 100
+_SOME = select(Channel.id).where(MINE).limit(MANY + 1).subquery()
+_COUNT = select(func.count()).select_from(_SOME)
 
 _BY_ID = select(Channel).where(Channel.id == bindparam("id"), MINE)
 _BY_PAIR = select(Channel).where(
@@ -42,6 +47,11 @@ def find(user: User, name_or_id: str | int) -> Channel:
     Raises NotFound: for other people's channels as for those that do not exist.
     """
     return _found(user, name_or_id, _BY_ID, _BY_PAIR)
+
+
+def are_many(user: User) -> bool:
+    """Whether the user takes part in many channels. Counting stops there."""
+    return (db.session.scalar(_COUNT, {"user": user.id}) or 0) > MANY
 
 
 def to_write(user: User, *spellings: str | int) -> Channel:

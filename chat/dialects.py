@@ -42,10 +42,12 @@ class iso(FunctionElement[str]):
 
 
 class horizon(FunctionElement[int]):
-    """The number of the oldest transaction that still runs; on SQLite there is none to wait for.
+    """The number of the oldest transaction that still writes to this database, or of the next one;
+    on SQLite there is none to wait for.
 
     On PostgreSQL a higher number may become visible before a lower one. What is below the horizon
-    is complete, so a reader may go on from the last number it has seen there.
+    is complete, so a reader may go on from the last number it has seen there. Ask it once in a
+    transaction: PostgreSQL shows the activity of others as it was when first asked.
     """
 
     inherit_cache = True
@@ -79,6 +81,19 @@ def _none(_element: object, _compiler: object, **_: Any) -> str:
     return str(MAX_ID)
 
 
+# The snapshot has all transactions of the server. One that is known to be another database's cannot
+# write to ours; one that has ended since the snapshot is not known, and counts.
+_HORIZON = """(SELECT coalesce(
+  (SELECT min(CAST(CAST(running AS TEXT) AS BIGINT))
+     FROM pg_snapshot_xip(pg_current_snapshot()) AS running
+    WHERE CAST(running AS xid) NOT IN (
+      SELECT backend_xid FROM pg_stat_activity
+       WHERE datname <> current_database() AND backend_xid IS NOT NULL
+      UNION ALL
+      SELECT transaction FROM pg_prepared_xacts WHERE database <> current_database())),
+  CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS TEXT) AS BIGINT)))"""
+
+
 @compiles(horizon, "postgresql")
 def _oldest(_element: object, _compiler: object, **_: Any) -> str:
-    return "CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT)"
+    return _HORIZON

@@ -1,19 +1,24 @@
 """Sync: what has changed in all of a user's chats since they last asked."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, case, func, select, true, tuple_
 from sqlalchemy.orm import aliased
 
-from chat import cursors
+from chat import channels, cursors
 from chat.channels import MINE
 from chat.dialects import horizon
 from chat.messages import SHOWN, shown
 from contract import answers
 from contract.errors import Invalid
 from contract.names import MAX_ID
-from database import db
+from database import AnyRow, db
 from models import Channel, Generation, Message, User
+
+#: Changes of all people that are gone through for somebody with many chats, before each of these
+#: chats is asked.
+GONE_THROUGH = 1_000
 
 _one = aliased(Message)
 # The index leads to the oldest changes of each chat, so that a long absence costs no more than a
@@ -59,6 +64,26 @@ def _on_sqlite() -> Any:
     )
 
 
+_next = (
+    select(_one.id, _one.transaction_id, _one.channel_id)
+    .where(
+        tuple_(_one.transaction_id, _one.id) > tuple_(bindparam("number"), bindparam("id")),
+        _one.transaction_id < horizon(),
+    )
+    .order_by(_one.transaction_id, _one.id)
+)
+_some = _next.limit(bindparam("some")).subquery()
+_MINE_AMONG_NEXT = (
+    select(*SHOWN, _message.transaction_id, Channel.low_id, Channel.high_id)
+    .select_from(_some)
+    .join(Channel, Channel.id == _some.c.channel_id)
+    .join(Message.__table__, _message.id == _some.c.id)
+    .where(MINE)
+    .order_by(_some.c.transaction_id, _some.c.id)
+    .limit(bindparam("limit"))
+)
+_ARE_MORE = _next.offset(bindparam("some")).limit(1)
+
 # PostgreSQL would try SQLite's subquery for every message there is; SQLite has no LATERAL.
 _CHANGES = {"postgresql": _on_postgresql(), "sqlite": _on_sqlite()}
 
@@ -83,8 +108,7 @@ def changes(user: User, since: str | None, limit: int) -> answers.Changes:
         return {"messages": [], "cursor": now, "more": False}
     number, message_id = cursors.decode(name, since, member="since")
     values = {"user": user.id, "number": number, "id": message_id, "limit": limit + 1}
-    statement = _CHANGES[db.session.get_bind().dialect.name]
-    rows = db.session.execute(statement, values).all()
+    rows = _rows(user, values)
     if not rows and number > _now():  # restored without a new generation
         raise Invalid("since is of a database that no longer exists. Load the chats anew.")
     page = rows[:limit]
@@ -95,6 +119,17 @@ def changes(user: User, since: str | None, limit: int) -> answers.Changes:
         "cursor": since,
         "more": len(rows) > limit,
     }
+
+
+def _rows(user: User, values: dict[str, int]) -> Sequence[AnyRow]:
+    """The oldest changes in the user's chats. With many chats to ask, those of all people may be
+    fewer; where they are not, the chats are asked."""
+    if channels.are_many(user):
+        of_all = {**values, "some": GONE_THROUGH}
+        rows = db.session.execute(_MINE_AMONG_NEXT, of_all).all()
+        if len(rows) == values["limit"] or not db.session.execute(_ARE_MORE, of_all).first():
+            return rows
+    return db.session.execute(_CHANGES[db.session.get_bind().dialect.name], values).all()
 
 
 def _now() -> int:

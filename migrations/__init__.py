@@ -75,7 +75,9 @@ def upgrade(connection: Connection) -> None:
     """Run the revisions that are missing, in the transaction that the connection is in."""
     on_postgresql = connection.dialect.name == "postgresql"
     if on_postgresql:
-        connection.execute(text("SET LOCAL lock_timeout = 0"))  # waits for as long as it takes
+        # Waits for as long as it takes, and has time to count.
+        connection.execute(text("SET LOCAL lock_timeout = 0"))
+        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": INIT_LOCK})
     settings_for_alembic = Config()
     # Alembic reads % as the beginning of a variable.
@@ -114,28 +116,6 @@ def refuse_older(connection: Connection) -> None:
         raise DatabaseError(
             "The database is older than this program. Bring it up to date, keeping all data: "
             'python -c "from database import init_db; init_db()"'
-        )
-
-
-def refuse_pooled(connection: Connection) -> None:
-    """Raise DatabaseError if a pooler gives each transaction another session of PostgreSQL.
-
-    Statements are prepared in a session, and the right to deliver events is a lock of one. The
-    connection's transaction ends.
-    """
-    if connection.dialect.name != "postgresql":
-        return
-    session = text("SELECT pg_backend_pid()")
-    first = connection.scalar(session)
-    connection.rollback()
-    with connection.engine.connect() as other:  # it keeps what it gets until the end of the block
-        shared = other.scalar(session) == first or connection.scalar(session) != first
-        connection.rollback()
-    if shared:
-        raise DatabaseError(
-            "DATABASE_URL leads through a pooler that gives each transaction another session, such "
-            "as PgBouncer with pool_mode=transaction. Name the database itself, or a pooler with "
-            "pool_mode=session."
         )
 
 

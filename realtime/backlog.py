@@ -15,6 +15,7 @@ from sqlalchemy import (
     delete,
     func,
     select,
+    text,
     update,
 )
 
@@ -45,6 +46,16 @@ _LOCKED = (
     .with_for_update()
 )
 _REMOVE = delete(Event).where(Event.id.in_(_LOCKED))
+
+
+#: After so many seconds an open transaction is worth a word.
+HELD_BACK_SECONDS = 30
+# The times of another role's transactions are shown to those who may see them (pg_monitor).
+_OPEN = text(
+    "SELECT pid, CAST(extract(epoch FROM clock_timestamp() - xact_start) AS integer) AS seconds"
+    " FROM pg_stat_activity WHERE datname = current_database() AND backend_xid IS NOT NULL"
+    " AND clock_timestamp() - xact_start > make_interval(secs => :seconds) ORDER BY xact_start"
+)
 
 
 def waiting(connection: Connection, busy: list[str], limit: int) -> Sequence[AnyRow]:
@@ -108,6 +119,19 @@ def lag() -> answers.Lag:
         "oldest_seconds": round(max(0.0, age), 3),
         "set_aside": row.aside,
     }
+
+
+def reasons() -> list[str]:
+    """What holds all events back for long: transactions that have written to our database and are
+    still open, by PostgreSQL's number of their process. (Those of the API end by themselves.)"""
+    if db.session.get_bind().dialect.name == "sqlite":
+        return []
+    found = db.session.execute(_OPEN, {"seconds": HELD_BACK_SECONDS})
+    return [
+        f"PostgreSQL's process {row.pid} has a transaction open for {row.seconds} s, which holds"
+        " events and sync back."
+        for row in found
+    ]
 
 
 def listed() -> Sequence[Event]:

@@ -100,12 +100,19 @@ class Courier:
     """Delivers batches over a client of its own, in a thread of its own."""
 
     def __init__(
-        self, connect: Callable[[], Any], heed: Callable[[Any, AnyRow], Any], stopping: Flag
+        self,
+        connect: Callable[[], Any],
+        heed: Callable[[Any, AnyRow], Any],
+        stopping: Flag,
+        has_lease: Callable[[], bool],
     ) -> None:
-        """`connect` makes an official Pusher client, and `heed` does what a notice asks for."""
+        """`connect` makes an official Pusher client, and `heed` does what a notice asks for.
+        `has_lease` is asked before each call, and without it nothing is sent: this process may have
+        been frozen, and replaced, since the batch was read."""
         self._connect = connect
         self._heed = heed
         self._stopping = stopping
+        self._has_lease = has_lease
         self._client: Any = None
 
     def run(self, outgoing: "SimpleQueue[Batch | None]", done: Callable[[Batch], None]) -> None:
@@ -129,6 +136,8 @@ class Courier:
     def _deliver_batch(self, batch: Batch) -> None:
         # One bad event has the whole batch refused: then they go singly, and only it fails.
         if not any(each.refusals or is_notice(each) for each in batch.events):
+            if not self._has_lease():
+                return
             try:
                 publish(self._client, [wire(each) for each in batch.events])
             except Refusal:
@@ -144,7 +153,7 @@ class Courier:
     def _deliver_singly(self, batch: Batch) -> None:
         waiting = set()  # channels whose next event has failed
         for each in batch.events:
-            if each.channel in waiting or self._stopping.is_set():
+            if each.channel in waiting or self._stopping.is_set() or not self._has_lease():
                 continue
             try:
                 if is_notice(each):

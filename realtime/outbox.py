@@ -27,13 +27,15 @@ from chat.events import recorded
 from database import AnyRow, writing_on
 from realtime import backlog
 from realtime.delivery import BATCH, Batch, Courier, ServerHealth, batches, delay
-from realtime.lease import Lease
+from realtime.lease import Lease, Lost
 
 COURIERS = 8  # batches on their way: 1,000 events a second to a server that takes 80 ms
-POLL_SECONDS = 0.05  # how soon commits of other processes are seen
+POLL_SECONDS = 0.02  # how soon commits of other processes are seen
 LOOK_SECONDS = 0.25  # how soon what a slower transaction held back is seen (PostgreSQL)
 SWEEP_SECONDS = 1.0  # how often expired logins are looked for
 STANDBY_SECONDS = 1.0  # how often a process without the lease asks for it
+TELL_SECONDS = 0.02  # how often it tells the one that has it of its commits, at most
+SILENT_SECONDS = 12  # after so long without an answer the database counts as lost
 STOP_SECONDS = 4.5
 UNSEEN_SECONDS = 15.0  # after which a process that is not seen to deliver counts as gone
 
@@ -137,7 +139,7 @@ class Dispatcher(threading.Thread):
     def __init__(
         self,
         engine: Engine,
-        courier: Callable[[threading.Event], Courier],
+        courier: Callable[[threading.Event, Callable[[], bool]], Courier],
         hooks: Hooks,
         couriers: int,
     ) -> None:
@@ -149,9 +151,11 @@ class Dispatcher(threading.Thread):
         self.stopping = threading.Event()
         self._engine = engine
         self._hooks = hooks
-        self._couriers = [courier(self.stopping) for _ in range(couriers)]
+        self._lease = Lease(engine)
+        self._couriers = [courier(self.stopping, self._lease.is_relied_on) for _ in range(couriers)]
         self._news: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._outgoing: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self._turns = 0  # of the dispatcher, which the database may keep waiting
         self._lost = False  # whether the database does not answer, and the log says so
         self._health = ServerHealth()
         self._underway = 0  # batches
@@ -162,8 +166,9 @@ class Dispatcher(threading.Thread):
 
     def wake(self) -> None:
         """Look for events now."""
-        # Anything in there wakes it; without the lease, nobody takes anything out.
-        if not self._health.failures and self._news.empty():
+        # Anything in there wakes it. While the Pusher server is away, nothing goes out sooner.
+        away = self._health.failures and self.state is State.DELIVERING
+        if not away and self._news.empty():
             self._news.put(None)
 
     def run(self) -> None:
@@ -171,30 +176,33 @@ class Dispatcher(threading.Thread):
             arguments = (self._outgoing, self._news.put)
             name = f"outbox-{number}"
             threading.Thread(target=courier.run, args=arguments, name=name, daemon=True).start()
-        lease = Lease(self._engine)
+        threading.Thread(target=self._notice_silence, name="outbox-silence", daemon=True).start()
         while not self.stopping.is_set():
             try:
-                connection = lease.acquire()
+                connection = self._lease.acquire()
                 if connection:
-                    self._lead(lease, connection)
+                    self._lead(connection)
                 else:
                     self.state = State.STANDBY
-                    self._watch(lease)
-                    if not lease.is_file:  # it was the database that said so
+                    self._notice()
+                    if not self._lease.is_file:  # it was the database that said so
                         self._regain()
                 self.settled.set()
+            except Lost as error:
+                self.state = State.STANDBY
+                log.warning("This process delivers no more: %s", error)
             except Exception as error:  # whatever it was: events must go out again
                 self._lose(error)
             finally:
-                lease.release()
-            self.stopping.wait(STANDBY_SECONDS)
+                self._lease.release()
+            self._stand_by()
         for _ in self._couriers:
             self._outgoing.put(None)
         self.state = State.STOPPED
 
-    def _watch(self, lease: Lease) -> None:
+    def _notice(self) -> None:
         """Note whether the process with the lease still moves."""
-        pulse = lease.pulse()
+        pulse = self._lease.pulse()
         if pulse is not None and pulse != self._pulse:
             self._pulse, self.seen_at = pulse, time.monotonic()
 
@@ -205,54 +213,78 @@ class Dispatcher(threading.Thread):
             log.error("The outbox lost the database; events wait: %s", reason)
         self._lost = True
 
+    def _notice_silence(self) -> None:
+        """Say so when the database does not answer at all: the dispatcher itself waits for it, for
+        as long as the connection seems to be there."""
+        turns, seconds = self._turns, 0
+        while not self.stopping.wait(1):
+            # Counted, because this process may be frozen meanwhile.
+            turns, seconds = self._turns, seconds + 1 if turns == self._turns else 0
+            if seconds == SILENT_SECONDS:
+                self._lose(TimeoutError(f"no answer for {SILENT_SECONDS} s"))
+
     def _regain(self) -> None:
         if self._lost:
             log.warning("The outbox has the database back.")
         self._lost = False
 
-    def _lead(self, lease: Lease, connection: Connection) -> None:
+    def _stand_by(self) -> None:
+        """Wait for STANDBY_SECONDS. What this process commits meanwhile it tells the process that
+        delivers, so that no commit has to: PostgreSQL has one lock for that."""
+        until = time.monotonic() + STANDBY_SECONDS
+        while not self.stopping.is_set() and (left := until - time.monotonic()) > 0:
+            try:
+                committed = self._receive(left) and self.state is State.STANDBY
+                if committed and not self.stopping.is_set():
+                    self._lease.tell()
+            except Exception as error:  # events are seen a little later
+                self._lose(error)
+            self.stopping.wait(TELL_SECONDS)
+
+    def _lead(self, connection: Connection) -> None:
         try:
             self._hooks.on_lease()
             self.state = State.DELIVERING
             self.settled.set()
-            self._dispatch(lease, connection)
+            self._dispatch(connection)
         finally:
             self._hooks.on_loss()
             self.seen_at = time.monotonic()
 
-    def _dispatch(self, lease: Lease, connection: Connection) -> None:
+    def _dispatch(self, connection: Connection) -> None:
         look_at = 0.0
         while not self.stopping.is_set() or self._underway or self._unbooked:
-            if self._unbooked and not self._booked(lease, connection):
+            if self._unbooked and not self._booked(connection):
                 self.stopping.wait(STANDBY_SECONDS)
                 continue
             now = time.monotonic()
-            if not self.stopping.is_set() and (lease.others_committed() or now >= look_at):
+            if not self.stopping.is_set() and (self._lease.others_committed() or now >= look_at):
                 self._send_out(connection, now)
                 self._regain()
                 self.state = State.DELIVERING
                 look_at = now + LOOK_SECONDS
-                self._sweep(lease, now)
-            if self._wait_for_news():
+                self._sweep(now)
+            if self._receive(POLL_SECONDS):
                 look_at = 0.0
 
-    def _sweep(self, lease: Lease, now: float) -> None:
+    def _sweep(self, now: float) -> None:
         """Show the others that this process moves, and call the hook, if it is time. The deliveries
         do not depend on it."""
         if now >= self._sweep_at:
             self._sweep_at = now + SWEEP_SECONDS
-            lease.beat()
+            self._lease.beat()
             try:
                 self._hooks.sweep()
             except (OperationalError, WaitedTooLong) as error:
                 log.warning("Expired logins stay for now: %s", str(error).partition("\n")[0])
 
-    def _wait_for_news(self) -> bool:
+    def _receive(self, seconds: float) -> bool:
         """Wait for a commit of this process or the end of a batch; whether there may be
         something to send out now."""
+        self._turns += 1
         look = False
         try:
-            news = self._news.get(timeout=POLL_SECONDS)
+            news = self._news.get(timeout=seconds)
             while True:  # all that is there, to be booked together
                 if news:
                     self._unbooked.append(news)
@@ -276,6 +308,7 @@ class Dispatcher(threading.Thread):
         while room := self._room(now):
             busy = list(self._busy)
             with connection.begin():
+                self._lease.check()
                 waiting = backlog.waiting(connection, busy, room * BATCH)
             made = batches(waiting, room)
             for events in made:
@@ -288,7 +321,7 @@ class Dispatcher(threading.Thread):
 
     # Booking ---------------------------------------------------------------------------------
 
-    def _booked(self, lease: Lease, connection: Connection) -> bool:
+    def _booked(self, connection: Connection) -> bool:
         """Whether the database has taken what came of the deliveries.
 
         One that takes no writes for a while (a full disk, a lock) is waited for with the lease in
@@ -298,7 +331,7 @@ class Dispatcher(threading.Thread):
         try:
             self._book(connection)
         except (OperationalError, WaitedTooLong) as error:
-            if self.stopping.is_set() or not lease.is_file:
+            if self.stopping.is_set() or not self._lease.is_file:
                 raise
             driver: Any = connection.connection.driver_connection
             driver.rollback()  # a commit that failed leaves its transaction open
@@ -310,6 +343,7 @@ class Dispatcher(threading.Thread):
         """Write down what came of the deliveries; only then may their channels be sent again."""
         booked = self._unbooked
         with writing_on(connection):
+            self._lease.check(booking=True)
             if any(batch.refused or batch.set_aside for batch in booked):
                 # Or these would be locked after others, and the dispatcher and somebody who
                 # erases them in order could wait for each other.

@@ -57,7 +57,7 @@ def reasons(lag: answers.Lag) -> list[str]:
         found.append(f"Events were set aside: {lag['set_aside']} (`flask events list`).")
     if not runtime().outbox.sees_delivery:
         found.append("No process is seen that delivers events.")
-    return found
+    return found + backlog.reasons()
 
 
 def check_scraper() -> None:

@@ -21,7 +21,7 @@ from config import Settings
 from contract.errors import NotFound
 from database import db, init_db
 from gateway import Gateway
-from realtime import servers
+from realtime import pooling, servers
 from realtime.outbox import Outbox, State
 from realtime.subscriptions import Subscriptions
 from web.addresses import counted_as, is_of_this_machine
@@ -212,8 +212,8 @@ def ensure_db(settings: Settings) -> None:
     """Create an empty database, refuse one that does not fit. Raises migrations.DatabaseError."""
     if settings.url.drivername == "sqlite" and not Path(str(settings.url.database)).exists():
         init_db(settings)
+    pooling.refuse(db.engine)
     with db.engine.connect() as connection:
-        migrations.refuse_pooled(connection)
         empty = migrations.revision(connection) is None
         migrations.refuse_unfit(connection)
         if not empty:

@@ -393,7 +393,9 @@ def test_many_words_take_no_more_statements(app: Flask, ada: Person, chat: Chat)
         with statements(app) as made:
             assert told["message"] in found(ada, text[:length])
 
-        assert len(made) == 4  # the caller, how many are indexed, which they are, the messages
+        # The caller, whether they have many chats, how many are indexed, which they are, and the
+        # messages.
+        assert len(made) == 5
         assert max(each.count("words.word >=") for each in made) <= 3
 
     assert other["message"] in found(ada, text[:149])

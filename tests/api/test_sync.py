@@ -243,7 +243,7 @@ def test_a_long_absence_costs_no_more_statements(
         changes(bob, since)
     plan = plans(app, lambda: changes(bob, since))
 
-    assert len(made) == 3  # the caller, the generation, the changes
+    assert len(made) == 4  # the caller, the generation, if they have many chats, the changes
     if backend == "sqlite":
         assert "messages_1 USING COVERING INDEX ix_messages_channel_id_transaction_id_id" in plan
         assert "SCAN messages" not in plan

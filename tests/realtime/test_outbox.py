@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
+import psycopg
 import pytest
 from flask import Flask
 from sqlalchemy import text
@@ -17,9 +18,9 @@ from realtime import backlog
 from realtime.delivery import BATCH, batches
 from realtime.outbox import COURIERS, Outbox, State
 from tests.support.conversations import asked, sqlite_only
-from tests.support.deliveries import delivering, heard, record, without_power
+from tests.support.deliveries import delivering, heard, record, wait_for_texts, without_power
 from tests.support.people import Api, Person, looking_into, stored
-from tests.support.servers import PATIENCE, eventually
+from tests.support.servers import PATIENCE, Postgres, eventually
 from tests.support.stub_pusher import StubPusher
 
 EVENT_BYTES = 10_240  # as hosted Channels have it
@@ -276,6 +277,54 @@ def test_the_earlier_event_of_a_slower_transaction_comes_first(
         slow.commit()
 
     assert heard(stub.wait_for(lambda events: len(events) == 2), "c") == [1, 2]
+
+
+@pytest.fixture
+def write_elsewhere(postgres: Postgres) -> Iterator[None]:
+    """A transaction that has written to another database of the same server, and is left open."""
+    with psycopg.connect(postgres.create_database()) as connection:
+        connection.execute("CREATE TABLE something (id integer)")
+        yield
+        connection.rollback()
+
+
+@POSTGRESQL
+def test_a_transaction_left_open_is_named_with_its_age(
+    app: Flask, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("realtime.backlog.HELD_BACK_SECONDS", 1)
+    with looking_into(settings) as slow:
+        pid = slow.execute(text("SELECT pg_backend_pid(), pg_current_xact_id()")).one()[0]
+
+        def named() -> bool:
+            with app.app_context():
+                return any(
+                    f"process {pid} has a transaction open for" in r for r in backlog.reasons()
+                )
+
+        assert eventually(named)
+        slow.rollback()
+        assert not named()
+
+
+@POSTGRESQL
+def test_a_write_to_another_database_holds_no_event_back(
+    write_elsewhere: None, outbox: Outbox, stub: StubPusher, ada: Person, chat: dict[str, Any]
+) -> None:
+    ada.said(chat, "hi")
+
+    wait_for_texts(stub, chat, ["hi"])
+
+
+@POSTGRESQL
+def test_a_write_to_another_database_keeps_sync_from_nothing(
+    write_elsewhere: None, ada: Person, chat: dict[str, Any]
+) -> None:
+    since = ada.get("/api/sync").json["cursor"]
+
+    message = ada.said(chat, "hi")
+
+    assert ada.get("/api/sync", since=since).json["messages"] == [message]
 
 
 # Fork ----------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from flask import Flask
-from sqlalchemy import Connection, Engine, NullPool, create_engine, insert, select
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event, insert, select
 from sqlalchemy.engine import URL
 from werkzeug.security import generate_password_hash
 
@@ -293,7 +293,15 @@ def _engine(url: URL) -> Engine:
     PostgreSQL, where making one takes twenty times as long as a look."""
     if url.drivername == "sqlite":
         return prepare(create_engine(url, poolclass=NullPool))
-    return prepare(create_engine(url, pool_size=1, max_overflow=-1, pool_pre_ping=True))
+    engine = prepare(create_engine(url, pool_size=1, max_overflow=-1, pool_pre_ping=True))
+    event.listen(engine, "connect", _take_time)
+    return engine
+
+
+def _take_time(driver: Any, _record: object) -> None:
+    """Tests leave transactions open, for as long as it takes."""
+    driver.execute("SET idle_in_transaction_session_timeout = 0")
+    driver.commit()
 
 
 def stored(settings: Settings, *tables: str) -> dict[str, list[tuple[Any, ...]]]:
