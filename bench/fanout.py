@@ -298,7 +298,7 @@ def other_process(bench: Bench) -> None:
 
     found = bench.in_turn(owner=lambda: through(False), other=lambda: through(True))
     what = "POST to event, owner -> other process: p50"
-    compare(what, found["owner"], found["other"], "ms", "<= 250 ms")
+    compare(what, found["owner"], found["other"], "ms", "<= 10 ms")
 
 
 def pusher_settings(port: int) -> dict[str, str]:
