@@ -210,7 +210,7 @@ def test_what_is_no_connection_is_dropped(owner: Server, path: Path, tmp_path: P
     assert files_of(owner, before) <= before
 
 
-def test_a_path_that_is_too_long_costs_only_the_handover(
+def test_a_path_too_long_costs_only_the_handover(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / ("x" * 120)

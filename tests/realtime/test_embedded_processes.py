@@ -121,7 +121,7 @@ def connections(server: ChatServer) -> int:
     return count
 
 
-def test_a_client_that_was_handed_on_ends_with_its_login(
+def test_a_client_handed_on_ends_with_its_login(
     other: ChatServer, people: list[Person], their_chat: dict[str, Any]
 ) -> None:
     sockets = sockets_of(other)

@@ -57,9 +57,7 @@ def test_a_bell_that_nobody_answers_does_no_harm(path: Path, tmp_path: Path) -> 
         Bell(path).ring()
 
 
-def test_a_bell_without_a_place_is_told_in_the_log(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_bell_without_a_place_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     Bell(tmp_path / ("x" * 200)).answer(lambda: None)
 
     assert "seen a little later" in caplog.text
