@@ -10,6 +10,7 @@ export const state = {
   morePeople: true,
   names: new Map(), // user id -> username (null: the account was deleted)
   online: new Map(), // user id -> username
+  left: new Set(), // ids of those who were seen to leave; of others nobody can tell (see live.js)
   blocked: new Set(), // user ids
   open: null, // the chat on the screen, see conversation.js
   connection: "connecting", // "live", "polling" (no pusher-js), "catching-up" or "offline"

@@ -30,8 +30,8 @@ export function drawTalk() {
   }
   const status = byId("peer-status");
   status.classList.toggle("typing", open.typing);
-  const live = state.connection === "live";
-  status.textContent = open.typing ? "typing" : online ? "Online" : live ? "Offline" : "";
+  const offline = state.connection === "live" && state.left.has(open.peer);
+  status.textContent = open.typing ? "typing" : online ? "Online" : offline ? "Offline" : "";
   if (opened !== open.peer) {
     opened = open.peer;
     // On a touch screen this would bring up a keyboard, and reading comes first.
