@@ -211,6 +211,7 @@ def two_processes(bench: Bench) -> None:
     found = bench.in_turn(one=partial(cost, processes=1), two=partial(cost, processes=2))
     what = "last 50, 16 clients, 1 -> 2 processes"
     compare(f"{what}: rate", found["one"], found["two"], "rate", "/s", ">= 1.5")
+    compare(f"{what}: CPU", found["one"], found["two"], "cpu", "ms")
 
 
 def login_one(bench: Bench) -> None:
