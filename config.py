@@ -238,6 +238,10 @@ class Settings:
         """Whether the embedded Pusher-protocol server is the one in use."""
         return not self.pusher_app_id
 
+    def socket_file(self, purpose: str) -> Path:
+        """Where processes of one machine that share the database tell each other something."""
+        return self.folder / f"{Path(str(self.url.database)).name}.{purpose}"
+
     def kept(self, name: str, make: Callable[[], str]) -> str:
         """The value of `name`, made once and kept in the instance folder."""
         return secret_files.kept(self.folder / name, make)

@@ -70,7 +70,8 @@ bind = "127.0.0.1:5000"
 # gunicorn trusts no proxy: TRUSTED_PROXIES alone says which headers of proxies count.
 forwarded_allow_ips = ""
 
-# One process: the embedded Pusher server and the rate limits in memory know of no other.
+# One process, because each counts rate limits in a memory of its own. `--workers 2` works all the
+# same: README.md says what for.
 workers = 1
 
 # So many threads because requests wait: for a slow client, or for their turn to hash a password.

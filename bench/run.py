@@ -204,6 +204,16 @@ def history(bench: Bench) -> None:
     row("history of 100,000: size, time", f"{size / 2**20:.1f} MiB", f"{took:.2f} s")
 
 
+def two_processes(bench: Bench) -> None:
+    """get_message, the last 50, 16 clients: one process and two of the same machine."""
+    clients = [get(chat) for chat in range(1, CLIENTS + 1)]
+    cost = partial(bench.cost, API, clients, threads=200)
+    found = bench.in_turn(one=partial(cost, processes=1), two=partial(cost, processes=2))
+    what = "last 50, 16 clients, 1 -> 2 processes"
+    compare(f"{what}: rate", found["one"], found["two"], "rate", "/s", ">= 1.5")
+    compare(f"{what}: CPU", found["one"], found["two"], "cpu", "ms")
+
+
 def login_one(bench: Bench) -> None:
     """login, one client, against a view that only checks the hash."""
     found = bench.in_turn(
@@ -331,6 +341,7 @@ MEASURES = {
         send_many,
         get_large,
         history,
+        two_processes,
         login_one,
         login_storm,
         pushers,

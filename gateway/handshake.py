@@ -101,6 +101,13 @@ def take(offered: socket.socket, environ: "WSGIEnvironment") -> tuple[socket.soc
     return taken, early
 
 
+def give_back(offered: socket.socket, taken: socket.socket) -> None:
+    """Undo take(), so that the HTTP server can answer after all."""
+    offered.close()
+    taken.setblocking(True)
+    socket.socket.__init__(offered, fileno=taken.detach())
+
+
 def _early_bytes(stream: Any) -> bytes:
     """Bytes that the client has sent before our answer, and that the HTTP server has read."""
     if unreader := getattr(getattr(stream, "reader", None), "unreader", None):  # gunicorn

@@ -17,7 +17,10 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import TypeVar
 
+from gateway import handover
 from gateway.connections import NEVER, Connection
+from gateway.frames import Malformed
+from gateway.handover import Arrival
 from gateway.hub import Hub
 from gateway.limits import Limits
 
@@ -37,9 +40,8 @@ ASK_SECONDS = 10
 RESTART = 4200
 """Pusher protocol, "Closing": come back at once."""
 
-
-Refusal = tuple[int, str] | None
-"""The close code and the reason of a connection that is not let in."""
+HANDED_ON = 10
+"""Connections that are taken from other processes in a turn."""
 
 
 class Ended(Exception):
@@ -49,7 +51,16 @@ class Ended(Exception):
 class Loop:
     """Serves sockets from `start` until `stop`. It cannot start again: make a new Loop."""
 
-    def __init__(self, hub: Hub, limits: Limits, logger: logging.Logger) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        limits: Limits,
+        logger: logging.Logger,
+        entrance: socket.socket | None = None,
+        admit: Callable[[Arrival], None] = lambda arrival: arrival.sock.close(),
+    ) -> None:
+        """Other processes hand connections on to the `entrance`, and `admit` lets them in or not.
+        It is called in the loop's thread."""
         self.hub = hub
         self.sockets: dict[int, Connection] = {}  # by serial number: file numbers are reused
         self.addresses: Counter[str] = Counter()  # of all sockets, refused and closing ones too
@@ -61,6 +72,9 @@ class Loop:
         self._wake_up.setblocking(False)
         self._waker.setblocking(False)
         self._selector.register(self._wake_up, READ)
+        self._entrance, self._admit = entrance, admit
+        if entrance:
+            self._selector.register(entrance, READ, entrance)
         self._is_woken = False
         self._tasks: deque[Callable[[], object]] = deque()
         self._deadlines: list[tuple[float, int]] = []
@@ -108,9 +122,7 @@ class Loop:
         processes share one epoll instance."""
         for connection in self.sockets.values():
             connection.sock.close()
-        for sock in (self._wake_up, self._waker):
-            sock.close()
-        self._selector.close()
+        self._close_own()
 
     def _add(self, task: Callable[[], object], last: bool = False) -> None:
         with self._adding:
@@ -125,21 +137,19 @@ class Loop:
 
     # The loop's own thread
 
-    def adopt(
-        self, connection: Connection, greeting: bytes, early: bytes, refusal: Refusal
-    ) -> None:
+    def adopt(self, connection: Connection, arrival: Arrival) -> None:
         """Take over a fresh socket: answer its handshake, then welcome it, or refuse it in the
-        Pusher way. `early` is what the HTTP server has read beyond the handshake."""
+        Pusher way."""
         connection.serial = next(self._serials)
         self.sockets[connection.serial] = connection
         self.addresses[connection.address] += 1
-        connection.send_raw(greeting)
-        if refusal is None:
+        connection.send_raw(arrival.greeting)
+        if arrival.refusal is None:
             self.hub.welcome(connection)
         else:
-            connection.close(*refusal)
-        if early:
-            self._hear(connection, connection.feed(early, time.monotonic()))
+            connection.close(*arrival.refusal)
+        if arrival.early:
+            self._hear(connection, connection.feed(arrival.early, time.monotonic()))
 
     def _run(self) -> None:
         while self.sockets or self._stop_by == NEVER:
@@ -163,8 +173,10 @@ class Loop:
         self._settle_touched()
         now = time.monotonic()
         for key, mask in ready:
-            if key.data is not None:
+            if isinstance(key.data, Connection):
                 self._serve(key.data, mask, now)
+            elif key.data is not None:
+                self._take_handed_on(key.data)
         self._look_at_clock(now)
         self._settle_touched()
 
@@ -199,6 +211,16 @@ class Loop:
         except Exception:
             self._log.exception("A connection of the gateway failed and is closed")
             connection.cut()
+
+    def _take_handed_on(self, entrance: socket.socket) -> None:
+        """Take what other processes hand on, unless all are being sent away."""
+        for _ in range(HANDED_ON if self._stop_by == NEVER else 0):
+            try:
+                self._admit(handover.receive(entrance))
+            except BlockingIOError:
+                return
+            except Malformed as error:
+                self._log.warning("What was handed on is dropped: %s", error)
 
     def _hear(self, connection: Connection, messages: Iterable[str]) -> None:
         now = time.monotonic()
@@ -275,14 +297,22 @@ class Loop:
         # From here on no connection leaves the hub, which ends with this loop. In a room of
         # thousands, each one would be announced to all others, which are being closed as well.
         self._stop_by = stop_by
+        if self._entrance:
+            # What waits in there is closed with it, and the next handover fails at once.
+            self._selector.unregister(self._entrance)
+            self._entrance.close()
         for connection in self.sockets.values():
             connection.close(RESTART, "Server restarting, reconnect")
 
     def _end(self) -> None:
         for connection in list(self.sockets.values()):
             self._drop(connection)
-        for sock in (self._wake_up, self._waker):
-            sock.close()
+        self._close_own()
+
+    def _close_own(self) -> None:
+        for sock in (self._wake_up, self._waker, self._entrance):
+            if sock:
+                sock.close()
         self._selector.close()
 
     def _drain_wake_up(self) -> None:

@@ -8,11 +8,14 @@ import secrets
 import selectors
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from gateway import handover
 from gateway.api import Api
 from gateway.connections import NEVER, Connection
-from gateway.handshake import Answer, check, offered_socket, refusal, take
+from gateway.handover import Arrival
+from gateway.handshake import Answer, check, give_back, offered_socket, refusal, take
 from gateway.hub import Delivery, Hub
 from gateway.limits import Limits
 from gateway.loop import RESTART, Ended, Loop
@@ -53,6 +56,9 @@ class Gateway:
 
     A new gateway is closed and has neither thread nor socket. `open` lets clients in, `stop` sends
     them away. Both can be repeated for as long as the process lives. A forked child starts closed.
+
+    Of the processes of one machine that name the same `handover` file, the others hand their
+    clients on to the open one. The application sees to it that no two are open.
     """
 
     def __init__(
@@ -64,11 +70,13 @@ class Gateway:
         limits: Limits = Limits(),  # noqa: B008 - it is frozen
         allowed_origins: Sequence[str] = ("*",),
         logger: logging.Logger | None = None,
+        handover: Path | None = None,
     ) -> None:
         self.limits = limits
         self._credentials = Credentials(app_id, key, secret)
         self._allowed_origins = tuple(allowed_origins)
         self._log = logger or logging.getLogger("gateway")
+        self._handover = handover
         self._api = Api(self._credentials, limits, self)
         self._lock = threading.Lock()
         self._loop: Loop | None = None
@@ -88,7 +96,9 @@ class Gateway:
             if self._loop is None:
                 wanted = self.limits.connections + LINGERING + FILES_OF_OTHERS
                 self._files = _allow_files(wanted)
-                self._loop = Loop(Hub(self._credentials, self.limits), self.limits, self._log)
+                hub = Hub(self._credentials, self.limits)
+                entrance = self._entrance()
+                self._loop = Loop(hub, self.limits, self._log, entrance, self._take_handed_on)
                 self._loop.start()
                 atexit.register(self.stop)
 
@@ -124,20 +134,20 @@ class Gateway:
         if address is None:
             address = environ.get("REMOTE_ADDR", "")
         loop = self._current()
-        if loop is None:
-            return Answer(503, [("Retry-After", "5")], {"message": CLOSED})
-        if len(loop.sockets) >= self._room() or self._is_crowded(loop, address):
+        if loop is not None and not self._has_room(loop, address):
             return Answer(503, [("Retry-After", "5")], {"message": FULL})
         no = refusal(environ, self._credentials.is_key(key), self._allowed_origins)
         try:
             sock, early = take(offered, environ)
         except OSError:  # too many open files
             return Answer(503, [("Retry-After", "5")], {"message": FULL})
-        connection = Connection(sock, _new_socket_id(), address, self.limits, loop.touched)
+        arrival = Arrival(sock, address, handshake, early, no)
+        if loop is None:
+            return _hand_on(self._handover, arrival, offered)
         try:
-            loop.post(lambda: loop.adopt(connection, handshake, early, no))
+            loop.post(lambda: self._adopt(loop, arrival))
         except (Ended, TimeoutError):
-            connection.sock.close()
+            sock.close()
         return Answer(101, [], None)
 
     def close_connections(
@@ -227,6 +237,35 @@ class Gateway:
                 self._loop = None
         return self._loop
 
+    def _entrance(self) -> Any:
+        """Where other processes hand clients on, or None where that is not possible."""
+        if self._handover is None:
+            return None
+        try:
+            return handover.listen(self._handover)
+        except handover.Unsupported:
+            return None
+        except OSError as error:
+            self._log.warning("Other processes cannot hand clients on: %s", error)
+            return None
+
+    def _take_handed_on(self, arrival: Arrival) -> None:
+        """Let a client in that another process has handed on. Called by the loop."""
+        loop = self._loop
+        if loop is not None and self._has_room(loop, arrival.address):
+            self._adopt(loop, arrival)
+            return
+        with contextlib.suppress(OSError):
+            arrival.sock.send(handover.NO_ROOM)
+        arrival.sock.close()
+
+    def _adopt(self, loop: Loop, arrival: Arrival) -> None:
+        new = (arrival.sock, _new_socket_id(), arrival.address, self.limits, loop.touched)
+        loop.adopt(Connection(*new), arrival)
+
+    def _has_room(self, loop: Loop, address: str) -> bool:
+        return len(loop.sockets) < self._room() and not self._is_crowded(loop, address)
+
     def _is_crowded(self, loop: Loop, address: str) -> bool:
         """Whether an address has as many sockets again as it may have connections. They were told
         to go, and stay: nobody else would find room if there was no end to that."""
@@ -239,6 +278,17 @@ class Gateway:
         room = min(room, max(self._files - FILES_OF_OTHERS, self._files // 2))
         by_select = issubclass(selectors.DefaultSelector, selectors.SelectSelector)
         return min(room, WINDOWS_SOCKETS) if by_select else room
+
+
+def _hand_on(path: Path | None, arrival: Arrival, offered: Any) -> Answer:
+    """Give a client to the process that is open, if there is one."""
+    try:
+        handover.send(path, arrival)
+    except OSError:
+        give_back(offered, arrival.sock)
+        return Answer(503, [("Retry-After", "5")], {"message": CLOSED})
+    arrival.sock.close()  # here: it lives on over there
+    return Answer(101, [], None)
 
 
 def _new_socket_id() -> str:

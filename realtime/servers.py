@@ -115,8 +115,14 @@ def embedded(settings: Settings, server: Server) -> Gateway:
         public_channels=settings.embedded_public_channels,
         quiet_channels=frozenset({PRESENCE_CHANNEL}),
     )
-    origins = listed(settings.embedded_origins)
-    return Gateway(server.app_id, server.key, server.secret, limits=limits, allowed_origins=origins)
+    return Gateway(
+        server.app_id,
+        server.key,
+        server.secret,
+        limits=limits,
+        allowed_origins=listed(settings.embedded_origins),
+        handover=settings.socket_file("sockets"),
+    )
 
 
 def terminate(client: Pusher, user_id: int) -> Any:

@@ -160,6 +160,7 @@ async function connect() {
     if (current === "connected") return;
     lostAt ||= Date.now();
     state.online.clear(); // we do not hear now who comes and goes
+    state.left.clear();
     changed();
     look();
   });
@@ -174,9 +175,12 @@ async function connect() {
   for (const name of ["message_updated", "message_deleted"]) notifications.bind(name, hear);
   notifications.bind("message_read", learnMark);
 
+  // Pusher servers take so many people in there (100) and refuse the next, who are online as well.
+  // So nobody is offline because they are missing there, or because we were refused.
   const presence = pusher.subscribe("presence-chitchat");
   const join = ({ id, info }) => {
     state.online.set(Number(id), info.username);
+    state.left.delete(Number(id));
     state.names.set(Number(id), info.username);
     changed();
   };
@@ -184,6 +188,7 @@ async function connect() {
   presence.bind("pusher:member_added", join);
   presence.bind("pusher:member_removed", ({ id }) => {
     state.online.delete(Number(id));
+    state.left.add(Number(id));
     changed();
   });
 }

@@ -12,6 +12,7 @@ export const state = {
   morePeople: true,
   names: new Map(), // user id -> username (null: the account was deleted)
   online: new Map(), // user id -> username
+  left: new Set(), // ids of those who were seen to leave; of others nobody can tell (see live.js)
   blocked: new Set(), // the ids of those whom I have blocked
   apart: new Set(), // of those with a block between us, as the API said; no matter whose
   opened: new Set(), // of those whose chat was opened in this window

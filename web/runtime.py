@@ -17,11 +17,13 @@ from sqlalchemy.exc import TimeoutError as WaitedTooLong
 
 import migrations
 from chat import logins
+from chat.events import recorded
 from config import Settings
 from contract.errors import NotFound
 from database import db, init_db
 from gateway import Gateway
 from realtime import pooling, servers
+from realtime.bell import Bell
 from realtime.outbox import Outbox, State
 from realtime.subscriptions import Subscriptions
 from web.addresses import counted_as, is_of_this_machine
@@ -35,8 +37,9 @@ from web.streams import Streams
 NAME = "chat"  # among the extensions of the application
 
 OTHER_PROCESS = (
-    "Another process of this server has the WebSocket connections. Run one worker process, or "
-    "set PUSHER_* to a Pusher server that all can reach."
+    "Another process has the WebSocket connections, and this one hands its clients on to it. Where "
+    "that does not work (another machine, Windows), run one worker process, or set PUSHER_* to a "
+    "Pusher server that all can reach."
 )
 NOT_COUNTED = (
     "WebSocket connections from this machine are not counted by address. If they come through a "
@@ -62,6 +65,7 @@ class Runtime:
     gateway: Gateway | None
     subscriptions: Subscriptions
     outbox: Outbox
+    bell: Bell | None
 
     def __init__(self, settings: Settings, slots: WorkSlots) -> None:
         self.settings = settings
@@ -122,19 +126,40 @@ class Runtime:
                 logins.sweep()
 
         self._engine = db.engine
+        # PostgreSQL tells other processes by itself.
+        sqlite = db.engine.dialect.name == "sqlite"
+        self.bell = Bell(self.settings.socket_file("bell")) if sqlite else None
+        if self.bell:
+            recorded.connect(self.bell.ring)
         outbox = partial(
-            Outbox, db.engine, heed=subscriptions.heed, sweep=sweep, count=self.metrics.count
+            Outbox,
+            db.engine,
+            on_lease=self._on_lease,
+            on_loss=self._on_loss,
+            heed=subscriptions.heed,
+            sweep=sweep,
+            count=self.metrics.count,
         )
         if gateway:
             self.outbox = outbox(
-                lambda: server.client(servers.InProcess, handle=gateway.api),
-                on_lease=gateway.open,
-                on_loss=gateway.stop,
-                couriers=1,
+                lambda: server.client(servers.InProcess, handle=gateway.api), couriers=1
             )
         else:
             self.outbox = outbox(server.client)
         self.has_database = True
+
+    def _on_lease(self) -> None:
+        """This process delivers from here on."""
+        if self.bell:
+            self.bell.answer(self.outbox.wake)
+        if self.gateway:
+            self.gateway.open()
+
+    def _on_loss(self) -> None:
+        if self.bell:
+            self.bell.close()
+        if self.gateway:
+            self.gateway.stop()
 
     def embedded(self) -> Gateway:
         """The embedded server. Raises NotFound where another one is in use."""

@@ -33,9 +33,8 @@ export function drawTalk() {
   button.hidden = name === null || (isBlocked(open.peer) && !blocked);
   const status = byId("peer-status");
   status.classList.toggle("typing", open.typing);
-  const live = state.connection === "live";
-  const hears = live && !isBlocked(open.peer);
-  status.textContent = open.typing ? "typing" : online ? "Online" : hears ? "Offline" : "";
+  const offline = state.connection === "live" && state.left.has(open.peer) && !isBlocked(open.peer);
+  status.textContent = open.typing ? "typing" : online ? "Online" : offline ? "Offline" : "";
   if (opened !== open.peer) {
     opened = open.peer;
     // On a touch screen this would bring up a keyboard, and reading comes first.

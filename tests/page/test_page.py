@@ -1,5 +1,6 @@
 """The chat page in a real browser."""
 
+from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
@@ -13,6 +14,7 @@ from playwright.sync_api import Browser, expect
 from sqlalchemy import text as sql
 
 from config import Settings, load
+from realtime import servers
 from tests.support.browser import CUT_OFF, Windows, address, texts
 from tests.support.people import (
     PASSWORD,
@@ -21,7 +23,7 @@ from tests.support.people import (
     Person,
     looking_into,
 )
-from tests.support.servers import HOST, IN_CI, eventually
+from tests.support.servers import HOST, IN_CI, Soketi, eventually
 from web.page import PUSHER_JS
 
 pytestmark = pytest.mark.slow
@@ -86,6 +88,44 @@ def test_two_people_chat_in_two_browsers(
 
     bob.page.close()
     expect(ada.page.locator("#peer-status")).to_have_text("Offline")
+
+
+@pytest.fixture
+def crowded(chromium: Browser) -> Iterator[ChatServer]:
+    """Its soketi takes one person into a presence channel, as others take 100."""
+    with Soketi(members=1) as soketi, ChatServer("flask", **soketi.env) as server:
+        yield server
+
+
+def test_a_full_presence_channel_spoils_nothing(crowded: ChatServer, window: Windows) -> None:
+    ada, bob = (crowded.api.sign_up(name) for name in ("ada", "bob"))
+    ada.said(ada.asks(bob).json, "Are you there?")
+    first, refused = window(address(crowded)), window(address(crowded))
+    first.is_of(ada, f"#/{bob.id}")
+    first.is_live()
+    expect(first.page.locator("#me")).to_be_visible()
+    assert eventually(lambda: members(crowded) == 1)
+    refused.is_of(bob, f"#/{ada.id}")
+    refused.is_live()
+
+    refused.says("I am")
+    first.sees("I am")
+    first.says("Good")
+    refused.sees("Good")
+
+    for each in (first, refused):
+        expect(each.page.locator("#peer-status")).to_have_text("")
+        expect(each.page.get_by_text("Online", exact=True)).to_have_count(0)
+    first.page.close()
+    refused.is_live()
+    expect(refused.page.locator("#peer-status")).to_have_text("")
+
+
+def members(server: ChatServer) -> int:
+    """How many are in the presence channel, as the Pusher server counts them."""
+    client = servers.server(load(server.environment())).client()
+    count: int = len(client.users_info("presence-chitchat")["users"])
+    return count
 
 
 def test_the_readmes_front_end_hears_after_its_token_ends(

@@ -16,9 +16,9 @@ from pusher.errors import PusherBadStatus
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from config import load
-from tests.support.gateway_client import KEY, UPGRADE, Client, make_gateway, read_to_end
+from tests.support.gateway_client import Client, make_gateway, read_to_end
 from tests.support.gateway_client import Server as Sockets
-from tests.support.people import ChatServer, Person, events, refused
+from tests.support.people import ChatServer, Person, events
 from tests.support.servers import HOST, IN_CI, Postgres, eventually
 from tests.support.tabs import KEYS, Tab, join
 
@@ -95,14 +95,42 @@ def bob(owner: ChatServer, people: list[Person], their_chat: dict[str, Any]) -> 
         yield join(sockets, people[1], their_chat["channel_name"])
 
 
-def test_the_other_process_says_what_to_do(other: ChatServer) -> None:
-    answer = other.api.get(f"/app/{KEY}", headers=UPGRADE)
+def test_the_other_process_says_who_has_the_sockets(other: ChatServer) -> None:
+    sockets = other.api.get("/health").json["sockets"]
 
-    message = refused(answer, 503, "unavailable")
-    assert "one worker" in message
-    assert "PUSHER_" in message
-    assert int(answer.headers["retry-after"]) > 0
-    assert other.api.get("/health").json["sockets"]["message"] == message
+    assert not sockets["owner"]
+    assert "PUSHER_" in sockets["message"]
+
+
+def test_the_other_process_hands_its_clients_on(
+    owner: ChatServer, other: ChatServer, people: list[Person], their_chat: dict[str, Any]
+) -> None:
+    sockets = sockets_of(other)
+    before = connections(owner)
+    with sockets.people:
+        bob = join(sockets, people[1], their_chat["channel_name"])
+
+        said = people[0].said(their_chat, "from one process to the other")
+
+        assert bob.expect("new_message")["data"] == said
+        assert connections(owner) == before + 1
+
+
+def connections(server: ChatServer) -> int:
+    count: int = server.api.get("/health").json["sockets"]["connections"]
+    return count
+
+
+def test_a_client_handed_on_ends_with_its_login(
+    other: ChatServer, people: list[Person], their_chat: dict[str, Any]
+) -> None:
+    sockets = sockets_of(other)
+    with sockets.people:
+        bob = join(sockets, people[1], their_chat["channel_name"])
+
+        assert people[1].post("/api/logout").status == 204
+
+        assert bob.expect_close() == 4009
 
 
 def test_events_of_the_other_process_reach_all_clients(
@@ -184,38 +212,56 @@ def test_pusher_js_comes_back_after_its_worker_is_killed() -> None:
         ada.wait_for("new_chat")
 
 
+def test_two_workers_let_everybody_in_at_once() -> None:
+    with ChatServer("gunicorn --workers 2", **KEYS) as server:
+        ada, bob = (server.api.sign_up(name) for name in ("ada", "bob"))
+        chat = ada.asks(bob).json
+        sockets = sockets_of(server)
+        assert eventually(lambda: owners(server) == {True, False})
+        with sockets.people:
+            crowd = [join(sockets, bob, chat["channel_name"]) for _ in range(20)]
+
+            said = [ada.said(chat, f"through either worker {number}") for number in range(10)]
+
+            for client in crowd:
+                assert [client.expect("new_message")["data"] for _ in said] == said
+
+
+def owners(server: ChatServer) -> set[bool]:
+    """What the workers say of it, in ten answers."""
+    return {owns(server) for _ in range(10)}
+
+
 def test_one_of_two_workers_takes_over_from_the_other() -> None:
     with ChatServer("gunicorn --workers 2", **KEYS) as server:
         ada, bob = (server.api.sign_up(name) for name in ("ada", "bob"))
         chat = ada.asks(bob).json
         sockets = sockets_of(server)
         with sockets.people:
-            assert eventually(lambda: shakes_hands(server) == 503), "one keeps clients out"
-            first, killed = let_in(sockets), holder(server)
+            assert eventually(lambda: owners(server) == {True, False})
+            crowd = [sockets.join() for _ in range(10)]
+            killed = holder(server)
 
             os.kill(killed, signal.SIGKILL)
 
-            with pytest.raises(ConnectionClosed):
-                first.socket.recv(20)
+            for client in crowd:
+                with pytest.raises(ConnectionClosed):
+                    client.socket.recv(20)
             client = let_in(sockets)
             assert holder(server) != killed
             signed = bob.signs(chat["channel_name"], client.socket_id).json
             client.say("pusher:subscribe", {"channel": chat["channel_name"], **signed})
             client.expect("pusher_internal:subscription_succeeded")
-            said = [ada.said(chat, f"through either worker {number}") for number in range(10)]
+            said = [ada.said(chat, f"after the kill {number}") for number in range(10)]
             assert [client.expect("new_message")["data"] for _ in said] == said
 
 
-def shakes_hands(server: ChatServer) -> int:
-    return server.api.get(f"/app/{KEY}?protocol=7", headers=UPGRADE).status
-
-
 def let_in(sockets: Sockets) -> Client:
-    """A connection, after as many tries as it takes to reach the worker that owns the sockets."""
+    """A connection, once there is an owner again."""
     joined: list[Client] = []
 
     def tries() -> bool:
-        with contextlib.suppress(InvalidStatus):
+        with contextlib.suppress(InvalidStatus, ConnectionClosed, OSError):
             joined.append(sockets.join())
         return bool(joined)
 

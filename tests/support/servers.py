@@ -328,11 +328,13 @@ class Soketi(Server, PusherApp):
 
     program = NODE_MODULES / "@soketi/soketi/bin/server.js"
 
-    def __init__(self, *, sign_ins: bool = False) -> None:
-        """With `sign_ins` it closes clients that do not sign in within 30 seconds."""
+    def __init__(self, *, sign_ins: bool = False, members: int = 100) -> None:
+        """With `sign_ins` it closes clients that do not sign in within 30 seconds. A presence
+        channel takes so many `members`."""
         super().__init__()
         self.make_keys()
         self._sign_ins = sign_ins
+        self._members = members
 
     @classmethod
     def lacks(cls) -> str | None:
@@ -350,6 +352,7 @@ class Soketi(Server, PusherApp):
             "SOKETI_DEFAULT_APP_SECRET": self.secret,
             "SOKETI_DEFAULT_APP_ENABLE_CLIENT_MESSAGES": "true",
             "SOKETI_DEFAULT_APP_USER_AUTHENTICATION": str(self._sign_ins).lower(),
+            "SOKETI_PRESENCE_MAX_MEMBERS": str(self._members),
             "SOKETI_HOST": HOST,
             "SOKETI_PORT": str(self.port),
             "SOKETI_SHUTDOWN_GRACE_PERIOD": "0",
