@@ -34,7 +34,7 @@ from database import db, engine_options, prepare, writing
 from gateway import BODY_BYTES
 from models import User
 from realtime import backlog, commands, servers, subscriptions
-from web import backups, bodies, responses
+from web import backups, bodies, copies, responses
 from web.bodies import name_or_id, parse, query, socket_id
 from web.docs import docs
 from web.errors import answer_errors_of, code_of, error_response
@@ -442,6 +442,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     answer_errors_of(app)
     app.cli.add_command(commands.events)
     backups.add_commands()
+    copies.add_commands()
     exit_on_sigterm()
     return app
 
