@@ -188,6 +188,7 @@ class Dispatcher(threading.Thread):
         try:
             self._hooks.on_lease()
             self.settled.set()
+            backlog.take_up_notices(connection)
             self._dispatch(lease, connection)
         finally:
             self._hooks.on_loss()
