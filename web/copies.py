@@ -37,8 +37,8 @@ from database import AnyRow, Base, db, engine_options, init_db, prepare
 from migrations import DatabaseError
 from realtime.lease import Lease
 
-#: Tables in which a database speaks of itself. A copy has its own.
-OWN = {"alembic_version", "generations"}
+#: Tables in which a database speaks of itself, and not of people. A copy has its own.
+OWN = {"alembic_version", "generations", "fences"}
 #: The column that orders changes by numbers of the database's own.
 NUMBER = "transaction_id"
 ROWS = 5_000  # read and written at a time
