@@ -1,6 +1,5 @@
 """The last version and this one, side by side on one database, as in an upgrade without a stop."""
 
-import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from tests.support.conversations import (
     mark,
     now,
     ok,
+    sqlite_only,
     unblock,
 )
 from tests.support.deliveries import heard
@@ -169,6 +169,7 @@ def test_blocks_and_departures_count_in_both(
         assert other.register(name).status == 201
 
 
+@sqlite_only
 def test_a_long_message_is_found_by_the_new(
     sides: Sides, people: tuple[Person, Person, Chat]
 ) -> None:
@@ -186,15 +187,14 @@ def test_a_long_message_is_found_by_the_new(
     assert [each["message"] for each in old.reads(chat).json].count(f"{text} end") == 2
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_events_of_both_are_told_whoever_delivers(
-    sides: Sides, people: tuple[Person, Person, Chat], how: signal.Signals
+    sides: Sides, people: tuple[Person, Person, Chat]
 ) -> None:
     ada, bob, chat = people
     for number in range(10):
         for each in everywhere(sides, ada):
             each.said(chat, f"number {number}")
-    sides.old.stop(how)
+    sides.old.kill()
     last = replace(bob, api=sides.new.api).said(chat, "the last one")
 
     sides.stub.wait_for(lambda events: last in heard(events, chat["channel_name"]))
@@ -225,6 +225,7 @@ def aside(sides: Sides) -> int:
     return events
 
 
+@sqlite_only
 def test_an_old_process_started_late_touches_nothing(
     sides: Sides, people: tuple[Person, Person, Chat]
 ) -> None:
