@@ -41,11 +41,9 @@ from tests.support.people import (
 )
 from tests.support.servers import Postgres, free_port
 from tests.support.stub_pusher import StubPusher
+from web.copies import OWN
 
 Chat = dict[str, Any]
-
-#: What the two databases count each in its own way.
-NUMBERS = {"generations", "alembic_version"}
 
 
 @pytest.fixture
@@ -100,7 +98,7 @@ def rows(settings: Settings) -> dict[str, list[Any]]:
     for name, model in (("messages", Message), ("events", Event)):
         place = list(model.__table__.columns.keys()).index("transaction_id")
         found[name] = [row[:place] + row[place + 1 :] for row in found[name]]
-    return {name: sorted(map(repr, rows)) for name, rows in found.items() if name not in NUMBERS}
+    return {name: sorted(map(repr, rows)) for name, rows in found.items() if name not in OWN}
 
 
 def order(settings: Settings, model: Any) -> list[int]:
@@ -220,7 +218,7 @@ def test_events_that_wait_are_told_in_order(
 
 def empty(settings: Settings) -> bool:
     with looking_into(settings) as connection:
-        tables = set(inspect(connection).get_table_names()) - NUMBERS
+        tables = set(inspect(connection).get_table_names()) - OWN
     return not tables or not any(rows(settings).values())
 
 
