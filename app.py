@@ -33,7 +33,7 @@ from database import db, engine_options, prepare, writing
 from gateway import BODY_BYTES
 from models import User
 from realtime import commands, servers, subscriptions
-from web import access_log, backups, bodies, logs, monitoring, responses, user_commands
+from web import access_log, backups, bodies, copies, logs, monitoring, responses, user_commands
 from web.access_log import AccessLog
 from web.bodies import name_or_id, parse, query, socket_id
 from web.docs import docs
@@ -453,6 +453,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     app.cli.add_command(commands.events)
     backups.add_commands(app)
     app.cli.add_command(user_commands.users)
+    copies.add_commands()
     exit_on_sigterm()
     return app
 

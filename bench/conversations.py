@@ -186,6 +186,7 @@ def build(folder: Path, content: Content, url: str | None) -> dict[str, str]:
         else:
             places = ", ".join("?" * len(columns.split(",")))
             insert(folder, f"INSERT INTO {table} ({columns}) VALUES ({places})", rows)
+    same_generation(folder, url)
     if url:
         use_up_numbers(url, content.total)
     return env
@@ -197,6 +198,16 @@ def insert(folder: Path, statement: str, rows: Iterable[tuple[Any, ...]]) -> Non
         database.execute("PRAGMA cache_size=-400000")
         database.executemany(statement, rows)
     database.close()
+
+
+def same_generation(folder: Path, url: str | None) -> None:
+    """Have the database take cursors that name none."""
+    statement = "UPDATE generations SET number = 0"
+    if url:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(statement)
+    else:
+        insert(folder, statement, [()])
 
 
 def copy(url: str, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:

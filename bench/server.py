@@ -179,11 +179,12 @@ class Server:
 
 @contextlib.contextmanager
 def pusher(kind: str) -> Iterator[dict[str, str]]:
-    """The settings for a Pusher server that is "80 ms", "hanging" or "down", or for "none"."""
+    """The settings for a Pusher server that answers "at once", or is "80 ms", "hanging" or "down",
+    or for "none"."""
     port = free_port()
     keys = {"PUSHER_APP_ID": "1", "PUSHER_KEY": "bench", "PUSHER_SECRET": "bench"}
     where = {"PUSHER_HOST": "127.0.0.1", "PUSHER_PORT": str(port), "PUSHER_SSL": "false"}
-    seconds = {"80 ms": "0.08", "hanging": "600"}.get(kind)
+    seconds = {"at once": "0", "80 ms": "0.08", "hanging": "600"}.get(kind)
     if seconds is None:
         yield {} if kind == "none" else keys | where
         return

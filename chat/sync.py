@@ -102,7 +102,9 @@ def changes(user: User, since: str | None, limit: int) -> answers.Changes:
 
     Raises Invalid for what is no cursor of this database.
     """
-    name = f"sync.{db.session.scalar(_GENERATION)}"
+    generation = db.session.scalar(_GENERATION)
+    # 0 was given by revision 0008 to a database that was in use, with cursors without a number.
+    name = f"sync.{generation}" if generation else "sync"
     if since is None:
         now = cursors.encode(name, _now(), MAX_ID)
         return {"messages": [], "cursor": now, "more": False}

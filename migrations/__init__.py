@@ -133,16 +133,23 @@ def renew_generation(connection: Connection) -> None:
 
 
 def _forget_foreign_numbers(connection: Connection) -> bool:
-    """Set the transaction numbers to 0 that this server has not reached yet; whether any were.
+    """Lower the transaction numbers of a table if this server has not reached all of them yet;
+    whether that was so.
 
     They come from the server of a restored backup. The numbers still to come here would be lower.
+    They keep their order, in which events go out, and end at 0.
     """
     unborn = "CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS TEXT) AS BIGINT)"
-    found = 0
+    found = False
     for table in ("messages", "events"):
-        forgotten = text(f"UPDATE {table} SET transaction_id = 0 WHERE transaction_id >= {unborn}")  # noqa: S608
-        found += connection.execute(forgotten).rowcount
-    return found > 0
+        latest = connection.scalar(
+            text(f"SELECT max(transaction_id) FROM {table} HAVING max(transaction_id) >= {unborn}")  # noqa: S608
+        )
+        if latest is not None:
+            lower = f"UPDATE {table} SET transaction_id = transaction_id - :latest"  # noqa: S608
+            connection.execute(text(lower), {"latest": latest})
+            found = True
+    return found
 
 
 def _scripts() -> ScriptDirectory:

@@ -246,6 +246,7 @@ class Dispatcher(threading.Thread):
             self._hooks.on_lease()
             self.state = State.DELIVERING
             self.settled.set()
+            backlog.take_up_notices(connection)
             self._dispatch(connection)
         finally:
             self._hooks.on_loss()
