@@ -21,6 +21,7 @@ from chat import (
     channels,
     departure,
     export,
+    history,
     inbox,
     index,
     logins,
@@ -160,8 +161,8 @@ def get_message(user: User, channel: str) -> ResponseReturnValue:
     found = channels.find(user, name_or_id(channel))
     asked = query(requests.History)
     if not asked.model_fields_set:
-        return responses.streamed(user, messages.history(found))
-    page, older, newer = messages.page(
+        return responses.streamed(user, history.whole(found))
+    page, older, newer = history.page(
         found, asked.limit or 50, asked.before, asked.after, asked.around
     )
     return responses.listed(

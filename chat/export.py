@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from sqlalchemy import bindparam, select
 
-from chat import accounts, messages
+from chat import accounts, history
 from chat.channels import MINE
 from chat.dialects import iso
 from chat.pages import pages
@@ -42,7 +42,7 @@ def lines(user: User) -> Iterator[list[answers.ExportLine]]:
         for channels in pages(_CHANNELS, {"user": user.id}, lambda row: row):
             for channel in channels:
                 yield [_channel(channel)]
-                for page in messages.history(channel):
+                for page in history.whole(channel):
                     yield [_line(message) for message in page]
 
     return everything()
