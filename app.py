@@ -26,6 +26,7 @@ from chat import (
     index,
     logins,
     messages,
+    reactions,
     search,
     sync,
 )
@@ -147,9 +148,7 @@ def send_message(user: User) -> ResponseReturnValue:
         channel = channels.to_write(user, *body.spellings)
         if body.to_user not in (None, channel.peer_id(user.id)):
             raise errors.Invalid("to_user is not the other person of this channel.")
-        message, new = messages.post(
-            channel, user, body.message, body.client_message_id, socket_id()
-        )
+        message, new = messages.post(channel, user, body, socket_id())
         db.session.commit()
     return message, 201 if new else 200
 
@@ -217,6 +216,31 @@ def delete_message(user: User, message_id: int) -> ResponseReturnValue:
     with writing():
         channel, row = messages.own(user, message_id)
         message = messages.erase(channel, row, socket_id())
+        db.session.commit()
+    return message
+
+
+@api.put("/messages/<id:message_id>/reactions/<emoji>")
+@login_required
+def put_reaction(user: User, message_id: int, emoji: str) -> ResponseReturnValue:
+    """React to a message of the caller's chats."""
+    asked = bodies.emoji(emoji)
+    runtime().rate_limits.hit("messages", str(user.id))
+    with writing():
+        channel, row = messages.to_change(user, message_id)
+        message = reactions.put(channel, row, user, asked, socket_id())
+        db.session.commit()
+    return message
+
+
+@api.delete("/messages/<id:message_id>/reactions/<emoji>")
+@login_required
+def delete_reaction(user: User, message_id: int, emoji: str) -> ResponseReturnValue:
+    """Take one of the caller's reactions back."""
+    asked = bodies.emoji(emoji)
+    with writing():
+        channel, row = messages.to_change(user, message_id)
+        message = reactions.remove(channel, row, user, asked, socket_id())
         db.session.commit()
     return message
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    JSON,
     BigInteger,
     CheckConstraint,
     ForeignKey,
@@ -168,6 +169,12 @@ class Message(Base):
             sqlite_where=text("deleted_at IS NULL"),
             postgresql_where=text("deleted_at IS NULL"),
         ),
+        Index(
+            "ix_messages_reply_to",
+            "reply_to",
+            sqlite_where=text("reply_to IS NOT NULL"),
+            postgresql_where=text("reply_to IS NOT NULL"),
+        ),
         {"sqlite_autoincrement": True},
     )
 
@@ -180,6 +187,11 @@ class Message(Base):
     created_at: Mapped[datetime]
     edited_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
+    type: Mapped[str] = mapped_column(String(5), server_default="Text")
+    # Which message of the same channel this one answers.
+    reply_to: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("messages.id"))
+    # What people think of it: [{"emoji", "users"}], as answers show it. None: no reactions.
+    reactions: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
     # Set anew with each change of the message.
     transaction_id: Mapped[int] = mapped_column(BigInteger, default=next_change(), index=True)
 

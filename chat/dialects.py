@@ -4,9 +4,11 @@ They are functions, because SQLAlchemy compiles a statement with other elements 
 each time.
 """
 
+from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, String, and_
+from sqlalchemy import JSON, BigInteger, ColumnElement, String, and_, literal_column
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -28,6 +30,17 @@ class json_strings(FunctionElement[str]):
 
     inherit_cache = True
     type = String()
+
+
+def json_object(**members: Any) -> ColumnElement[Any]:
+    """A JSON object of these columns, read as a dictionary."""
+    names: Iterable[Any] = (literal_column(f"'{name}'") for name in members)
+    return _json_object(*chain.from_iterable(zip(names, members.values(), strict=True)))
+
+
+class _json_object(FunctionElement[Any]):
+    inherit_cache = True
+    type = JSON()
 
 
 class iso(FunctionElement[str]):
@@ -60,6 +73,16 @@ def _json_each(element: Any, compiler: Any, **how: Any) -> str:
 @compiles(json_strings, "postgresql")
 def _json_array_elements(element: Any, compiler: Any, **how: Any) -> str:
     return f"json_array_elements_text(CAST({compiler.process(element.clauses, **how)} AS JSON))"
+
+
+@compiles(_json_object)
+def _object(element: Any, compiler: Any, **how: Any) -> str:
+    return f"json_object({compiler.process(element.clauses, **how)})"
+
+
+@compiles(_json_object, "postgresql")
+def _build_object(element: Any, compiler: Any, **how: Any) -> str:
+    return f"json_build_object({compiler.process(element.clauses, **how)})"
 
 
 @compiles(iso)

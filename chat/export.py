@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import Any, cast
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, case, select
 
-from chat import accounts, history
+from chat import accounts, blocks, history
 from chat.channels import MINE
 from chat.dialects import iso
 from chat.pages import pages
@@ -20,6 +20,9 @@ _CHANNELS = (
         Channel.low_id,
         Channel.high_id,
         Channel.last_message_id,
+        case(
+            (Channel.low_id == bindparam("user"), Channel.low_read_id), else_=Channel.high_read_id
+        ).label("read_id"),
         iso(Channel.created_at).label("created"),
     )
     .where(MINE, Channel.id > bindparam("after"))
@@ -29,7 +32,7 @@ _CHANNELS = (
 
 
 def lines(user: User) -> Iterator[list[answers.ExportLine]]:
-    """The user, and every channel and message of theirs, in pages."""
+    """The user, whom they have blocked, and every channel and message of theirs, in pages."""
     created = select(iso(User.created_at)).where(User.id == user.id)
     me: answers.UserLine = {
         "type": "user",
@@ -39,6 +42,8 @@ def lines(user: User) -> Iterator[list[answers.ExportLine]]:
 
     def everything() -> Iterator[list[answers.ExportLine]]:
         yield [me]
+        for people in blocks.listed(user):
+            yield [{"type": "block", **person} for person in people]
         for channels in pages(_CHANNELS, {"user": user.id}, lambda row: row):
             for channel in channels:
                 yield [_channel(channel)]
@@ -62,4 +67,5 @@ def _channel(row: AnyRow) -> answers.ChannelLine:
         "name": chat_channel(row.low_id, row.high_id),
         "users": [row.low_id, row.high_id],
         "created_at": row.created,
+        "last_read_message_id": row.read_id or None,
     }

@@ -1,13 +1,14 @@
 """Messages: sent, edited and erased, in a channel that the caller has found as their own."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from flask import current_app
-from sqlalchemy import and_, bindparam, exists, not_, select, update
+from sqlalchemy import and_, bindparam, exists, func, not_, select, update
 
 from chat import blocks, channels, events, index, logins
-from chat.dialects import iso
-from contract import answers
+from chat.dialects import iso, json_object
+from contract import answers, requests
 from contract.errors import Blocked, Conflict, Forbidden, NotFound, Unauthorized
 from contract.names import chat_channel
 from database import AnyRow, db, insert_once, utcnow
@@ -15,9 +16,13 @@ from models import Channel, Message, User, next_change
 
 # Columns of the table rather than attributes of the class: to read a page costs a third less.
 _message = Message.__table__.c
+_quoted = Message.__table__.alias("quoted")
 
-#: The columns of a message object.
-SHOWN = (
+#: Characters of a message that its replies quote.
+QUOTED = 200
+
+#: The columns of a message object that a message has by itself.
+_OWN = (
     _message.id,
     _message.channel_id,
     _message.sender_id,
@@ -26,28 +31,44 @@ SHOWN = (
     iso(_message.created_at).label("created_at"),
     iso(_message.edited_at).label("edited_at"),
     iso(_message.deleted_at).label("deleted_at"),
+    _message.type,
+    _message.reactions,
 )
+_quote = select(
+    json_object(
+        id=_quoted.c.id,
+        from_user=_quoted.c.sender_id,
+        type=_quoted.c.type,
+        message=func.substr(_quoted.c.text, 1, QUOTED),
+        deleted_at=iso(_quoted.c.deleted_at),
+    ).label("quote")
+)
+#: The columns of a message object, with what it quotes as that now stands.
+SHOWN = (*_OWN, _quote.where(_quoted.c.id == _message.reply_to).scalar_subquery().label("quote"))
 
 
-def shown(row: AnyRow, low_id: int, high_id: int) -> answers.Message:
+def shown(row: Sequence[Any], low_id: int, high_id: int) -> answers.Message:
     """The message object: the answer, the history element and the event alike.
 
     The row begins with the columns SHOWN: by place they cost a fifth of what names do, and this is
     where a page of messages spends its time.
     """
     (id_, channel_id, sender_id, text, client_message_id, created, edited, deleted) = row[:8]
+    type_, reactions, quote = row[8:11]
     return {
         "id": id_,
         "channel_id": channel_id,
         "channel": chat_channel(low_id, high_id),
         "from_user": sender_id,
         "to_user": high_id if sender_id == low_id else low_id,
-        "type": "Text",
+        "type": type_,
         "message": text,
         "created_at": created,
         "client_message_id": client_message_id,
         "edited_at": edited,
         "deleted_at": deleted,
+        "reply_to": quote,
+        "reactions": reactions or [],
         **current_app.config["MESSAGE_EXTRAS"],
     }
 
@@ -78,34 +99,39 @@ def _posted(mark: str) -> Any:
 _LOW_POSTED, _HIGH_POSTED = _posted("low_read_id"), _posted("high_read_id")
 
 
+_BY_ID = select(*SHOWN).where(_message.id == bindparam("id"))
+_QUOTE = _quote.where(_quoted.c.id == bindparam("id"), _quoted.c.channel_id == bindparam("channel"))
+
+
 def post(
-    channel: Channel,
-    sender: User,
-    text: str,
-    client_message_id: str | None,
-    socket_id: str | None,
+    channel: Channel, sender: User, new: requests.NewMessage, socket_id: str | None
 ) -> tuple[answers.Message, bool]:
     """Store a message and its events, once for each client_message_id; whether it is new.
 
-    Raises Conflict if that id was used for another message, Blocked, NotFound if the other account
-    was deleted, and Unauthorized if it was the sender's own.
+    Raises Conflict if that id was used for another message or what it answers was deleted, Blocked,
+    NotFound if the other account was deleted or there is nothing to answer, and Unauthorized if the
+    sender's own account was deleted.
     """
     now = utcnow()
-    row, new = insert_once(
+    quote = None if new.reply_to is None else _quote_of(channel, new.reply_to)
+    row, is_new = insert_once(
         Message,
         ("sender_id", "client_message_id"),
-        SHOWN,
+        (*_OWN, _message.reply_to),
         channel_id=channel.id,
         sender_id=sender.id,
-        text=text,
-        client_message_id=client_message_id,
+        text=new.message,
+        client_message_id=new.client_message_id,
+        reply_to=new.reply_to,
         created_at=now,
     )
-    message = shown(row, channel.low_id, channel.high_id)
-    if not new:
-        _check_same(row, channel, text)
+    message = shown((*row[:-1], quote), channel.low_id, channel.high_id)
+    if not is_new:
+        _check_same(row, channel, new)
         return message, False
-    _move_channel(channel, sender, message["id"], text, now)
+    if quote and quote["deleted_at"]:
+        raise Conflict("A deleted message cannot be answered.")
+    _move_channel(channel, sender, message["id"], new.message, now)
     chat = channels.chat(channel, sender.id)
     told = (
         (channel.name, "new_message", events.fitted(message)),
@@ -119,9 +145,19 @@ def post(
     return message, True
 
 
-def _check_same(row: AnyRow, channel: Channel, text: str) -> None:
+def _quote_of(channel: Channel, message_id: int) -> answers.Quote:
+    """What a reply to this message quotes. Raises NotFound."""
+    values = {"channel": channel.id, "id": message_id}
+    quote: answers.Quote | None = db.session.scalar(_QUOTE, values)
+    if quote is None:
+        raise NotFound("No such message in this channel to reply to.")
+    return quote
+
+
+def _check_same(row: AnyRow, channel: Channel, new: requests.NewMessage) -> None:
     changed = row.edited_at or row.deleted_at
-    if row.channel_id != channel.id or not (changed or row.text == text):
+    same_place = (row.channel_id, row.reply_to) == (channel.id, new.reply_to)
+    if not same_place or not (changed or row.text == new.message):
         raise Conflict("This client_message_id was used for a different message.")
 
 
@@ -158,14 +194,16 @@ def _refuse(channel: Channel, sender: User) -> None:
 # Changing ------------------------------------------------------------------------------------
 
 
-def own(user: User, message_id: int) -> tuple[Channel, AnyRow]:
-    """A message by this user, to be changed, and its channel, locked.
-
-    Raises NotFound as for other people's channels, and Forbidden if the other one of the pair
-    wrote it.
-    """
+def to_change(user: User, message_id: int) -> tuple[Channel, AnyRow]:
+    """A message of the user's chats, and its channel, locked. Raises NotFound as for other people's
+    channels."""
     channel = channels.of_message_to_write(user, message_id)
-    row = db.session.execute(select(*SHOWN).where(_message.id == message_id)).one()
+    return channel, db.session.execute(_BY_ID, {"id": message_id}).one()
+
+
+def own(user: User, message_id: int) -> tuple[Channel, AnyRow]:
+    """The same, if the user wrote it. Raises Forbidden if the other one of the pair did."""
+    channel, row = to_change(user, message_id)
     if row.sender_id != user.id:
         raise Forbidden("Only its author may change a message.")
     return channel, row
@@ -173,16 +211,12 @@ def own(user: User, message_id: int) -> tuple[Channel, AnyRow]:
 
 def edit(channel: Channel, row: AnyRow, text: str, socket_id: str | None) -> answers.Message:
     """Give a message another text. Raises Conflict if it was deleted, and Blocked."""
-    # Who blocks waits for writers by their users' rows. Sending locks its own by itself.
-    author = select(User.id).where(User.id == row.sender_id)
-    db.session.execute(author.with_for_update(read=True, key_share=True))
-    if blocks.in_channel(channel):
-        raise Blocked
+    refuse_blocked(channel, row.sender_id)
     if row.deleted_at:
         raise Conflict("A deleted message cannot be edited.")
     if row.text == text:
         return shown(row, channel.low_id, channel.high_id)
-    return _change(channel, row, "message_updated", socket_id, text=text, edited_at=utcnow())
+    return change(channel, row, "message_updated", socket_id, text=text, edited_at=utcnow())
 
 
 def erase(channel: Channel, row: AnyRow, socket_id: str | None) -> answers.Message:
@@ -190,18 +224,30 @@ def erase(channel: Channel, row: AnyRow, socket_id: str | None) -> answers.Messa
     if row.deleted_at:
         return shown(row, channel.low_id, channel.high_id)
     events.erase(row.id)
-    return _change(channel, row, "message_deleted", socket_id, text="", deleted_at=utcnow())
+    values = {"text": "", "reactions": None, "deleted_at": utcnow()}
+    return change(channel, row, "message_deleted", socket_id, **values)
 
 
-def _change(
+def refuse_blocked(channel: Channel, writer_id: int) -> None:
+    """Raise Blocked if one of the two has blocked the other, and let nobody block the writer before
+    the commit."""
+    # Who blocks waits for writers by their users' rows. Sending locks its own by itself.
+    writer = select(User.id).where(User.id == writer_id)
+    db.session.execute(writer.with_for_update(read=True, key_share=True))
+    if blocks.in_channel(channel):
+        raise Blocked
+
+
+def change(
     channel: Channel, row: AnyRow, event: str, socket_id: str | None, **values: Any
 ) -> answers.Message:
-    changed = db.session.execute(
+    """Change the row of a message, and have both people told; the message as it then stands."""
+    db.session.execute(
         update(Message.__table__)  # type: ignore[arg-type]
         .where(_message.id == row.id)
         .values(transaction_id=next_change(), **values)
-        .returning(*SHOWN)
-    ).one()
+    )
+    changed = db.session.execute(_BY_ID, {"id": row.id}).one()
     index.replace(channel, row.id, row.text, changed.text)
     message = shown(changed, channel.low_id, channel.high_id)
     channels.tell_both(channel, event, events.fitted(message), socket_id, row.id)

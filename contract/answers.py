@@ -106,6 +106,27 @@ class Peer(TypedDict):
 # Channels and messages -----------------------------------------------------------------------
 
 
+MessageType = Annotated[Literal["Text"], Field(description="What kind of message it is.")]
+
+
+class Quote(TypedDict):
+    """The message that another one answers, as it now stands. Sync and events do not tell of the
+    reply anew when this changes."""
+
+    id: int
+    from_user: int
+    type: MessageType
+    message: Annotated[str, Field(description="200 characters of it at most.")]
+    deleted_at: Time | None
+
+
+class Reaction(TypedDict):
+    """One emoji, and who reacted with it, in the order in which they did."""
+
+    emoji: str
+    users: list[int]
+
+
 class MessageData(TypedDict):
     """What is known of a message, but for its type."""
 
@@ -119,9 +140,8 @@ class MessageData(TypedDict):
     client_message_id: str | None
     edited_at: Time | None
     deleted_at: Time | None
-
-
-MessageType = Annotated[Literal["Text"], Field(description="What kind of message it is.")]
+    reply_to: Quote | None
+    reactions: Annotated[list[Reaction], Field(description="In the order in which they came.")]
 
 
 class Message(MessageData):
@@ -206,6 +226,13 @@ class ChannelLine(TypedDict):
     name: ChatChannel
     users: list[int]
     created_at: Time
+    last_read_message_id: Annotated[int | None, Field(description="My own mark.")]
+
+
+class BlockLine(Person):
+    """Somebody whom the user has blocked."""
+
+    type: Literal["block"]
 
 
 class MessageLine(MessageData):
@@ -213,7 +240,7 @@ class MessageLine(MessageData):
     message_type: MessageType
 
 
-ExportLine = UserLine | ChannelLine | MessageLine
+ExportLine = UserLine | BlockLine | ChannelLine | MessageLine
 
 #: Names that MESSAGE_EXTRAS cannot have.
 MESSAGE_MEMBERS = frozenset(get_type_hints(MessageEvent)) | frozenset(get_type_hints(MessageLine))

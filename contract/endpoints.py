@@ -77,8 +77,11 @@ MESSAGE: answers.Message = {
     "client_message_id": "5f0c7a9e-8d1b-4a55-9f0e-2f6f1c1f8a11",
     "edited_at": None,
     "deleted_at": None,
+    "reply_to": None,
+    "reactions": [],
 }
 EDITED: answers.Message = {**MESSAGE, "message": "Hello Bob! How are you?", "edited_at": TIME}
+REACTED: answers.Message = {**EDITED, "reactions": [{"emoji": "\N{THUMBS UP SIGN}", "users": [1]}]}
 DELETED: answers.Message = {**EDITED, "message": "", "deleted_at": TIME}
 MARK: answers.Mark = {
     "channel_id": 1,
@@ -88,7 +91,8 @@ MARK: answers.Mark = {
 }
 CURSOR = "c3luYy4wLjkyMjMzNzIwMzY4NTQ3NzU4MDcu"
 THIS_CHANNEL = {"channel": CHANNEL}
-THIS_MESSAGE = {"message_id": 1}
+THIS_MESSAGE: dict[str, str | int] = {"message_id": 1}
+THIS_REACTION = {**THIS_MESSAGE, "emoji": "\N{THUMBS UP SIGN}"}
 A_CHANNEL = {"channel": "$response.body#/channel_name"}
 ITS_CHANNEL = {"channel": "$response.body#/channel"}
 ITS_ID = {"message_id": "$response.body#/id"}
@@ -215,8 +219,8 @@ ENDPOINTS = {
             "`channel` is the channel's name or id; `channel_name` and `channel_id` are other "
             "spellings of it, and one of the three is required. `from_user` and `to_user` may "
             "be left out. A retry with the same `client_message_id` answers 200 with the first "
-            "message. Triggers `new_message` on the channel and `new_chat` on the receiver's "
-            "notification channel."
+            "message. `reply_to` is the id of a message of the same channel. Triggers "
+            "`new_message` on the channel and `new_chat` on the receiver's notification channel."
         ),
         body=requests.NewMessage,
         success={201: "Stored.", 200: "Stored before; the message as it now stands."},
@@ -228,6 +232,7 @@ ENDPOINTS = {
             "mark_read": ITS_CHANNEL,
             "edit_message": ITS_ID,
             "delete_message": ITS_ID,
+            "put_reaction": ITS_ID,
         },
         sent={
             "from_user": 1,
@@ -323,6 +328,35 @@ ENDPOINTS = {
         sent={"message": EDITED["message"]},
         got=EDITED,
     ),
+    "put_reaction": Endpoint(
+        tag=CONVERSATIONS,
+        summary="React to a message",
+        description=(
+            "`emoji` is one emoji of at most 64 bytes, percent-encoded. U+FE0F makes no "
+            "difference; the emoji is shown as it first came. One person has at most 10 reactions "
+            "on a message. Triggers `message_updated`. Reacting again is a 200 without an event."
+        ),
+        success={200: "The message as it now stands."},
+        shape=answers.Message,
+        refusals=["invalid", "blocked", "not_found", "conflict"],
+        events=True,
+        given=THIS_REACTION,
+        got=REACTED,
+    ),
+    "delete_reaction": Endpoint(
+        tag=CONVERSATIONS,
+        summary="Take a reaction back",
+        description=(
+            "Triggers `message_updated`. Without such a reaction of the caller's it is a 200 "
+            "without an event."
+        ),
+        success={200: "The message as it now stands."},
+        shape=answers.Message,
+        refusals=["invalid", "not_found"],
+        events=True,
+        given=THIS_REACTION,
+        got=EDITED,
+    ),
     "delete_message": Endpoint(
         tag=CONVERSATIONS,
         summary="Delete a message",
@@ -348,7 +382,7 @@ ENDPOINTS = {
         success={200: "Messages in the order of their changes, and the next cursor."},
         shape=answers.Changes,
         given={"since": CURSOR, "limit": 50},
-        got={"messages": [DELETED], "cursor": "c3luYy4zLjEu", "more": False},
+        got={"messages": [DELETED], "cursor": "c3luYy41LjEu", "more": False},
     ),
     "block": Endpoint(
         tag=CONVERSATIONS,
@@ -410,7 +444,10 @@ ENDPOINTS = {
     "export": Endpoint(
         tag=ACCOUNT,
         summary="Export everything of mine",
-        description="The user, every channel, and every message after its channel; streamed.",
+        description=(
+            "The user, whom they have blocked, every channel with their mark, and every message "
+            "after its channel; streamed."
+        ),
         success={200: "One JSON object (ExportLine) on each line."},
         refusals=["busy"],
         shape=answers.ExportLine,

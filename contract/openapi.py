@@ -97,13 +97,14 @@ def paths(url_map: Map, shapes: dict[Any, Any]) -> dict[str, Any]:
 def in_path(rule: Any, endpoint: Endpoint) -> list[dict[str, Any]]:
     """The parameters in the path of a route."""
     number = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
-    text = {"type": "string", "minLength": 1, "description": "A channel's name or id."}
+    text = {"type": "string", "minLength": 1}
+    what = {"channel": "A channel's name or id.", "emoji": "One emoji."}
     return [
         {
             "name": name,
             "in": "path",
             "required": True,
-            "schema": number if f"<id:{name}>" in rule.rule else text,
+            "schema": number if f"<id:{name}>" in rule.rule else text | {"description": what[name]},
             "example": endpoint.given[name],
         }
         for name in sorted(rule.arguments)

@@ -235,6 +235,7 @@ class NewMessage(Parameters):
     channel_name: NameOrId | None = None
     channel_id: NameOrId | None = None
     client_message_id: Annotated[Text, Field(min_length=1, max_length=64)] | None = None
+    reply_to: Id | None = None
 
     @model_validator(mode="after")
     def _channel_is_said(self) -> Self:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from contract.emoji import is_emoji
 from contract.errors import Invalid, TooLarge, UnsupportedMediaType
 from contract.names import MAX_ID
 from contract.requests import DIGITS, MAX_BODY, SOCKET_ID, Parameters, sentence
@@ -83,6 +84,13 @@ def query(model: type[Parsed]) -> Parsed:
 def name_or_id(segment: str) -> str | int:
     """A channel as a path names it."""
     return int(segment) if DIGITS.fullmatch(segment) and int(segment) <= MAX_ID else segment
+
+
+def emoji(segment: str) -> str:
+    """An emoji as a path has it. Raises Invalid."""
+    if not is_emoji(segment):
+        raise Invalid("emoji must be one emoji, percent-encoded in the path.")
+    return segment
 
 
 def socket_id() -> str | None:
