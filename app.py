@@ -21,6 +21,7 @@ from chat import (
     channels,
     departure,
     export,
+    files,
     history,
     inbox,
     index,
@@ -34,9 +35,9 @@ from contract import answers, errors, names, openapi, requests
 from contract.passwords import fault_of_password
 from database import db, engine_options, prepare, writing
 from gateway import BODY_BYTES
-from models import User
+from models import Channel, User
 from realtime import backlog, commands, servers, subscriptions
-from web import bodies, responses
+from web import bodies, downloads, responses, uploads
 from web.bodies import name_or_id, parse, query, socket_id
 from web.docs import docs
 from web.errors import answer_errors_of, code_of, error_response
@@ -145,10 +146,23 @@ def send_message(user: User) -> ResponseReturnValue:
     refuse_other_author(user, body.from_user)
     index.prepare(body.message)
     with writing():
-        channel = channels.to_write(user, *body.spellings)
-        if body.to_user not in (None, channel.peer_id(user.id)):
-            raise errors.Invalid("to_user is not the other person of this channel.")
+        channel = channel_to_send(user, body)
         message, new = messages.post(channel, user, body, socket_id())
+        db.session.commit()
+    return message, 201 if new else 200
+
+
+@api.post("/send_file")
+@auth.login_required_to_upload
+def send_file(user: User) -> ResponseReturnValue:
+    """Store a file as a message once, and have both sides told."""
+    body, upload = uploads.parse(requests.NewFile)
+    runtime().rate_limits.hit("messages", str(user.id))
+    refuse_other_author(user, body.from_user)
+    index.prepare(body.message)
+    with uploads.kept(upload) as file, writing():
+        channel = channel_to_send(user, body)
+        message, new = messages.post(channel, user, body, socket_id(), file)
         db.session.commit()
     return message, 201 if new else 200
 
@@ -292,6 +306,38 @@ def unblock(user: User, user_id: int) -> ResponseReturnValue:
     return "", 204
 
 
+# Files ---------------------------------------------------------------------------------------
+
+
+@api.get("/files/<id:file_id>")
+@login_required
+def file_bytes(user: User, file_id: int) -> ResponseReturnValue:
+    """Give the bytes of a file of the caller's chats."""
+    return downloads.download(files.find(user, file_id))
+
+
+@api.get("/files/<id:file_id>/thumbnail")
+@login_required
+def file_thumbnail(user: User, file_id: int) -> ResponseReturnValue:
+    """Give a small picture of an image of the caller's chats."""
+    return downloads.download(files.find(user, file_id), thumbnail=True)
+
+
+@api.post("/files/<id:file_id>/url")
+@login_required
+def file_url(user: User, file_id: int) -> ResponseReturnValue:
+    """Sign an address of a file that needs no token."""
+    asked = query(requests.FileUrl)
+    return downloads.signed(files.find(user, file_id), thumbnail=asked.thumbnail)
+
+
+@api.get("/files/signed/<ticket>")
+def signed_file(ticket: str) -> ResponseReturnValue:
+    """Give the bytes of the file that a signed address is of."""
+    file, thumbnail = downloads.of_ticket(ticket)
+    return downloads.download(file, thumbnail=thumbnail)
+
+
 # Account -------------------------------------------------------------------------------------
 
 
@@ -429,6 +475,14 @@ def refuse_other_author(user: User, from_user: int | None) -> None:
         raise errors.Forbidden("from_user is not you.")
 
 
+def channel_to_send(user: User, body: requests.NewMessage) -> Channel:
+    """The channel that a new message names, locked. Raises NotFound and Invalid."""
+    channel = channels.to_write(user, *body.spellings)
+    if body.to_user not in (None, channel.peer_id(user.id)):
+        raise errors.Invalid("to_user is not the other person of this channel.")
+    return channel
+
+
 def logged_in(user: User, token: str) -> answers.LoggedIn:
     """What a login answers."""
     life = runtime().settings.jwt_expires_seconds
@@ -450,6 +504,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     app.config.update(
         MAX_CONTENT_LENGTH=requests.MAX_BODY,
         MESSAGE_EXTRAS=settings.extras,
+        FILES_BYTES_PER_USER=settings.files_bytes_per_user,
         SQLALCHEMY_DATABASE_URI=settings.url,
         SQLALCHEMY_ENGINE_OPTIONS=engine_options(settings),
     )
@@ -477,6 +532,7 @@ def wrap(app: Flask, settings: config.Settings, slots: int) -> None:
     app.extensions[NAME] = Runtime(settings, work_slots)
     responses.set_headers_of(app, settings)
     app.before_request(begin_request)
+    app.teardown_request(uploads.forget_upload)
     if count := settings.trusted_proxies:
         # The host is the proxy's own `Host`. X-Forwarded-Host is what clients send: few proxies
         # set it, and no cache asks whether two requests had the same one.

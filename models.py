@@ -196,6 +196,26 @@ class Message(Base):
     transaction_id: Mapped[int] = mapped_column(BigInteger, default=next_change(), index=True)
 
 
+class File(Base):
+    """What was sent with a message; its bytes are in the storage, under the key."""
+
+    __tablename__ = "files"
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    message_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("messages.id"), unique=True)
+    user_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("users.id"), index=True)
+    key: Mapped[str] = mapped_column(String(32), unique=True)
+    name: Mapped[str]
+    media_type: Mapped[str]
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    # Of a picture, in pixels, as it is shown.
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    sha256: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+
+
 class Word(Base):
     """A word of a message: the index of the search, the same on both databases."""
 

@@ -83,7 +83,7 @@ def erase(message_id: int) -> None:
         data = json.loads(row.data)
         message = data["message"] if isinstance(data["message"], dict) else data
         if row.message_id == message_id:
-            message["message"] = ""
+            message["message"], message["file"] = "", None
             message.pop("truncated", None)
         else:
             message["reply_to"]["message"] = ""

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from flask import current_app
-from sqlalchemy import and_, bindparam, exists, func, not_, select, update
+from sqlalchemy import and_, bindparam, case, exists, func, not_, select, update
 
-from chat import blocks, channels, events, index, logins
+from chat import blocks, channels, events, files, index, logins
 from chat.dialects import iso, json_object
 from contract import answers, requests
 from contract.errors import Blocked, Conflict, Forbidden, NotFound, Unauthorized
 from contract.names import chat_channel
 from database import AnyRow, db, insert_once, utcnow
-from models import Channel, Message, User, next_change
+from models import Channel, File, Message, User, next_change
 
 # Columns of the table rather than attributes of the class: to read a page costs a third less.
 _message = Message.__table__.c
@@ -43,8 +43,23 @@ _quote = select(
         deleted_at=iso(_quoted.c.deleted_at),
     ).label("quote")
 )
-#: The columns of a message object, with what it quotes as that now stands.
-SHOWN = (*_OWN, _quote.where(_quoted.c.id == _message.reply_to).scalar_subquery().label("quote"))
+_file = File.__table__.c
+_file_of = select(
+    json_object(
+        id=_file.id,
+        name=_file.name,
+        media_type=_file.media_type,
+        bytes=_file.bytes,
+        width=_file.width,
+        height=_file.height,
+    )
+).where(_file.message_id == _message.id)
+#: The columns of a message object, with what it quotes, as that now stands, and its file.
+SHOWN = (
+    *_OWN,
+    _quote.where(_quoted.c.id == _message.reply_to).scalar_subquery().label("quote"),
+    case((_message.type != "Text", _file_of.scalar_subquery())).label("file"),
+)
 
 
 def shown(row: Sequence[Any], low_id: int, high_id: int) -> answers.Message:
@@ -54,7 +69,9 @@ def shown(row: Sequence[Any], low_id: int, high_id: int) -> answers.Message:
     where a page of messages spends its time.
     """
     (id_, channel_id, sender_id, text, client_message_id, created, edited, deleted) = row[:8]
-    type_, reactions, quote = row[8:11]
+    type_, reactions, quote, file = row[8:12]
+    if file:
+        file = {**file, "has_thumbnail": type_ == "Image"}
     return {
         "id": id_,
         "channel_id": channel_id,
@@ -67,6 +84,7 @@ def shown(row: Sequence[Any], low_id: int, high_id: int) -> answers.Message:
         "client_message_id": client_message_id,
         "edited_at": edited,
         "deleted_at": deleted,
+        "file": file,
         "reply_to": quote,
         "reactions": reactions or [],
         **current_app.config["MESSAGE_EXTRAS"],
@@ -104,7 +122,11 @@ _QUOTE = _quote.where(_quoted.c.id == bindparam("id"), _quoted.c.channel_id == b
 
 
 def post(
-    channel: Channel, sender: User, new: requests.NewMessage, socket_id: str | None
+    channel: Channel,
+    sender: User,
+    new: requests.NewMessage,
+    socket_id: str | None,
+    file: files.Kept | None = None,
 ) -> tuple[answers.Message, bool]:
     """Store a message and its events, once for each client_message_id; whether it is new.
 
@@ -123,14 +145,17 @@ def post(
         text=new.message,
         client_message_id=new.client_message_id,
         reply_to=new.reply_to,
+        type=file.type if file else "Text",
         created_at=now,
     )
-    message = shown((*row[:-1], quote), channel.low_id, channel.high_id)
     if not is_new:
-        _check_same(row, channel, new)
-        return message, False
+        _check_same(row, channel, new, file)
+        stored = db.session.execute(_BY_ID, {"id": row.id}).one()
+        return shown(stored, channel.low_id, channel.high_id), False
     if quote and quote["deleted_at"]:
         raise Conflict("A deleted message cannot be answered.")
+    added = files.add(row.id, sender, file) if file else None
+    message = shown((*row[:-1], quote, added), channel.low_id, channel.high_id)
     _move_channel(channel, sender, message["id"], new.message, now)
     chat = channels.chat(channel, sender.id)
     told = (
@@ -154,17 +179,20 @@ def _quote_of(channel: Channel, message_id: int) -> answers.Quote:
     return quote
 
 
-def _check_same(row: AnyRow, channel: Channel, new: requests.NewMessage) -> None:
+def _check_same(
+    row: AnyRow, channel: Channel, new: requests.NewMessage, file: files.Kept | None
+) -> None:
     changed = row.edited_at or row.deleted_at
     same_place = (row.channel_id, row.reply_to) == (channel.id, new.reply_to)
-    if not same_place or not (changed or row.text == new.message):
+    same_content = row.text == new.message and files.is_same(row.id, file)
+    if not same_place or not (changed or same_content):
         raise Conflict("This client_message_id was used for a different message.")
 
 
 def _move_channel(channel: Channel, sender: User, message_id: int, text: str, now: Any) -> None:
     """Note in the channel's row that a message has come. Not before it is stored: a retry of what
     was stored before a block is still answered."""
-    characters = channel.unindexed + len(text)
+    characters = channel.unindexed + (len(text) or 1)  # each that waits counts
     full = characters >= index.UNINDEXED
     values = {
         "channel": channel.id,
@@ -224,6 +252,7 @@ def erase(channel: Channel, row: AnyRow, socket_id: str | None) -> answers.Messa
     if row.deleted_at:
         return shown(row, channel.low_id, channel.high_id)
     events.erase(row.id)
+    files.erase(row.id)
     values = {"text": "", "reactions": None, "deleted_at": utcnow()}
     return change(channel, row, "message_deleted", socket_id, **values)
 

@@ -46,6 +46,7 @@ ErrorCode = Literal[
     "conflict",
     "too_large",
     "unsupported_media_type",
+    "requested_range_not_satisfiable",
     "rate_limited",
     "internal",
     "unavailable",
@@ -106,7 +107,22 @@ class Peer(TypedDict):
 # Channels and messages -----------------------------------------------------------------------
 
 
-MessageType = Annotated[Literal["Text"], Field(description="What kind of message it is.")]
+MessageType = Annotated[
+    Literal["Text", "Image", "File"],
+    Field(description="Image: a PNG, JPEG, GIF or WebP. It stays if the message was deleted."),
+]
+
+
+class File(TypedDict):
+    """What was sent with a message."""
+
+    id: int
+    name: str
+    media_type: Annotated[str, Field(description="Told from the bytes.")]
+    bytes: int
+    width: Annotated[int | None, Field(description="Of an Image, in pixels, as it is shown.")]
+    height: int | None
+    has_thumbnail: bool
 
 
 class Quote(TypedDict):
@@ -140,6 +156,7 @@ class MessageData(TypedDict):
     client_message_id: str | None
     edited_at: Time | None
     deleted_at: Time | None
+    file: Annotated[File | None, Field(description="null if the message was deleted.")]
     reply_to: Quote | None
     reactions: Annotated[list[Reaction], Field(description="In the order in which they came.")]
 
@@ -149,6 +166,11 @@ class Message(MessageData):
     MESSAGE_EXTRAS stand beside these."""
 
     type: MessageType
+
+
+class SignedUrl(TypedDict):
+    url: Annotated[str, Field(description="A path on this server, which needs no token.")]
+    expires_at: Time
 
 
 class Chat(TypedDict):

@@ -22,6 +22,8 @@ class Endpoint:
     body: type[requests.Parameters] | None = None
     may_lack_body: bool = False
     form: bool = False
+    #: Whether the body is a form with a file.
+    upload: bool = False
     query: type[requests.Parameters] | None = None
     #: What each successful status means, and the one shape they have (None: no body).
     success: Mapping[int, str]
@@ -77,8 +79,26 @@ MESSAGE: answers.Message = {
     "client_message_id": "5f0c7a9e-8d1b-4a55-9f0e-2f6f1c1f8a11",
     "edited_at": None,
     "deleted_at": None,
+    "file": None,
     "reply_to": None,
     "reactions": [],
+}
+FILE: answers.File = {
+    "id": 1,
+    "name": "notes.txt",
+    "media_type": "application/octet-stream",
+    "bytes": 11,
+    "width": None,
+    "height": None,
+    "has_thumbnail": False,
+}
+SENT_FILE: answers.Message = {
+    **MESSAGE,
+    "id": 2,
+    "type": "File",
+    "message": "My notes",
+    "client_message_id": None,
+    "file": FILE,
 }
 EDITED: answers.Message = {**MESSAGE, "message": "Hello Bob! How are you?", "edited_at": TIME}
 REACTED: answers.Message = {**EDITED, "reactions": [{"emoji": "\N{THUMBS UP SIGN}", "users": [1]}]}
@@ -92,6 +112,7 @@ MARK: answers.Mark = {
 CURSOR = "c3luYy4wLjkyMjMzNzIwMzY4NTQ3NzU4MDcu"
 THIS_CHANNEL = {"channel": CHANNEL}
 THIS_MESSAGE: dict[str, str | int] = {"message_id": 1}
+THIS_FILE: dict[str, str | int] = {"file_id": 1}
 THIS_REACTION = {**THIS_MESSAGE, "emoji": "\N{THUMBS UP SIGN}"}
 A_CHANNEL = {"channel": "$response.body#/channel_name"}
 ITS_CHANNEL = {"channel": "$response.body#/channel"}
@@ -102,6 +123,8 @@ CHATTING = "Chatting"
 CONVERSATIONS = "Conversations"
 ACCOUNT = "Account"
 OPERATIONS = "Operations"
+
+BYTES = {200: "The bytes.", 206: "The part that Range asks for.", 304: "Those of If-None-Match."}
 
 #: Every endpoint, by the name of its view.
 ENDPOINTS = {
@@ -407,6 +430,69 @@ ENDPOINTS = {
         refusals=["not_found"],
         given={"user_id": 2},
     ),
+    "send_file": Endpoint(
+        tag=CONVERSATIONS,
+        summary="Send a file",
+        description=(
+            "A form: the file in the part `file`, which has a name, and the other members as in "
+            "send_message; `message` is a caption and may be left out. PNG, JPEG, GIF and WebP "
+            "that really are that become an `Image` with a thumbnail, all else a `File`. A retry "
+            "with the same `client_message_id`, bytes, name and members answers 200. A file that "
+            "is too large, or does not fit into the room of the user, is a 413."
+        ),
+        body=requests.NewFile,
+        upload=True,
+        success={201: "Stored.", 200: "Stored before; the message as it now stands."},
+        shape=answers.Message,
+        refusals=["forbidden", "blocked", "not_found", "conflict"],
+        events=True,
+        sent={"channel": CHANNEL, "message": "My notes", "file": "Hello there"},
+        got=SENT_FILE,
+    ),
+    "file_bytes": Endpoint(
+        tag=CONVERSATIONS,
+        summary="Get a file",
+        description=(
+            "For the two people of the chat. Ranges are answered (206, or 416). Images are "
+            "inline, all else is an attachment, and nothing in it runs."
+        ),
+        success=BYTES,
+        media="*/*",
+        refusals=["not_found", "requested_range_not_satisfiable"],
+        given=THIS_FILE,
+    ),
+    "file_thumbnail": Endpoint(
+        tag=CONVERSATIONS,
+        summary="Get the thumbnail of an image",
+        description="A WebP of at most 640 pixels a side, upright, without what the file tells.",
+        success=BYTES,
+        media="*/*",
+        refusals=["not_found", "requested_range_not_satisfiable"],
+        given=THIS_FILE,
+    ),
+    "file_url": Endpoint(
+        tag=CONVERSATIONS,
+        summary="Get an address of a file that needs no token",
+        description=(
+            "For `<img>`, `<video>` and downloads. It holds for 10 minutes, or until the message "
+            "is deleted, whoever has it. `thumbnail=true`: of the thumbnail."
+        ),
+        query=requests.FileUrl,
+        success={200: "The path."},
+        shape=answers.SignedUrl,
+        refusals=["not_found"],
+        given={**THIS_FILE, "thumbnail": "false"},
+        got={"url": "/api/files/signed/eyJhbGciOiJIUzI1NiJ9.e30.abc", "expires_at": TIME},
+    ),
+    "signed_file": Endpoint(
+        tag=CONVERSATIONS,
+        summary="Get a file by its signed address",
+        token=False,
+        success=BYTES,
+        media="*/*",
+        refusals=["forbidden", "not_found", "requested_range_not_satisfiable"],
+        given={"ticket": "eyJhbGciOiJIUzI1NiJ9.e30.abc"},
+    ),
     "me": Endpoint(
         tag=ACCOUNT,
         summary="Who I am",
@@ -554,6 +640,11 @@ ERRORS: Mapping[answers.ErrorCode, tuple[int, str, str]] = {
         415,
         "The Content-Type of the body is not one that the endpoint takes.",
         "Send JSON: Content-Type: application/json.",
+    ),
+    "requested_range_not_satisfiable": (
+        416,
+        "The file has fewer bytes than Range asks for.",
+        "The requested range cannot be provided.",
     ),
     "rate_limited": (
         429,

@@ -14,6 +14,7 @@ from sqlalchemy.exc import TimeoutError as WaitedTooLong
 
 import migrations
 from chat import logins
+from chat.storage import FILES, Storage, storage
 from config import Settings
 from contract.errors import NotFound
 from database import db, init_db
@@ -24,6 +25,7 @@ from realtime.subscriptions import Subscriptions
 from web.addresses import counted_as, is_of_this_machine
 from web.erasures import Erasures
 from web.hash_queue import HashQueue
+from web.housekeeping import Housekeeping
 from web.ratelimits import RateLimits
 from web.slots import WorkSlots
 from web.streams import Streams
@@ -54,6 +56,7 @@ class Runtime:
     gateway: Gateway | None
     subscriptions: Subscriptions
     outbox: Outbox
+    storage: Storage
 
     def __init__(self, settings: Settings, slots: WorkSlots) -> None:
         self.settings = settings
@@ -62,6 +65,7 @@ class Runtime:
         self.hash_queue = HashQueue()
         self.streams = Streams()
         self.erasures = Erasures(slots)
+        self.turn_to_look = threading.Lock()  # at a picture, which takes memory
         self.has_database = False  # whether start() has got that far
         self._starting = threading.Lock()
         self._started_in = 0  # the process
@@ -91,6 +95,7 @@ class Runtime:
             self.outbox.start()
             self.outbox.wait(2)  # whether the sockets are ours: /health says it
             self.erasures.resume()
+            self._housekeeping.start()
             self._started_in = os.getpid()
 
     def _connect(self) -> None:
@@ -101,6 +106,8 @@ class Runtime:
         )
         self.subscriptions = subscriptions = Subscriptions(gateway)
         app = current_app._get_current_object()  # type: ignore[attr-defined]
+        self.storage = storage(self.settings.files_url, self.settings.folder / FILES)
+        self._housekeeping = Housekeeping(app, self.storage, self.settings.folder)
 
         def sweep() -> None:
             with app.app_context():
