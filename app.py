@@ -37,7 +37,7 @@ from database import db, engine_options, prepare, writing
 from gateway import BODY_BYTES
 from models import Channel, User
 from realtime import backlog, commands, servers, subscriptions
-from web import bodies, downloads, responses, uploads
+from web import bodies, downloads, file_commands, responses, uploads
 from web.bodies import name_or_id, parse, query, socket_id
 from web.docs import docs
 from web.errors import answer_errors_of, code_of, error_response
@@ -521,6 +521,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     register_routes(app)
     answer_errors_of(app)
     app.cli.add_command(commands.events)
+    app.cli.add_command(file_commands.files)
     exit_on_sigterm()
     return app
 

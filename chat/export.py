@@ -57,6 +57,8 @@ def _line(message: answers.Message) -> answers.MessageLine:
     """A message's line, whose own type gives way to that of the line."""
     line: dict[str, Any] = {"type": "message", **message}
     line |= {"type": "message", "message_type": message["type"]}
+    if file := message["file"]:
+        line["file"] = {**file, "url": f"/api/files/{file['id']}"}
     return cast(answers.MessageLine, line)
 
 

@@ -257,9 +257,14 @@ class BlockLine(Person):
     type: Literal["block"]
 
 
+class ExportedFile(File):
+    url: Annotated[str, Field(description="Its path, for a request with a token.")]
+
+
 class MessageLine(MessageData):
     type: Literal["message"]
     message_type: MessageType
+    file: ExportedFile | None  # type: ignore[misc]
 
 
 ExportLine = UserLine | BlockLine | ChannelLine | MessageLine

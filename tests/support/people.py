@@ -202,6 +202,7 @@ class InProcess(Api):
             )
             found = {name.lower(): value for name, value in response.headers}
             answer = Answer(response.status_code, found, response.data)
+            response.close()
         self.judge(self.app, method, path, answer)
         return answer
 
