@@ -20,10 +20,13 @@ from chat import (
     channels,
     departure,
     export,
+    files,
+    history,
     inbox,
     index,
     logins,
     messages,
+    reactions,
     search,
     sync,
 )
@@ -31,9 +34,21 @@ from contract import answers, errors, names, openapi, requests
 from contract.passwords import fault_of_password
 from database import db, engine_options, prepare, writing
 from gateway import BODY_BYTES
-from models import User
+from models import Channel, User
 from realtime import commands, servers, subscriptions
-from web import access_log, backups, bodies, copies, logs, monitoring, responses, user_commands
+from web import (
+    access_log,
+    backups,
+    bodies,
+    copies,
+    downloads,
+    file_commands,
+    logs,
+    monitoring,
+    responses,
+    uploads,
+    user_commands,
+)
 from web.access_log import AccessLog
 from web.bodies import name_or_id, parse, query, socket_id
 from web.docs import docs
@@ -144,12 +159,23 @@ def send_message(user: User) -> ResponseReturnValue:
     refuse_other_author(user, body.from_user)
     index.prepare(body.message)
     with writing():
-        channel = channels.to_write(user, *body.spellings)
-        if body.to_user not in (None, channel.peer_id(user.id)):
-            raise errors.Invalid("to_user is not the other person of this channel.")
-        message, new = messages.post(
-            channel, user, body.message, body.client_message_id, socket_id()
-        )
+        channel = channel_to_send(user, body)
+        message, new = messages.post(channel, user, body, socket_id())
+        db.session.commit()
+    return message, 201 if new else 200
+
+
+@api.post("/send_file")
+@auth.login_required_to_upload
+def send_file(user: User) -> ResponseReturnValue:
+    """Store a file as a message once, and have both sides told."""
+    body, upload = uploads.parse(requests.NewFile)
+    runtime().rate_limits.hit("messages", str(user.id))
+    refuse_other_author(user, body.from_user)
+    index.prepare(body.message)
+    with uploads.kept(upload) as file, writing():
+        channel = channel_to_send(user, body)
+        message, new = messages.post(channel, user, body, socket_id(), file)
         db.session.commit()
     return message, 201 if new else 200
 
@@ -161,8 +187,8 @@ def get_message(user: User, channel: str) -> ResponseReturnValue:
     found = channels.find(user, name_or_id(channel))
     asked = query(requests.History)
     if not asked.model_fields_set:
-        return responses.streamed(user, messages.history(found))
-    page, older, newer = messages.page(
+        return responses.streamed(user, history.whole(found))
+    page, older, newer = history.page(
         found, asked.limit or 50, asked.before, asked.after, asked.around
     )
     return responses.listed(
@@ -221,6 +247,31 @@ def delete_message(user: User, message_id: int) -> ResponseReturnValue:
     return message
 
 
+@api.put("/messages/<id:message_id>/reactions/<emoji>")
+@login_required
+def put_reaction(user: User, message_id: int, emoji: str) -> ResponseReturnValue:
+    """React to a message of the caller's chats."""
+    asked = bodies.emoji(emoji)
+    runtime().rate_limits.hit("messages", str(user.id))
+    with writing():
+        channel, row = messages.to_change(user, message_id)
+        message = reactions.put(channel, row, user, asked, socket_id())
+        db.session.commit()
+    return message
+
+
+@api.delete("/messages/<id:message_id>/reactions/<emoji>")
+@login_required
+def delete_reaction(user: User, message_id: int, emoji: str) -> ResponseReturnValue:
+    """Take one of the caller's reactions back."""
+    asked = bodies.emoji(emoji)
+    with writing():
+        channel, row = messages.to_change(user, message_id)
+        message = reactions.remove(channel, row, user, asked, socket_id())
+        db.session.commit()
+    return message
+
+
 @api.get("/sync", endpoint="sync")
 @login_required
 def sync_messages(user: User) -> ResponseReturnValue:
@@ -266,6 +317,38 @@ def unblock(user: User, user_id: int) -> ResponseReturnValue:
         blocks.lift(user, user_id)
         db.session.commit()
     return "", 204
+
+
+# Files ---------------------------------------------------------------------------------------
+
+
+@api.get("/files/<id:file_id>")
+@login_required
+def file_bytes(user: User, file_id: int) -> ResponseReturnValue:
+    """Give the bytes of a file of the caller's chats."""
+    return downloads.download(files.find(user, file_id))
+
+
+@api.get("/files/<id:file_id>/thumbnail")
+@login_required
+def file_thumbnail(user: User, file_id: int) -> ResponseReturnValue:
+    """Give a small picture of an image of the caller's chats."""
+    return downloads.download(files.find(user, file_id), thumbnail=True)
+
+
+@api.post("/files/<id:file_id>/url")
+@login_required
+def file_url(user: User, file_id: int) -> ResponseReturnValue:
+    """Sign an address of a file that needs no token."""
+    asked = query(requests.FileUrl)
+    return downloads.signed(files.find(user, file_id), thumbnail=asked.thumbnail)
+
+
+@api.get("/files/signed/<ticket>")
+def signed_file(ticket: str) -> ResponseReturnValue:
+    """Give the bytes of the file that a signed address is of."""
+    file, thumbnail = downloads.of_ticket(ticket)
+    return downloads.download(file, thumbnail=thumbnail)
 
 
 # Account -------------------------------------------------------------------------------------
@@ -415,6 +498,14 @@ def refuse_other_author(user: User, from_user: int | None) -> None:
         raise errors.Forbidden("from_user is not you.")
 
 
+def channel_to_send(user: User, body: requests.NewMessage) -> Channel:
+    """The channel that a new message names, locked. Raises NotFound and Invalid."""
+    channel = channels.to_write(user, *body.spellings)
+    if body.to_user not in (None, channel.peer_id(user.id)):
+        raise errors.Invalid("to_user is not the other person of this channel.")
+    return channel
+
+
 def logged_in(user: User, token: str) -> answers.LoggedIn:
     """What a login answers."""
     life = runtime().settings.jwt_expires_seconds
@@ -436,6 +527,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     app.config.update(
         MAX_CONTENT_LENGTH=requests.MAX_BODY,
         MESSAGE_EXTRAS=settings.extras,
+        FILES_BYTES_PER_USER=settings.files_bytes_per_user,
         SQLALCHEMY_DATABASE_URI=settings.url,
         SQLALCHEMY_ENGINE_OPTIONS=engine_options(settings),
     )
@@ -454,6 +546,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     backups.add_commands(app)
     app.cli.add_command(user_commands.users)
     copies.add_commands()
+    app.cli.add_command(file_commands.files)
     exit_on_sigterm()
     return app
 
@@ -469,6 +562,7 @@ def wrap(app: Flask, settings: config.Settings, slots: int) -> None:
     access_log.note_requests_of(app)
     responses.set_headers_of(app, settings)
     app.before_request(begin_request)
+    app.teardown_request(uploads.forget_upload)
     app.wsgi_app = Prefix(app.wsgi_app, settings.script_name)  # type: ignore[method-assign]
     count, prefix = settings.trusted_proxies, int(settings.trusted_prefix)
     if count or prefix:

@@ -25,8 +25,10 @@ from contract.errors import Forbidden, Taken, TokenExpired, Unauthorized
 from contract.requests import DIGITS
 from database import db, release, writing
 from models import User
-from web import addresses, bodies, hash_queue
+from web import addresses, bodies, hash_queue, uploads
 from web.runtime import runtime
+
+View = Callable[..., ResponseReturnValue]
 
 log = logging.getLogger(f"app.{__name__}")
 
@@ -187,20 +189,28 @@ def log_in(user: User) -> tuple[str, str]:
     return jwt.encode(claims, runtime().settings.jwt_key, ALGORITHM), jti
 
 
-def login_required(view: Callable[..., ResponseReturnValue]) -> Callable[..., ResponseReturnValue]:
-    """Pass the caller to the view as its first argument, or answer 401."""
+def login_required(
+    view: View, receive: Callable[[], object] = bodies.receive
+) -> Callable[..., ResponseReturnValue]:
+    """Pass the caller to the view as its first argument, or answer 401. `receive` receives the body
+    of the request."""
 
     @wraps(view)
     def with_caller(**parameters: Any) -> ResponseReturnValue:
         claims = check_token()
         try:
-            bodies.receive()
+            receive()
         finally:  # a token that is void is a 401, whatever is wrong with the body
             user = check_login(claims)
         with runtime().slots.share(user.id) as has_waited:
             return view(check_again() if has_waited else user, **parameters)
 
     return with_caller
+
+
+def login_required_to_upload(view: View) -> Callable[..., ResponseReturnValue]:
+    """The same for a form with a file, which goes to the disk while it is received."""
+    return login_required(view, uploads.receive)
 
 
 def check_token() -> dict[str, Any]:

@@ -32,6 +32,10 @@ _HASH = (
     "must look like scrypt:32768:8:3",
 )
 _CLUSTER = (r"[A-Za-z0-9-]+", "must be a name such as eu")
+_BUCKET = (
+    r"s3://[a-z0-9][a-z0-9.-]*[a-z0-9](/[A-Za-z0-9._/-]*)?",
+    "must look like s3://bucket/prefix",
+)
 PREFIX = (r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+", "must be a path such as /chat")
 _LOG = (r"text|json|off", "must be text, json or off")
 _TOKEN = (r"[!-~]+", "must have no spaces, and ASCII characters only")
@@ -79,6 +83,20 @@ class Settings:
     message_extras: str = setting(
         "",
         "JSON object; its members stand in every message object, for front ends that need them.",
+    )
+
+    files_url: str = setting(
+        "",
+        "s3://bucket/prefix for the bytes of files, with the usual AWS variables. Unset: the "
+        "instance folder.",
+        shape=_BUCKET,
+    )
+    file_max_bytes: int = setting(26_214_400, "The largest file that may be sent, in bytes.")
+    files_bytes_per_user: int = setting(
+        1_073_741_824, "How many bytes the files of one user may take in all."
+    )
+    files_free_bytes: int = setting(
+        1_073_741_824, "Files are refused when the disk has fewer bytes left."
     )
 
     jwt_secret_key: str = setting(
@@ -281,7 +299,7 @@ def exactly(text: str) -> list[re.Pattern[str]]:
 
 def _parse(name: str, text: str, kind: Any) -> Any:
     if kind is int:
-        if not re.fullmatch(r"[0-9]{1,9}", text):
+        if not re.fullmatch(r"[0-9]{1,15}", text):
             raise SettingsError(f"{name} must be a whole number.")
         return int(text)
     if kind in (bool, bool | None):

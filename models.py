@@ -6,63 +6,22 @@ What people do with these rows stands in chat/, the statements included.
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    CheckConstraint,
-    ForeignKey,
-    Index,
-    Integer,
-    String,
-    UniqueConstraint,
-    text,
-)
-from sqlalchemy.ext.compiler import compiles
+import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
-from sqlalchemy.sql.functions import FunctionElement
 
 from contract import names
 from database import Base
+from dialects.transactions import current_transaction, next_change
 
 #: An id that counts up by itself. SQLite does that for INTEGER only.
-BigId = BigInteger().with_variant(Integer, "sqlite")
+BigId = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 #: Text that is compared by code point on both databases.
-Key = String().with_variant(String(collation="C"), "postgresql")
+Key = sa.String().with_variant(sa.String(collation="C"), "postgresql")
 
 
-class current_transaction(FunctionElement[int]):
-    """This transaction's number on PostgreSQL; 0 on SQLite, whose writers come one by one."""
-
-    inherit_cache = True
-    type = BigInteger()
-
-
-class next_change(FunctionElement[int]):
-    """What orders the changes of all messages: this transaction's number on PostgreSQL, and on
-    SQLite one more than any message has."""
-
-    inherit_cache = True
-    type = BigInteger()
-
-
-@compiles(current_transaction)
-def _zero(_element: object, _compiler: object, **_: Any) -> str:
-    return "0"
-
-
-@compiles(next_change)
-def _one_more(_element: object, _compiler: object, **_: Any) -> str:
-    return "(SELECT coalesce(max(transaction_id), 0) + 1 FROM messages)"
-
-
-@compiles(current_transaction, "postgresql")
-@compiles(next_change, "postgresql")
-def _number(_element: object, _compiler: object, **_: Any) -> str:
-    # Writers who queue for a row may have been numbered before their turn. Raised to the last
-    # number completed, theirs is never below that of those who went before them.
-    return (
-        "GREATEST(CAST(CAST(pg_current_xact_id() AS TEXT) AS BIGINT),"
-        " CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS TEXT) AS BIGINT) - 1)"
-    )
+def _partial_index(name: str, *columns: str, where: str) -> sa.Index:
+    """An index of only those rows for which a condition holds."""
+    return sa.Index(name, *columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
 
 
 class User(Base):
@@ -72,7 +31,7 @@ class User(Base):
     __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    username: Mapped[str] = mapped_column(String(50))
+    username: Mapped[str] = mapped_column(sa.String(50))
     # What all spellings of the name have in common that show the same characters.
     username_key: Mapped[str] = mapped_column(Key, unique=True)
     password_hash: Mapped[str]
@@ -88,8 +47,8 @@ class Login(Base):
 
     __tablename__ = "sessions"
 
-    jti: Mapped[str] = mapped_column(String(32), primary_key=True)
-    user_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("users.id"), index=True)
+    jti: Mapped[str] = mapped_column(sa.String(32), primary_key=True)
+    user_id: Mapped[int] = mapped_column(sa.BigInteger, sa.ForeignKey("users.id"), index=True)
     expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
@@ -98,9 +57,11 @@ class Block(Base):
 
     __tablename__ = "blocks"
 
-    blocker_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("users.id"), primary_key=True)
+    blocker_id: Mapped[int] = mapped_column(
+        sa.BigInteger, sa.ForeignKey("users.id"), primary_key=True
+    )
     blocked_id: Mapped[int] = mapped_column(
-        BigInteger, ForeignKey("users.id"), primary_key=True, index=True
+        sa.BigInteger, sa.ForeignKey("users.id"), primary_key=True, index=True
     )
 
 
@@ -110,7 +71,7 @@ class Erasure(Base):
     __tablename__ = "erasures"
 
     user_id: Mapped[int] = mapped_column(
-        BigInteger, ForeignKey("users.id"), primary_key=True, autoincrement=False
+        sa.BigInteger, sa.ForeignKey("users.id"), primary_key=True, autoincrement=False
     )
 
 
@@ -119,24 +80,24 @@ class Channel(Base):
 
     __tablename__ = "channels"
     __table_args__ = (
-        UniqueConstraint("low_id", "high_id"),
-        CheckConstraint("low_id < high_id", name="two_people_in_order"),
-        Index(None, "low_id", "active_at", "id"),
-        Index(None, "high_id", "active_at", "id"),
+        sa.UniqueConstraint("low_id", "high_id"),
+        sa.CheckConstraint("low_id < high_id", name="two_people_in_order"),
+        sa.Index(None, "low_id", "active_at", "id"),
+        sa.Index(None, "high_id", "active_at", "id"),
         {"sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    low_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("users.id"))
-    high_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("users.id"))
+    low_id: Mapped[int] = mapped_column(sa.BigInteger, sa.ForeignKey("users.id"))
+    high_id: Mapped[int] = mapped_column(sa.BigInteger, sa.ForeignKey("users.id"))
     created_at: Mapped[datetime]
     # Up to and including which message each of the two has read; 0: none yet.
-    low_read_id: Mapped[int] = mapped_column(BigInteger, default=0)
-    high_read_id: Mapped[int] = mapped_column(BigInteger, default=0)
-    last_message_id: Mapped[int] = mapped_column(BigInteger, default=0)
+    low_read_id: Mapped[int] = mapped_column(sa.BigInteger, default=0)
+    high_read_id: Mapped[int] = mapped_column(sa.BigInteger, default=0)
+    last_message_id: Mapped[int] = mapped_column(sa.BigInteger, default=0)
     active_at: Mapped[datetime]
     # Up to and including which message the words are indexed, and how many characters came since.
-    indexed_id: Mapped[int] = mapped_column(BigInteger, default=0)
+    indexed_id: Mapped[int] = mapped_column(sa.BigInteger, default=0)
     unindexed: Mapped[int] = mapped_column(default=0)
 
     @property
@@ -158,31 +119,33 @@ class Message(Base):
 
     __tablename__ = "messages"
     __table_args__ = (
-        UniqueConstraint("sender_id", "client_message_id"),
-        Index(None, "channel_id", "id"),
-        Index(None, "channel_id", "transaction_id", "id"),
-        Index(None, "transaction_id", "id"),
-        Index(
-            "ix_messages_sender_id_not_deleted",
-            "sender_id",
-            "id",
-            sqlite_where=text("deleted_at IS NULL"),
-            postgresql_where=text("deleted_at IS NULL"),
+        sa.UniqueConstraint("sender_id", "client_message_id"),
+        sa.Index(None, "channel_id", "id"),
+        sa.Index(None, "channel_id", "transaction_id", "id"),
+        sa.Index(None, "transaction_id", "id"),
+        _partial_index(
+            "ix_messages_sender_id_not_deleted", "sender_id", "id", where="deleted_at IS NULL"
         ),
+        _partial_index("ix_messages_reply_to", "reply_to", where="reply_to IS NOT NULL"),
         {"sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    channel_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("channels.id"))
-    sender_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("users.id"))
+    channel_id: Mapped[int] = mapped_column(sa.BigInteger, sa.ForeignKey("channels.id"))
+    sender_id: Mapped[int] = mapped_column(sa.BigInteger, sa.ForeignKey("users.id"))
     text: Mapped[str]
     # A retry with the same one stores nothing.
-    client_message_id: Mapped[str | None] = mapped_column(String(64))
+    client_message_id: Mapped[str | None] = mapped_column(sa.String(64))
     created_at: Mapped[datetime]
     edited_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
+    type: Mapped[str] = mapped_column(sa.String(5), server_default="Text")
+    # Which message of the same channel this one answers.
+    reply_to: Mapped[int | None] = mapped_column(sa.BigInteger, sa.ForeignKey("messages.id"))
+    # What people think of it: [{"emoji", "users"}], as answers show it. None: no reactions.
+    reactions: Mapped[Any | None] = mapped_column(sa.JSON(none_as_null=True))
     # Set anew with each change of the message.
-    transaction_id: Mapped[int] = mapped_column(BigInteger, default=next_change())
+    transaction_id: Mapped[int] = mapped_column(sa.BigInteger, default=next_change())
 
 
 class Generation(Base):
@@ -191,7 +154,29 @@ class Generation(Base):
 
     __tablename__ = "generations"
 
-    number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True, autoincrement=False)
+
+
+class File(Base):
+    """What was sent with a message; its bytes are in the storage, under the key."""
+
+    __tablename__ = "files"
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    message_id: Mapped[int] = mapped_column(
+        sa.BigInteger, sa.ForeignKey("messages.id"), unique=True
+    )
+    user_id: Mapped[int] = mapped_column(sa.BigInteger, sa.ForeignKey("users.id"), index=True)
+    key: Mapped[str] = mapped_column(sa.String(32), unique=True)
+    name: Mapped[str]
+    media_type: Mapped[str]
+    bytes: Mapped[int] = mapped_column(sa.BigInteger)
+    # Of a picture, in pixels, as it is shown.
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    sha256: Mapped[str] = mapped_column(sa.String(64))
+    created_at: Mapped[datetime]
 
 
 class Word(Base):
@@ -200,9 +185,9 @@ class Word(Base):
     __tablename__ = "words"
     __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012
 
-    channel_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    channel_id: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True, autoincrement=False)
     word: Mapped[str] = mapped_column(Key, primary_key=True)
-    message_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    message_id: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True, autoincrement=False)
 
 
 class Event(Base):
@@ -214,19 +199,19 @@ class Event(Base):
 
     __tablename__ = "events"
     __table_args__ = (
-        Index(None, "set_aside", "transaction_id", "id"),
+        sa.Index(None, "set_aside", "transaction_id", "id"),
         {"sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     # Orders what transactions that ran at once have recorded.
-    transaction_id: Mapped[int] = mapped_column(BigInteger, default=current_transaction())
+    transaction_id: Mapped[int] = mapped_column(sa.BigInteger, default=current_transaction())
     channel: Mapped[str]
     name: Mapped[str]
     data: Mapped[str]
     # The connection that is not to hear of it.
     socket_id: Mapped[str | None]
-    message_id: Mapped[int | None] = mapped_column(BigInteger, index=True)
+    message_id: Mapped[int | None] = mapped_column(sa.BigInteger, index=True)
     created_at: Mapped[datetime]
     refusals: Mapped[int] = mapped_column(default=0)
     # Why the event was given up.
@@ -239,4 +224,4 @@ class Fence(Base):
     __tablename__ = "fences"
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    number: Mapped[int] = mapped_column(BigInteger)
+    number: Mapped[int] = mapped_column(sa.BigInteger)

@@ -8,7 +8,6 @@ from sqlalchemy import bindparam, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from chat import logins
-from chat.dialects import starts_with
 from chat.pages import pages
 from contract import answers
 from contract.characters import folded, stream_safe
@@ -16,6 +15,7 @@ from contract.errors import NotFound, Taken, Unauthorized
 from contract.names import MAX_ID
 from contract.requests import DIGITS
 from database import db, insert_once, utcnow
+from dialects.expressions import starts_with
 from models import Channel, Login, Message, User
 
 

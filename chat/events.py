@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from blinker import Signal
-from sqlalchemy import event, insert, select, update
+from sqlalchemy import event, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from contract.answers import encode
 from database import db, utcnow
-from models import Event
+from models import Event, Message
 
 EVENT_BYTES = 10_240  # the most that Pusher takes, as UTF-8
 
@@ -71,14 +71,19 @@ def _forget_events(session: Session) -> None:
 
 
 def erase(message_id: int) -> None:
-    """Take a message's text out of the events that still wait."""
-    waiting = select(Event.id, Event.data).where(Event.message_id == message_id)
+    """Take a message's text out of the events that still wait: its own and those of its replies."""
+    replies = select(Message.id).where(Message.reply_to == message_id)
+    mine = or_(Event.message_id == message_id, Event.message_id.in_(replies))
+    waiting = select(Event.id, Event.message_id, Event.data).where(mine)
     # Locked in the order in which the dispatcher removes them, or each could wait for the other.
     for row in db.session.execute(waiting.order_by(Event.id).with_for_update()).all():
         data = json.loads(row.data)
         message = data["message"] if isinstance(data["message"], dict) else data
-        message["message"] = ""
-        message.pop("truncated", None)
+        if row.message_id == message_id:
+            message["message"], message["file"] = "", None
+            message.pop("truncated", None)
+        else:
+            message["reply_to"]["message"] = ""
         db.session.execute(update(Event).where(Event.id == row.id).values(data=encode(data)))
 
 

@@ -3,15 +3,15 @@
 from collections.abc import Iterator
 from typing import Any, cast
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, case, select
 
-from chat import accounts, messages
+from chat import accounts, blocks, history
 from chat.channels import MINE
-from chat.dialects import iso
 from chat.pages import pages
 from contract import answers
 from contract.names import chat_channel
 from database import AnyRow, db
+from dialects.expressions import iso
 from models import Channel, User
 
 _CHANNELS = (
@@ -20,6 +20,9 @@ _CHANNELS = (
         Channel.low_id,
         Channel.high_id,
         Channel.last_message_id,
+        case(
+            (Channel.low_id == bindparam("user"), Channel.low_read_id), else_=Channel.high_read_id
+        ).label("read_id"),
         iso(Channel.created_at).label("created"),
     )
     .where(MINE, Channel.id > bindparam("after"))
@@ -29,7 +32,7 @@ _CHANNELS = (
 
 
 def lines(user: User) -> Iterator[list[answers.ExportLine]]:
-    """The user, and every channel and message of theirs, in pages."""
+    """The user, whom they have blocked, and every channel and message of theirs, in pages."""
     created = select(iso(User.created_at)).where(User.id == user.id)
     me: answers.UserLine = {
         "type": "user",
@@ -39,10 +42,12 @@ def lines(user: User) -> Iterator[list[answers.ExportLine]]:
 
     def everything() -> Iterator[list[answers.ExportLine]]:
         yield [me]
+        for people in blocks.listed(user):
+            yield [{"type": "block", **person} for person in people]
         for channels in pages(_CHANNELS, {"user": user.id}, lambda row: row):
             for channel in channels:
                 yield [_channel(channel)]
-                for page in messages.history(channel):
+                for page in history.whole(channel):
                     yield [_line(message) for message in page]
 
     return everything()
@@ -52,6 +57,8 @@ def _line(message: answers.Message) -> answers.MessageLine:
     """A message's line, whose own type gives way to that of the line."""
     line: dict[str, Any] = {"type": "message", **message}
     line |= {"type": "message", "message_type": message["type"]}
+    if file := message["file"]:
+        line["file"] = {**file, "url": f"/api/files/{file['id']}"}
     return cast(answers.MessageLine, line)
 
 
@@ -62,4 +69,5 @@ def _channel(row: AnyRow) -> answers.ChannelLine:
         "name": chat_channel(row.low_id, row.high_id),
         "users": [row.low_id, row.high_id],
         "created_at": row.created,
+        "last_read_message_id": row.read_id or None,
     }

@@ -12,10 +12,10 @@ from typing import Any
 from sqlalchemy import BigInteger, String, bindparam, delete, select, true
 from sqlalchemy.dialects import postgresql, sqlite
 
-from chat.dialects import json_strings
 from chat.words import words
 from contract.answers import encode
 from database import db
+from dialects.expressions import json_strings
 from models import Channel, Message, Word
 
 #: Characters of new messages that wait in a channel until their words are indexed together: some

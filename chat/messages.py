@@ -1,27 +1,30 @@
-"""Messages: sent, edited, deleted and read, in a channel that the caller has found as their own."""
+"""Messages: sent, edited and erased, in a channel that the caller has found as their own."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 from flask import current_app
-from sqlalchemy import and_, bindparam, exists, func, not_, select, union_all, update
+from sqlalchemy import and_, bindparam, case, exists, func, not_, select, update
 
-from chat import blocks, channels, events, index, logins
-from chat.dialects import iso
-from chat.pages import pages
-from contract import answers
+from chat import blocks, channels, events, files, index, logins
+from contract import answers, requests
 from contract.errors import Blocked, Conflict, Forbidden, NotFound, Unauthorized
-from contract.names import MAX_ID, chat_channel
+from contract.names import chat_channel
 from database import AnyRow, db, insert_once, utcnow
-from models import Channel, Message, User, next_change
+from dialects.expressions import iso, json_object
+from dialects.transactions import next_change
+from models import Channel, File, Message, User
 
 # Columns of the table rather than attributes of the class: to read a page costs a third less.
 _message = Message.__table__.c
+_quoted = Message.__table__.alias("quoted")
 
-#: The columns of a message object.
-SHOWN = (
+#: Characters of a message that its replies quote.
+QUOTED = 200
+
+#: The columns of a message object that a message has by itself.
+_OWN = (
     _message.id,
     _message.channel_id,
     _message.sender_id,
@@ -30,28 +33,62 @@ SHOWN = (
     iso(_message.created_at).label("created_at"),
     iso(_message.edited_at).label("edited_at"),
     iso(_message.deleted_at).label("deleted_at"),
+    _message.type,
+    _message.reactions,
+)
+_quote = select(
+    json_object(
+        id=_quoted.c.id,
+        from_user=_quoted.c.sender_id,
+        type=_quoted.c.type,
+        message=func.substr(_quoted.c.text, 1, QUOTED),
+        deleted_at=iso(_quoted.c.deleted_at),
+    ).label("quote")
+)
+_file = File.__table__.c
+_file_of = select(
+    json_object(
+        id=_file.id,
+        name=_file.name,
+        media_type=_file.media_type,
+        bytes=_file.bytes,
+        width=_file.width,
+        height=_file.height,
+    )
+).where(_file.message_id == _message.id)
+#: The columns of a message object, with what it quotes, as that now stands, and its file.
+SHOWN = (
+    *_OWN,
+    _quote.where(_quoted.c.id == _message.reply_to).scalar_subquery().label("quote"),
+    case((_message.type != "Text", _file_of.scalar_subquery())).label("file"),
 )
 
 
-def shown(row: AnyRow, low_id: int, high_id: int) -> answers.Message:
+def shown(row: Sequence[Any], low_id: int, high_id: int) -> answers.Message:
     """The message object: the answer, the history element and the event alike.
 
     The row begins with the columns SHOWN: by place they cost a fifth of what names do, and this is
     where a page of messages spends its time.
     """
     (id_, channel_id, sender_id, text, client_message_id, created, edited, deleted) = row[:8]
+    type_, reactions, quote, file = row[8:12]
+    if file:
+        file = {**file, "has_thumbnail": type_ == "Image"}
     return {
         "id": id_,
         "channel_id": channel_id,
         "channel": chat_channel(low_id, high_id),
         "from_user": sender_id,
         "to_user": high_id if sender_id == low_id else low_id,
-        "type": "Text",
+        "type": type_,
         "message": text,
         "created_at": created,
         "client_message_id": client_message_id,
         "edited_at": edited,
         "deleted_at": deleted,
+        "file": file,
+        "reply_to": quote,
+        "reactions": reactions or [],
         **current_app.config["MESSAGE_EXTRAS"],
     }
 
@@ -82,34 +119,52 @@ def _posted(mark: str) -> Any:
 _LOW_POSTED, _HIGH_POSTED = _posted("low_read_id"), _posted("high_read_id")
 
 
+_BY_ID = select(*SHOWN).where(_message.id == bindparam("id"))
+_QUOTE = _quote.where(_quoted.c.id == bindparam("id"), _quoted.c.channel_id == bindparam("channel"))
+
+
 def post(
     channel: Channel,
     sender: User,
-    text: str,
-    client_message_id: str | None,
+    new: requests.NewMessage,
     socket_id: str | None,
+    file: files.Kept | None = None,
 ) -> tuple[answers.Message, bool]:
     """Store a message and its events, once for each client_message_id; whether it is new.
 
-    Raises Conflict if that id was used for another message, Blocked, NotFound if the other account
-    was deleted, and Unauthorized if it was the sender's own.
+    Raises Conflict if that id was used for another message or what it answers was deleted, Blocked,
+    NotFound if the other account was deleted or there is nothing to answer, and Unauthorized if the
+    sender's own account was deleted.
     """
     now = max(utcnow(), channel.active_at)  # the clock may have stepped back
-    row, new = insert_once(
+    quote = None if new.reply_to is None else _quote_of(channel, new.reply_to)
+    row, is_new = insert_once(
         Message,
         ("sender_id", "client_message_id"),
-        SHOWN,
+        (*_OWN, _message.reply_to),
         channel_id=channel.id,
         sender_id=sender.id,
-        text=text,
-        client_message_id=client_message_id,
+        text=new.message,
+        client_message_id=new.client_message_id,
+        reply_to=new.reply_to,
+        type=file.type if file else "Text",
         created_at=now,
     )
-    message = shown(row, channel.low_id, channel.high_id)
-    if not new:
-        _check_same(row, channel, text)
-        return message, False
-    _move_channel(channel, sender, message["id"], text, now)
+    if not is_new:
+        _check_same(row, channel, new, file)
+        stored = db.session.execute(_BY_ID, {"id": row.id}).one()
+        return shown(stored, channel.low_id, channel.high_id), False
+    if quote and quote["deleted_at"]:
+        raise Conflict("A deleted message cannot be answered.")
+    added = files.add(row.id, sender, file) if file else None
+    message = shown((*row[:-1], quote, added), channel.low_id, channel.high_id)
+    _move_channel(channel, sender, message["id"], new.message, now)
+    _tell(channel, sender, message, socket_id)
+    return message, True
+
+
+def _tell(channel: Channel, sender: User, message: answers.Message, socket_id: str | None) -> None:
+    """Have the chat told of a new message, and the receiver of the chat."""
     chat = channels.chat(channel, sender.id)
     told = (
         (channel.name, "new_message", events.fitted(message)),
@@ -120,19 +175,31 @@ def post(
         ),
     )
     events.record(told, socket_id, message["id"])
-    return message, True
 
 
-def _check_same(row: AnyRow, channel: Channel, text: str) -> None:
+def _quote_of(channel: Channel, message_id: int) -> answers.Quote:
+    """What a reply to this message quotes. Raises NotFound."""
+    values = {"channel": channel.id, "id": message_id}
+    quote: answers.Quote | None = db.session.scalar(_QUOTE, values)
+    if quote is None:
+        raise NotFound("No such message in this channel to reply to.")
+    return quote
+
+
+def _check_same(
+    row: AnyRow, channel: Channel, new: requests.NewMessage, file: files.Kept | None
+) -> None:
     changed = row.edited_at or row.deleted_at
-    if row.channel_id != channel.id or not (changed or row.text == text):
+    same_place = (row.channel_id, row.reply_to) == (channel.id, new.reply_to)
+    same_content = row.text == new.message and files.is_same(row.id, file)
+    if not same_place or not (changed or same_content):
         raise Conflict("This client_message_id was used for a different message.")
 
 
 def _move_channel(channel: Channel, sender: User, message_id: int, text: str, now: Any) -> None:
     """Note in the channel's row that a message has come. Not before it is stored: a retry of what
     was stored before a block is still answered."""
-    characters = channel.unindexed + len(text)
+    characters = channel.unindexed + (len(text) or 1)  # each that waits counts
     full = characters >= index.UNINDEXED
     values = {
         "channel": channel.id,
@@ -162,14 +229,16 @@ def _refuse(channel: Channel, sender: User) -> None:
 # Changing ------------------------------------------------------------------------------------
 
 
-def own(user: User, message_id: int) -> tuple[Channel, AnyRow]:
-    """A message by this user, to be changed, and its channel, locked.
-
-    Raises NotFound as for other people's channels, and Forbidden if the other one of the pair
-    wrote it.
-    """
+def to_change(user: User, message_id: int) -> tuple[Channel, AnyRow]:
+    """A message of the user's chats, and its channel, locked. Raises NotFound as for other people's
+    channels."""
     channel = channels.of_message_to_write(user, message_id)
-    row = db.session.execute(select(*SHOWN).where(_message.id == message_id)).one()
+    return channel, db.session.execute(_BY_ID, {"id": message_id}).one()
+
+
+def own(user: User, message_id: int) -> tuple[Channel, AnyRow]:
+    """The same, if the user wrote it. Raises Forbidden if the other one of the pair did."""
+    channel, row = to_change(user, message_id)
     if row.sender_id != user.id:
         raise Forbidden("Only its author may change a message.")
     return channel, row
@@ -177,16 +246,13 @@ def own(user: User, message_id: int) -> tuple[Channel, AnyRow]:
 
 def edit(channel: Channel, row: AnyRow, text: str, socket_id: str | None) -> answers.Message:
     """Give a message another text. Raises Conflict if it was deleted, and Blocked."""
-    # Who blocks waits for writers by their users' rows. Sending locks its own by itself.
-    author = select(User.id).where(User.id == row.sender_id)
-    db.session.execute(author.with_for_update(read=True, key_share=True))
-    if blocks.in_channel(channel):
-        raise Blocked
+    refuse_blocked(channel, row.sender_id)
     if row.deleted_at:
         raise Conflict("A deleted message cannot be edited.")
     if row.text == text:
         return shown(row, channel.low_id, channel.high_id)
-    return _change(channel, row, "message_updated", socket_id, text=text, edited_at=_now_after(row))
+    values = {"text": text, "edited_at": _now_after(row)}
+    return change(channel, row, "message_updated", socket_id, **values)
 
 
 def erase(channel: Channel, row: AnyRow, socket_id: str | None) -> answers.Message:
@@ -194,7 +260,9 @@ def erase(channel: Channel, row: AnyRow, socket_id: str | None) -> answers.Messa
     if row.deleted_at:
         return shown(row, channel.low_id, channel.high_id)
     events.erase(row.id)
-    return _change(channel, row, "message_deleted", socket_id, text="", deleted_at=_now_after(row))
+    files.erase(row.id)
+    values = {"text": "", "reactions": None, "deleted_at": _now_after(row)}
+    return change(channel, row, "message_deleted", socket_id, **values)
 
 
 def _now_after(row: AnyRow) -> datetime:
@@ -204,15 +272,26 @@ def _now_after(row: AnyRow) -> datetime:
     return max(utcnow(), last + timedelta(microseconds=1))
 
 
-def _change(
+def refuse_blocked(channel: Channel, writer_id: int) -> None:
+    """Raise Blocked if one of the two has blocked the other, and let nobody block the writer before
+    the commit."""
+    # Who blocks waits for writers by their users' rows. Sending locks its own by itself.
+    writer = select(User.id).where(User.id == writer_id)
+    db.session.execute(writer.with_for_update(read=True, key_share=True))
+    if blocks.in_channel(channel):
+        raise Blocked
+
+
+def change(
     channel: Channel, row: AnyRow, event: str, socket_id: str | None, **values: Any
 ) -> answers.Message:
-    changed = db.session.execute(
+    """Change the row of a message, and have both people told; the message as it then stands."""
+    db.session.execute(
         update(Message.__table__)  # type: ignore[arg-type]
         .where(_message.id == row.id)
         .values(transaction_id=next_change(), **values)
-        .returning(*SHOWN)
-    ).one()
+    )
+    changed = db.session.execute(_BY_ID, {"id": row.id}).one()
     index.replace(channel, row.id, row.text, changed.text)
     message = shown(changed, channel.low_id, channel.high_id)
     channels.tell_both(channel, event, events.fitted(message), socket_id, row.id)
@@ -243,64 +322,3 @@ def erase_some(user: User, socket_id: str | None) -> bool:
         if characters > 20_000:  # each may be a word to take out of the index
             break
     return True
-
-
-# Reading -------------------------------------------------------------------------------------
-
-_IN_CHANNEL = select(*SHOWN).where(_message.channel_id == bindparam("channel"))
-_FIRST_ID = select(func.min(_message.id)).where(_message.channel_id == bindparam("channel"))
-_OLDER = _IN_CHANNEL.where(_message.id < bindparam("id")).order_by(_message.id.desc())
-_NEWER = _IN_CHANNEL.where(_message.id > bindparam("id")).order_by(_message.id)
-_BEFORE = _OLDER.limit(bindparam("limit"))
-_AFTER = _NEWER.limit(bindparam("limit"))
-_FROM = _IN_CHANNEL.where(_message.id >= bindparam("id")).order_by(_message.id)
-_AROUND = union_all(
-    select(_OLDER.limit(bindparam("half")).subquery()),
-    select(_FROM.limit(bindparam("rest")).subquery()),
-).order_by("id")
-_HISTORY = (
-    _IN_CHANNEL.where(_message.id > bindparam("after"), _message.id <= bindparam("last"))
-    .order_by(_message.id)
-    .limit(bindparam("size"))
-)
-
-
-def history(channel: Channel) -> Iterator[list[answers.Message]]:
-    """All messages as they stand now, oldest first, in pages that hold no connection between
-    them."""
-    values = {"channel": channel.id, "last": channel.last_message_id}
-    shape = partial(shown, low_id=channel.low_id, high_id=channel.high_id)
-    return pages(_HISTORY, values, shape)
-
-
-def page(
-    channel: Channel, limit: int, before: int | None, after: int | None, around: int | None
-) -> tuple[list[answers.Message], int | None, int | None]:
-    """A page, oldest first, and where the pages beside it begin, where there are any: an id to
-    ask for messages `before`, and one for those `after`."""
-    lowest, highest, rows = _rows(channel, limit, before, after, around)
-    if rows:
-        lowest, highest = rows[0].id, rows[-1].id
-    highest = max(highest, 0)
-    first_id = db.session.scalar(_FIRST_ID, {"channel": channel.id}) or MAX_ID
-    older = lowest if first_id < lowest else None
-    newer = highest if channel.last_message_id > highest else None
-    found = [shown(row, channel.low_id, channel.high_id) for row in rows]
-    return found, older, newer
-
-
-def _rows(
-    channel: Channel, limit: int, before: int | None, after: int | None, around: int | None
-) -> tuple[int, int, Sequence[AnyRow]]:
-    """Between which ids a page lies, if it is empty, and its rows."""
-    values = {"channel": channel.id, "limit": limit}
-    if after is not None:
-        rows = db.session.execute(_AFTER, {**values, "id": after}).all()
-        return min(after + 1, MAX_ID), after, rows
-    if around is not None:
-        half = {"half": limit // 2, "rest": limit - limit // 2}
-        values = {"channel": channel.id, "id": around, **half}
-        return around, around - 1, db.session.execute(_AROUND, values).all()
-    lowest = MAX_ID if before is None else before
-    rows = db.session.execute(_BEFORE, {**values, "id": lowest}).all()
-    return lowest, lowest - 1, rows[::-1]

@@ -16,13 +16,13 @@ from sqlalchemy.orm import aliased
 
 from chat import channels
 from chat.channels import MINE
-from chat.dialects import starts_with
 from chat.index import MARKER, UNINDEXED
 from chat.messages import SHOWN, shown
 from chat.words import has_all, sought
 from contract import answers
 from contract.names import MAX_ID
 from database import AnyRow, db
+from dialects.expressions import starts_with
 from models import Channel, Message, User, Word
 
 #: Words of a query that are looked up in the index, the longest ones.

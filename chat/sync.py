@@ -8,12 +8,12 @@ from sqlalchemy.orm import aliased
 
 from chat import channels, cursors
 from chat.channels import MINE
-from chat.dialects import horizon
 from chat.messages import SHOWN, shown
 from contract import answers
 from contract.errors import Invalid
 from contract.names import MAX_ID
 from database import AnyRow, db
+from dialects.transactions import horizon
 from models import Channel, Generation, Message, User
 
 #: Changes of all people that are gone through for somebody with many chats, before each of these

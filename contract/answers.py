@@ -46,6 +46,7 @@ ErrorCode = Literal[
     "conflict",
     "too_large",
     "unsupported_media_type",
+    "requested_range_not_satisfiable",
     "rate_limited",
     "internal",
     "unavailable",
@@ -106,6 +107,42 @@ class Peer(TypedDict):
 # Channels and messages -----------------------------------------------------------------------
 
 
+MessageType = Annotated[
+    Literal["Text", "Image", "File"],
+    Field(description="Image: a PNG, JPEG, GIF or WebP. It stays if the message was deleted."),
+]
+
+
+class File(TypedDict):
+    """What was sent with a message."""
+
+    id: int
+    name: str
+    media_type: Annotated[str, Field(description="Told from the bytes.")]
+    bytes: int
+    width: Annotated[int | None, Field(description="Of an Image, in pixels, as it is shown.")]
+    height: int | None
+    has_thumbnail: bool
+
+
+class Quote(TypedDict):
+    """The message that another one answers, as it now stands. Sync and events do not tell of the
+    reply anew when this changes."""
+
+    id: int
+    from_user: int
+    type: MessageType
+    message: Annotated[str, Field(description="200 characters of it at most.")]
+    deleted_at: Time | None
+
+
+class Reaction(TypedDict):
+    """One emoji, and who reacted with it, in the order in which they did."""
+
+    emoji: str
+    users: list[int]
+
+
 class MessageData(TypedDict):
     """What is known of a message, but for its type."""
 
@@ -119,9 +156,9 @@ class MessageData(TypedDict):
     client_message_id: str | None
     edited_at: Time | None
     deleted_at: Time | None
-
-
-MessageType = Annotated[Literal["Text"], Field(description="What kind of message it is.")]
+    file: Annotated[File | None, Field(description="null if the message was deleted.")]
+    reply_to: Quote | None
+    reactions: Annotated[list[Reaction], Field(description="In the order in which they came.")]
 
 
 class Message(MessageData):
@@ -129,6 +166,11 @@ class Message(MessageData):
     MESSAGE_EXTRAS stand beside these."""
 
     type: MessageType
+
+
+class SignedUrl(TypedDict):
+    url: Annotated[str, Field(description="A path on this server, which needs no token.")]
+    expires_at: Time
 
 
 class Chat(TypedDict):
@@ -209,14 +251,26 @@ class ChannelLine(TypedDict):
     name: ChatChannel
     users: list[int]
     created_at: Time
+    last_read_message_id: Annotated[int | None, Field(description="My own mark.")]
+
+
+class BlockLine(Person):
+    """Somebody whom the user has blocked."""
+
+    type: Literal["block"]
+
+
+class ExportedFile(File):
+    url: Annotated[str, Field(description="Its path, for a request with a token.")]
 
 
 class MessageLine(MessageData):
     type: Literal["message"]
     message_type: MessageType
+    file: ExportedFile | None  # type: ignore[misc]
 
 
-ExportLine = UserLine | ChannelLine | MessageLine
+ExportLine = UserLine | BlockLine | ChannelLine | MessageLine
 
 #: Names that MESSAGE_EXTRAS cannot have.
 MESSAGE_MEMBERS = frozenset(get_type_hints(MessageEvent)) | frozenset(get_type_hints(MessageLine))

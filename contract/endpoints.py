@@ -22,6 +22,8 @@ class Endpoint:
     body: type[requests.Parameters] | None = None
     may_lack_body: bool = False
     form: bool = False
+    #: Whether the body is a form with a file.
+    upload: bool = False
     query: type[requests.Parameters] | None = None
     #: What each successful status means, and the one shape they have (None: no body).
     success: Mapping[int, str]
@@ -77,8 +79,29 @@ MESSAGE: answers.Message = {
     "client_message_id": "5f0c7a9e-8d1b-4a55-9f0e-2f6f1c1f8a11",
     "edited_at": None,
     "deleted_at": None,
+    "file": None,
+    "reply_to": None,
+    "reactions": [],
+}
+FILE: answers.File = {
+    "id": 1,
+    "name": "notes.txt",
+    "media_type": "application/octet-stream",
+    "bytes": 11,
+    "width": None,
+    "height": None,
+    "has_thumbnail": False,
+}
+SENT_FILE: answers.Message = {
+    **MESSAGE,
+    "id": 2,
+    "type": "File",
+    "message": "My notes",
+    "client_message_id": None,
+    "file": FILE,
 }
 EDITED: answers.Message = {**MESSAGE, "message": "Hello Bob! How are you?", "edited_at": TIME}
+REACTED: answers.Message = {**EDITED, "reactions": [{"emoji": "\N{THUMBS UP SIGN}", "users": [1]}]}
 DELETED: answers.Message = {**EDITED, "message": "", "deleted_at": TIME}
 MARK: answers.Mark = {
     "channel_id": 1,
@@ -88,7 +111,9 @@ MARK: answers.Mark = {
 }
 CURSOR = "c3luYy4yNzE4MjgxODI4NDU5MDQ1MjM1LjAuOTIyMzM3MjAzNjg1NDc3NTgwNy4"
 THIS_CHANNEL = {"channel": CHANNEL}
-THIS_MESSAGE = {"message_id": 1}
+THIS_MESSAGE: dict[str, str | int] = {"message_id": 1}
+THIS_FILE: dict[str, str | int] = {"file_id": 1}
+THIS_REACTION = {**THIS_MESSAGE, "emoji": "\N{THUMBS UP SIGN}"}
 A_CHANNEL = {"channel": "$response.body#/channel_name"}
 ITS_CHANNEL = {"channel": "$response.body#/channel"}
 ITS_ID = {"message_id": "$response.body#/id"}
@@ -98,6 +123,8 @@ CHATTING = "Chatting"
 CONVERSATIONS = "Conversations"
 ACCOUNT = "Account"
 OPERATIONS = "Operations"
+
+BYTES = {200: "The bytes.", 206: "The part that Range asks for.", 304: "Those of If-None-Match."}
 
 #: Every endpoint, by the name of its view.
 ENDPOINTS = {
@@ -215,8 +242,8 @@ ENDPOINTS = {
             "`channel` is the channel's name or id; `channel_name` and `channel_id` are other "
             "spellings of it, and one of the three is required. `from_user` and `to_user` may "
             "be left out. A retry with the same `client_message_id` answers 200 with the first "
-            "message. Triggers `new_message` on the channel and `new_chat` on the receiver's "
-            "notification channel."
+            "message. `reply_to` is the id of a message of the same channel. Triggers "
+            "`new_message` on the channel and `new_chat` on the receiver's notification channel."
         ),
         body=requests.NewMessage,
         success={201: "Stored.", 200: "Stored before; the message as it now stands."},
@@ -228,6 +255,7 @@ ENDPOINTS = {
             "mark_read": ITS_CHANNEL,
             "edit_message": ITS_ID,
             "delete_message": ITS_ID,
+            "put_reaction": ITS_ID,
         },
         sent={
             "from_user": 1,
@@ -327,6 +355,35 @@ ENDPOINTS = {
         sent={"message": EDITED["message"]},
         got=EDITED,
     ),
+    "put_reaction": Endpoint(
+        tag=CONVERSATIONS,
+        summary="React to a message",
+        description=(
+            "`emoji` is one emoji of at most 64 bytes, percent-encoded. U+FE0F makes no "
+            "difference; the emoji is shown as it first came. One person has at most 10 reactions "
+            "on a message. Triggers `message_updated`. Reacting again is a 200 without an event."
+        ),
+        success={200: "The message as it now stands."},
+        shape=answers.Message,
+        refusals=["invalid", "blocked", "not_found", "conflict"],
+        events=True,
+        given=THIS_REACTION,
+        got=REACTED,
+    ),
+    "delete_reaction": Endpoint(
+        tag=CONVERSATIONS,
+        summary="Take a reaction back",
+        description=(
+            "Triggers `message_updated`. Without such a reaction of the caller's it is a 200 "
+            "without an event."
+        ),
+        success={200: "The message as it now stands."},
+        shape=answers.Message,
+        refusals=["invalid", "not_found"],
+        events=True,
+        given=THIS_REACTION,
+        got=EDITED,
+    ),
     "delete_message": Endpoint(
         tag=CONVERSATIONS,
         summary="Delete a message",
@@ -355,7 +412,7 @@ ENDPOINTS = {
         given={"since": CURSOR, "limit": 50},
         got={
             "messages": [DELETED],
-            "cursor": "c3luYy4yNzE4MjgxODI4NDU5MDQ1MjM1LjMuMS4",
+            "cursor": "c3luYy4yNzE4MjgxODI4NDU5MDQ1MjM1LjUuMS4",
             "more": False,
         },
     ),
@@ -381,6 +438,69 @@ ENDPOINTS = {
         success={204: "Not blocked any more, or never was."},
         refusals=["not_found"],
         given={"user_id": 2},
+    ),
+    "send_file": Endpoint(
+        tag=CONVERSATIONS,
+        summary="Send a file",
+        description=(
+            "A form: the file in the part `file`, which has a name, and the other members as in "
+            "send_message; `message` is a caption and may be left out. PNG, JPEG, GIF and WebP "
+            "that really are that become an `Image` with a thumbnail, all else a `File`. A retry "
+            "with the same `client_message_id`, bytes, name and members answers 200. A file that "
+            "is too large, or does not fit into the room of the user, is a 413."
+        ),
+        body=requests.NewFile,
+        upload=True,
+        success={201: "Stored.", 200: "Stored before; the message as it now stands."},
+        shape=answers.Message,
+        refusals=["forbidden", "blocked", "not_found", "conflict"],
+        events=True,
+        sent={"channel": CHANNEL, "message": "My notes", "file": "Hello there"},
+        got=SENT_FILE,
+    ),
+    "file_bytes": Endpoint(
+        tag=CONVERSATIONS,
+        summary="Get a file",
+        description=(
+            "For the two people of the chat. Ranges are answered (206, or 416). Images are "
+            "inline, all else is an attachment, and nothing in it runs."
+        ),
+        success=BYTES,
+        media="*/*",
+        refusals=["not_found", "requested_range_not_satisfiable"],
+        given=THIS_FILE,
+    ),
+    "file_thumbnail": Endpoint(
+        tag=CONVERSATIONS,
+        summary="Get the thumbnail of an image",
+        description="A WebP of at most 640 pixels a side, upright, without what the file tells.",
+        success=BYTES,
+        media="*/*",
+        refusals=["not_found", "requested_range_not_satisfiable"],
+        given=THIS_FILE,
+    ),
+    "file_url": Endpoint(
+        tag=CONVERSATIONS,
+        summary="Get an address of a file that needs no token",
+        description=(
+            "For `<img>`, `<video>` and downloads. It holds for 10 minutes, or until the message "
+            "is deleted, whoever has it. `thumbnail=true`: of the thumbnail."
+        ),
+        query=requests.FileUrl,
+        success={200: "The path."},
+        shape=answers.SignedUrl,
+        refusals=["not_found"],
+        given={**THIS_FILE, "thumbnail": "false"},
+        got={"url": "/api/files/signed/eyJhbGciOiJIUzI1NiJ9.e30.abc", "expires_at": TIME},
+    ),
+    "signed_file": Endpoint(
+        tag=CONVERSATIONS,
+        summary="Get a file by its signed address",
+        token=False,
+        success=BYTES,
+        media="*/*",
+        refusals=["forbidden", "not_found", "requested_range_not_satisfiable"],
+        given={"ticket": "eyJhbGciOiJIUzI1NiJ9.e30.abc"},
     ),
     "me": Endpoint(
         tag=ACCOUNT,
@@ -419,7 +539,10 @@ ENDPOINTS = {
     "export": Endpoint(
         tag=ACCOUNT,
         summary="Export everything of mine",
-        description="The user, every channel, and every message after its channel; streamed.",
+        description=(
+            "The user, whom they have blocked, every channel with their mark, and every message "
+            "after its channel; streamed."
+        ),
         success={200: "One JSON object (ExportLine) on each line."},
         refusals=["busy"],
         shape=answers.ExportLine,
@@ -546,6 +669,11 @@ ERRORS: Mapping[answers.ErrorCode, tuple[int, str, str]] = {
         415,
         "The Content-Type of the body is not one that the endpoint takes.",
         "Send JSON: Content-Type: application/json.",
+    ),
+    "requested_range_not_satisfiable": (
+        416,
+        "The file has fewer bytes than Range asks for.",
+        "The requested range cannot be provided.",
     ),
     "rate_limited": (
         429,

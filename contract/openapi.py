@@ -41,9 +41,15 @@ HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
     "Link": ("The pages beside this one (RFC 8288).", {"type": "string"}),
     "Retry-After": ("Seconds to wait.", {"type": "integer", "minimum": 1}),
     "WWW-Authenticate": ("The scheme to use.", {"type": "string", "const": "Bearer"}),
+    "Content-Range": ("How many bytes there are.", {"type": "string"}),
     "Allow": ("The methods of this path.", {"type": "string"}),
 }
-HEADERS_OF_STATUS = {401: "WWW-Authenticate", 405: "Allow", 429: "Retry-After"}
+HEADERS_OF_STATUS = {
+    401: "WWW-Authenticate",
+    405: "Allow",
+    416: "Content-Range",
+    429: "Retry-After",
+}
 
 
 @cache
@@ -97,13 +103,18 @@ def paths(url_map: Map, shapes: dict[Any, Any]) -> dict[str, Any]:
 def in_path(rule: Any, endpoint: Endpoint) -> list[dict[str, Any]]:
     """The parameters in the path of a route."""
     number = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
-    text = {"type": "string", "minLength": 1, "description": "A channel's name or id."}
+    text = {"type": "string", "minLength": 1}
+    what = {
+        "channel": "A channel's name or id.",
+        "emoji": "One emoji.",
+        "ticket": "As it was given.",
+    }
     return [
         {
             "name": name,
             "in": "path",
             "required": True,
-            "schema": number if f"<id:{name}>" in rule.rule else text,
+            "schema": number if f"<id:{name}>" in rule.rule else text | {"description": what[name]},
             "example": endpoint.given[name],
         }
         for name in sorted(rule.arguments)
@@ -128,6 +139,8 @@ def operation(
         made["parameters"] = parameters
     if endpoint.body:
         kinds = {JSON: shapes[endpoint.body]}
+        if endpoint.upload:
+            kinds = {"multipart/form-data": with_file(endpoint.body)}
         for kind, title in FORMS.items() if endpoint.form else ():
             kinds[kind] = endpoint.body.model_json_schema(schema_generator=Schemas)
             kinds[kind]["title"] = f"{endpoint.body.__name__}{title}"
@@ -142,6 +155,14 @@ def operation(
         responses[status] = {"$ref": f"#/components/responses/{'_or_'.join(codes)}"}
     made["responses"] = {str(status): responses[status] for status in sorted(responses)}
     return made
+
+
+def with_file(body: type[requests.Parameters]) -> dict[str, Any]:
+    """The schema of a form with a file beside these members."""
+    schema = body.model_json_schema(schema_generator=Schemas)
+    schema["properties"]["file"] = {"type": "string", "format": "binary", "minLength": 1}
+    schema["required"] = [*schema.get("required", []), "file"]
+    return schema
 
 
 SOCKET_ID = {
@@ -182,7 +203,7 @@ def successes(endpoint: Endpoint, shapes: dict[Any, Any]) -> dict[int, dict[str,
             if endpoint.got is not None:
                 content["example"] = endpoint.got
             response["content"] = {JSON: content}
-        elif endpoint.media != JSON:
+        elif endpoint.media != JSON and status != 304:
             response["content"] = {endpoint.media: {"schema": {"type": "string"}}}
             if endpoint.shape:
                 response["content"][endpoint.media]["x-line-schema"] = shapes[endpoint.shape]

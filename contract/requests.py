@@ -81,6 +81,12 @@ def _name_or_id(value: Any) -> str | int:
     return _number(value)
 
 
+def _flag_in_query(value: Any) -> bool:
+    if value not in ("true", "false"):
+        raise fault("must be true or false")
+    return bool(value == "true")
+
+
 def _socket_id(value: str) -> str:
     if not SOCKET_ID.fullmatch(value):
         raise fault("must be two numbers with a dot between, such as 123.456")
@@ -171,6 +177,12 @@ MessageText = Annotated[
         description="Not only white space.",
     ),
 ]
+Caption = Annotated[
+    Text,
+    Field(max_length=5_000),
+    AfterValidator(lambda text: text and _not_blank(text)),
+    Shown(description="Empty, or not only white space."),
+]
 Limit = Annotated[
     int,
     Field(ge=1, le=200, description="How many at most. A page without it has 50."),
@@ -235,6 +247,7 @@ class NewMessage(Parameters):
     channel_name: NameOrId | None = None
     channel_id: NameOrId | None = None
     client_message_id: Annotated[Text, Field(min_length=1, max_length=64)] | None = None
+    reply_to: Id | None = None
 
     @model_validator(mode="after")
     def _channel_is_said(self) -> Self:
@@ -247,6 +260,12 @@ class NewMessage(Parameters):
         """The members that name the channel, by name or by id. All must mean the same one."""
         said = (self.channel, self.channel_name, self.channel_id)
         return [each for each in said if each is not None]
+
+
+class NewFile(NewMessage):
+    """The text parts of a form with a file."""
+
+    message: Caption = ""
 
 
 class ChannelToSign(Parameters):
@@ -282,6 +301,10 @@ class History(Parameters):
 class Page(Parameters):
     limit: Limit | None = None
     cursor: Text | None = None
+
+
+class FileUrl(Parameters):
+    thumbnail: Annotated[bool, BeforeValidator(_flag_in_query), Shown(type="boolean")] = False
 
 
 class ReadMark(Parameters):

@@ -19,10 +19,11 @@ from sqlalchemy import (
     update,
 )
 
-from chat.dialects import horizon, json_strings
 from contract import answers
 from contract.answers import encode
 from database import AnyRow, db, utcnow, writing_on
+from dialects.expressions import json_strings
+from dialects.transactions import horizon
 from models import Event
 
 _event = Event.__table__.c

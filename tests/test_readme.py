@@ -143,7 +143,7 @@ def test_the_maps_name_every_file() -> None:
     files = [*ROOT.glob("*.py"), ROOT / "Dockerfile", ROOT / "compose.yaml"]
     files += (
         path
-        for name in ("chat", "realtime", "web", "contract", "settings")
+        for name in ("chat", "realtime", "web", "contract", "settings", "dialects")
         for path in ROOT.glob(f"{name}/*.py")
     )
     files += (path for path in ROOT.glob("static/**/*") if path.suffix in (".js", ".css"))

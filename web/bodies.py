@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from contract.emoji import is_emoji
 from contract.errors import Invalid, TooLarge, UnsupportedMediaType
 from contract.names import MAX_ID
 from contract.requests import DIGITS, MAX_BODY, SOCKET_ID, Parameters, sentence
@@ -63,15 +64,15 @@ def parse(model: type[Parsed], *, form: bool = False, optional: bool = False) ->
     is_form = request.mimetype in ("application/x-www-form-urlencoded", "multipart/form-data")
     if form and is_form:
         receive()
-        return _validated(model, request.form.to_dict())
+        return validated(model, request.form.to_dict())
     received = receive() if request.is_json or optional else b""
     announced = request.content_length or "HTTP_TRANSFER_ENCODING" in request.environ
     if not received and (optional or not (request.is_json or announced)):
-        return _validated(model, {})
+        return validated(model, {})
     if not request.is_json:
         accepted = "JSON or a form" if form else "JSON"
         raise UnsupportedMediaType(f"Send {accepted}: Content-Type: application/json.")
-    return _validated(model, _json_object(model, received))
+    return validated(model, _json_object(model, received))
 
 
 def query(model: type[Parsed]) -> Parsed:
@@ -80,12 +81,19 @@ def query(model: type[Parsed]) -> Parsed:
         unquote_to_bytes(request.query_string).decode()
     except UnicodeDecodeError:  # %FF would be read as the three characters
         raise Invalid("The query is not valid UTF-8.") from None
-    return _validated(model, request.args.to_dict())
+    return validated(model, request.args.to_dict())
 
 
 def name_or_id(segment: str) -> str | int:
     """A channel as a path names it."""
     return int(segment) if DIGITS.fullmatch(segment) and int(segment) <= MAX_ID else segment
+
+
+def emoji(segment: str) -> str:
+    """An emoji as a path has it. Raises Invalid."""
+    if not is_emoji(segment):
+        raise Invalid("emoji must be one emoji, percent-encoded in the path.")
+    return segment
 
 
 def socket_id() -> str | None:
@@ -95,7 +103,8 @@ def socket_id() -> str | None:
     return given if SOCKET_ID.fullmatch(given) else None
 
 
-def _validated(model: type[Parsed], members: dict[str, Any]) -> Parsed:
+def validated(model: type[Parsed], members: dict[str, Any]) -> Parsed:
+    """Members as `model`. Raises Invalid."""
     try:
         return model.model_validate(members)
     except ValidationError as error:
@@ -123,7 +132,7 @@ def _blame_lone_surrogates(model: type[Parsed], received: bytes) -> None:
     with suppress(ValueError, RecursionError):
         members = json.loads(received.decode(), parse_constant=int)  # which NaN is not
         if isinstance(members, dict):
-            _validated(model, members)
+            validated(model, members)
 
 
 def _finite(value: Any) -> bool:

@@ -16,8 +16,9 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as WaitedTooLong
 
 import migrations
-from chat import logins
+from chat import files, logins
 from chat.events import recorded
+from chat.storage import FILES, Storage
 from config import Settings
 from contract.errors import NotFound
 from database import db, init_db
@@ -29,6 +30,7 @@ from realtime.subscriptions import Subscriptions
 from web.addresses import counted_as, is_of_this_machine
 from web.erasures import Erasures
 from web.hash_queue import HashQueue
+from web.housekeeping import Housekeeping
 from web.metrics import Metrics
 from web.ratelimits import RateLimits
 from web.slots import WorkSlots
@@ -66,6 +68,7 @@ class Runtime:
     subscriptions: Subscriptions
     outbox: Outbox
     bell: Bell | None
+    storage: Storage
 
     def __init__(self, settings: Settings, slots: WorkSlots) -> None:
         self.settings = settings
@@ -75,6 +78,7 @@ class Runtime:
         self.streams = Streams()
         self.erasures = Erasures(slots)
         self.metrics = Metrics(settings.folder / "metrics", self.levels)
+        self.turn_to_look = threading.Lock()  # at a picture, which takes memory
         self.has_database = False  # whether start() has got that far
         self._starting = threading.Lock()
         self._started_in = 0  # the process
@@ -109,6 +113,7 @@ class Runtime:
             self.outbox.wait(2)  # whether the sockets are ours: /health says it
             self.erasures.resume()
             self.metrics.start()
+            self._housekeeping.start()
             self._started_in = os.getpid()
 
     def _connect(self) -> None:
@@ -120,6 +125,8 @@ class Runtime:
         )
         self.subscriptions = subscriptions = Subscriptions(gateway)
         app = current_app._get_current_object()  # type: ignore[attr-defined]
+        self.storage = files.storage(self.settings.files_url, self.settings.folder / FILES)
+        self._housekeeping = Housekeeping(app, self.storage, self.settings.folder)
 
         def sweep() -> None:
             with app.app_context():

@@ -27,6 +27,7 @@ from tests.support.conversations import (
     now,
     ok,
     postgresql_only,
+    react,
     statements,
     wait_for_waiting,
 )
@@ -643,6 +644,21 @@ def test_the_export_has_the_callers_own_data_only(
         types = {"type": "message", "message_type": "Text"}
         assert of_chat == [{**message, **types} for message in ada.reads(each).json]
     assert len(lines) == 2 + 4
+
+
+def test_the_export_has_blocks_marks_and_reactions(
+    ada: Person, bob: Person, eve: Person, chat: Chat, said: list[Message]
+) -> None:
+    react(ada, said[1], "\N{PARTY POPPER}")
+    mark(ada, chat)
+    block(ada, eve)
+
+    _, blocked, channel, *messages = exported(ada)
+
+    assert blocked == {"type": "block", "id": eve.id, "username": "eve"}
+    assert channel["last_read_message_id"] == said[-1]["id"]
+    assert messages[1]["reactions"] == [{"emoji": "\N{PARTY POPPER}", "users": [ada.id]}]
+    assert [line["type"] for line in exported(bob)][:2] == ["user", "channel"]
 
 
 def test_an_export_without_chats_has_the_user(ada: Person) -> None:

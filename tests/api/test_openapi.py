@@ -18,6 +18,7 @@ from jsonschema_rs import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from pydantic import BaseModel
 from sqlalchemy import text, update
+from urllib3 import encode_multipart_formdata
 
 from config import Settings
 from contract import requests
@@ -164,6 +165,8 @@ def conversation(api: Judged, settings: Settings, document: Document) -> Convers
     person: Api = api
     for name, (method, path, operation) in operations(document).items():
         before = len(events(settings))
+        if name == "signed_file":
+            path = conversation.answers["file_url"].json["url"]
         answer = say_example(person, method, path, operation)
         conversation.answers[name] = answer
         if name == "register":
@@ -187,6 +190,11 @@ def say_example(person: Api, method: str, path: str, operation: dict[str, Any]) 
         if each["in"] == "query" and "example" in each
     }
     content = operation.get("requestBody", {"content": {"application/json": {}}})["content"]
+    if "application/json" not in content:
+        form = content["multipart/form-data"]["example"]
+        parts = form | {"file": ("notes.txt", form["file"])}
+        body, kind = encode_multipart_formdata(parts)
+        return person.post(path, body=body, headers={"Content-Type": kind})
     return person.request(
         method,
         path_of(path, operation),

@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from chat import accounts, channels, cursors, messages
 from config import Settings
+from contract import requests
 from database import db, writing
 from tests.support.conversations import (
     OFTEN,
@@ -283,7 +284,8 @@ def half_said(app: Flask, person: Person, chat: Chat, text: str) -> Iterator[Cal
         with app.app_context(), writing():
             user = accounts.find(person.id)
             channel = channels.to_write(user, chat["channel_name"])
-            messages.post(channel, user, text, None, None)
+            new = requests.NewMessage(channel=chat["channel_id"], message=text)
+            messages.post(channel, user, new, None)
             posted.set()
             assert commit.wait(60)
             db.session.commit()

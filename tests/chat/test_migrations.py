@@ -208,7 +208,13 @@ def test_people_go_on_where_they_were(api: InProcess, old: Settings) -> None:
         1_000,
     )  # 1,235: counted up to 1,000
     assert (with_bob["user"]["username"], with_bob["unread"]) == ("bob", 1)
-    assert with_bob["last_message"] == {**SECRET, "edited_at": None, "deleted_at": None}
+    unchanged: dict[str, Any] = {
+        "edited_at": None,
+        "deleted_at": None,
+        "reply_to": None,
+        "reactions": [],
+    }
+    assert with_bob["last_message"] == {**SECRET, **unchanged}
     assert with_bob["peer_last_read_message_id"] == 6
     assert [each["user"]["username"] for each in inbox(bob)] == ["dan", "ada"]
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import pytest
 from flask import Flask
@@ -54,6 +55,16 @@ def edit(person: Person, message: Message, text: str, **rest: Any) -> Answer:
 
 def delete(person: Person, message: Message, **rest: Any) -> Answer:
     return person.request("DELETE", f"/api/messages/{message['id']}", **rest)
+
+
+def react(person: Person, message: Message, emoji: str, **rest: Any) -> Answer:
+    path = f"/api/messages/{message['id']}/reactions/{quote(emoji, safe='')}"
+    return person.request("PUT", path, **rest)
+
+
+def unreact(person: Person, message: Message, emoji: str, **rest: Any) -> Answer:
+    path = f"/api/messages/{message['id']}/reactions/{quote(emoji, safe='')}"
+    return person.request("DELETE", path, **rest)
 
 
 def block(person: Person, peer: Person) -> Answer:

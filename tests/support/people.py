@@ -20,6 +20,7 @@ from urllib.parse import urlencode
 from flask import Flask
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, insert, select
 from sqlalchemy.engine import URL
+from urllib3 import encode_multipart_formdata
 from werkzeug.security import generate_password_hash
 
 from auth import log_in
@@ -151,6 +152,12 @@ class Person(Api):
         message: dict[str, Any] = answer.json
         return message
 
+    def sends(self, chat: dict[str, Any], name: str, content: bytes, **members: Any) -> Answer:
+        """Send a file."""
+        parts = {"channel": chat["channel_name"], **{k: str(v) for k, v in members.items()}}
+        body, kind = encode_multipart_formdata({**parts, "file": (name, content)})
+        return self.post("/api/send_file", body=body, headers={"Content-Type": kind})
+
     def reads(self, chat: dict[str, Any], **query: Any) -> Answer:
         return self.get(f"/api/get_message/{chat['channel_name']}", **query)
 
@@ -195,6 +202,7 @@ class InProcess(Api):
             )
             found = {name.lower(): value for name, value in response.headers}
             answer = Answer(response.status_code, found, response.data)
+            response.close()
         self.judge(self.app, method, path, answer)
         return answer
 

@@ -13,6 +13,7 @@ ENDS_TOKENS = {"refresh", "change_password", "logout", "delete_account"}
 IN_ORDER = re.compile(
     r"(since|cursor) is not a cursor of this database\. .*"
     r"|since is of a database that no longer exists\. .*"
+    r"|emoji must be one emoji, percent-encoded in the path\."
     r"|You cannot block yourself\."
     r"|to_user is you; a chat has two people\."
     r"|to_user is not the other person of this channel\."

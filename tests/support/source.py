@@ -13,7 +13,7 @@ from config import ROOT
 #: From the top down. Each floor may import those below it.
 FLOORS = ("app", "auth", "web", "realtime", "chat", "models", "database", "config")
 #: These import nothing of ours but themselves, and every floor may import them.
-GROUND = ("contract", "gateway", "settings")
+GROUND = ("contract", "gateway", "settings", "dialects")
 OURS = (*FLOORS, *GROUND, "migrations", "tests")
 
 

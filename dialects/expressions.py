@@ -4,13 +4,13 @@ They are functions, because SQLAlchemy compiles a statement with other elements 
 each time.
 """
 
+from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, String, and_
+from sqlalchemy import JSON, ColumnElement, String, and_, literal_column
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
-
-from contract.names import MAX_ID
 
 
 def starts_with(column: Any, prefix: str) -> ColumnElement[bool]:
@@ -30,6 +30,17 @@ class json_strings(FunctionElement[str]):
     type = String()
 
 
+def json_object(**members: Any) -> ColumnElement[Any]:
+    """A JSON object of these columns, read as a dictionary."""
+    names: Iterable[Any] = (literal_column(f"'{name}'") for name in members)
+    return _json_object(*chain.from_iterable(zip(names, members.values(), strict=True)))
+
+
+class _json_object(FunctionElement[Any]):
+    inherit_cache = True
+    type = JSON()
+
+
 class iso(FunctionElement[str]):
     """A time as answers show it: ISO 8601 in UTC with microseconds and Z.
 
@@ -39,19 +50,6 @@ class iso(FunctionElement[str]):
 
     inherit_cache = True
     type = String()
-
-
-class horizon(FunctionElement[int]):
-    """The number of the oldest transaction that still writes to this database, or of the next one;
-    on SQLite there is none to wait for.
-
-    On PostgreSQL a higher number may become visible before a lower one. What is below the horizon
-    is complete, so a reader may go on from the last number it has seen there. Ask it once in a
-    transaction: PostgreSQL shows the activity of others as it was when first asked.
-    """
-
-    inherit_cache = True
-    type = BigInteger()
 
 
 @compiles(json_strings)
@@ -64,6 +62,16 @@ def _json_array_elements(element: Any, compiler: Any, **how: Any) -> str:
     return f"json_array_elements_text(CAST({compiler.process(element.clauses, **how)} AS JSON))"
 
 
+@compiles(_json_object)
+def _object(element: Any, compiler: Any, **how: Any) -> str:
+    return f"json_object({compiler.process(element.clauses, **how)})"
+
+
+@compiles(_json_object, "postgresql")
+def _build_object(element: Any, compiler: Any, **how: Any) -> str:
+    return f"json_build_object({compiler.process(element.clauses, **how)})"
+
+
 @compiles(iso)
 def _text(element: Any, compiler: Any, **how: Any) -> str:
     # SQLite has stored it as text, with all six digits.
@@ -74,26 +82,3 @@ def _text(element: Any, compiler: Any, **how: Any) -> str:
 def _to_char(element: Any, compiler: Any, **how: Any) -> str:
     stored = compiler.process(element.clauses, **how)
     return f"""to_char({stored}, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
-
-
-@compiles(horizon)
-def _none(_element: object, _compiler: object, **_: Any) -> str:
-    return str(MAX_ID)
-
-
-# The snapshot has all transactions of the server. One that is known to be another database's cannot
-# write to ours; one that has ended since the snapshot is not known, and counts.
-_HORIZON = """(SELECT coalesce(
-  (SELECT min(CAST(CAST(running AS TEXT) AS BIGINT))
-     FROM pg_snapshot_xip(pg_current_snapshot()) AS running
-    WHERE CAST(running AS xid) NOT IN (
-      SELECT backend_xid FROM pg_stat_activity
-       WHERE datname <> current_database() AND backend_xid IS NOT NULL
-      UNION ALL
-      SELECT transaction FROM pg_prepared_xacts WHERE database <> current_database())),
-  CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS TEXT) AS BIGINT)))"""
-
-
-@compiles(horizon, "postgresql")
-def _oldest(_element: object, _compiler: object, **_: Any) -> str:
-    return _HORIZON

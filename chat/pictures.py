@@ -1,0 +1,61 @@
+"""Pictures: which files are pictures that every browser shows, and how they look when small.
+
+Pillow reads them. What it cannot read whole is no picture, whatever its name says.
+"""
+
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+#: Of a picture that is looked at. It takes four bytes of memory for each.
+MOST_PIXELS = 40_000_000
+#: Of the longer side of a thumbnail.
+THUMBNAIL_PIXELS = 640
+KINDS = {"PNG": "image/png", "JPEG": "image/jpeg", "GIF": "image/gif", "WEBP": "image/webp"}
+THUMBNAIL_TYPE = "image/webp"
+
+Image.MAX_IMAGE_PIXELS = None  # it would only warn; MOST_PIXELS is asked before pixels are read
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What is known of a picture: its size as it is shown, and its thumbnail's bytes."""
+
+    media_type: str
+    width: int
+    height: int
+    thumbnail: bytes
+
+
+def look_at(path: Path) -> Picture | None:
+    """The picture in a file, or None if it is none, or too large, or not whole."""
+    try:
+        with Image.open(path, formats=list(KINDS)) as image:
+            return _looked_at(image)
+    except Exception:  # readers of each format raise what they like for what is broken
+        return None
+
+
+def _looked_at(image: Image.Image) -> Picture | None:
+    kind = KINDS[image.format or ""]
+    width, height = image.size
+    if width * height > MOST_PIXELS:
+        return None
+    if image.getexif().get(0x0112) in (5, 6, 7, 8):  # it lies on its side
+        width, height = height, width
+    # A JPEG is read at half or a quarter of its size where that is enough.
+    image.draft(None, (THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
+    return Picture(kind, width, height, small(image, (THUMBNAIL_PIXELS, THUMBNAIL_PIXELS)))
+
+
+def small(image: Image.Image, size: tuple[int, int]) -> bytes:
+    """A picture of this size at most, upright and without what else stood in the file: when and
+    where it was taken, and with what."""
+    upright = ImageOps.exif_transpose(image)
+    shown = upright.convert("RGBA" if upright.has_transparency_data else "RGB")
+    shown.thumbnail(size)
+    made = BytesIO()
+    shown.save(made, "WEBP", quality=80)
+    return made.getvalue()

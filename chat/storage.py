@@ -1,0 +1,96 @@
+"""Storage: where the bytes of files are, below the instance folder or in an S3 bucket.
+
+Each object has a key, which nobody can guess, and never changes. A row of `files` refers to it.
+"""
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from contract.errors import NotFound
+
+#: Folders below the instance folder.
+FILES, ARRIVING = "files", "arriving"
+NO_BYTES = "The bytes of this file are not there any more."
+
+
+class Storage(Protocol):
+    """What both kinds can do. Raises Unavailable where the storage does not answer."""
+
+    def put(self, key: str, path: Path) -> None:
+        """Store the bytes of a file durably; the file may be moved away."""
+
+    def open(self, key: str) -> BinaryIO:
+        """The bytes, to read and seek in. Raises NotFound."""
+
+    def remove(self, key: str) -> None:
+        """Remove the bytes, if they are there."""
+
+    def old_keys(self, seconds: float) -> Iterator[str]:
+        """The keys of all that was stored longer ago."""
+
+
+class Folder:
+    """Files below one folder, spread over folders by the first two characters of the key."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def put(self, key: str, path: Path) -> None:
+        target = self._path(key)
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        path.replace(target)
+        for folder in (target.parent, target.parent.parent):
+            _sync(folder)
+
+    def open(self, key: str) -> BinaryIO:
+        try:
+            return self._path(key).open("rb")
+        except FileNotFoundError:
+            raise NotFound(NO_BYTES) from None
+
+    def remove(self, key: str) -> None:
+        self._path(key).unlink(missing_ok=True)
+
+    def old_keys(self, seconds: float) -> Iterator[str]:
+        until = time.time() - seconds
+        for path in self._folder.glob("??/*"):
+            with suppress(FileNotFoundError):  # removed meanwhile
+                if path.stat().st_mtime < until:
+                    yield path.name
+
+    def _path(self, key: str) -> Path:
+        return self._folder / key[:2] / key
+
+
+def _sync(folder: Path) -> None:
+    """Have the entries of a folder survive a power cut, where folders can be opened."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def arriving(folder: Path) -> Path:
+    """Where files are while they arrive, below the instance folder: on the same disk, so that they
+    need only be renamed."""
+    place = folder / ARRIVING
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return place
+
+
+def sweep_arriving(folder: Path, seconds: float) -> None:
+    """Remove what began to arrive longer ago, in a process that was killed."""
+    until = time.time() - seconds
+    for place in arriving(folder).iterdir():
+        with suppress(FileNotFoundError):
+            if place.stat().st_mtime < until:
+                shutil.rmtree(place)

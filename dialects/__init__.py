@@ -1,0 +1,1 @@
+"""SQL that SQLite and PostgreSQL spell differently; it imports nothing of ours."""

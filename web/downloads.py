@@ -1,0 +1,103 @@
+"""Downloads: the bytes of files, whole or in ranges, and addresses that need no token."""
+
+import time
+import unicodedata
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+import jwt
+from flask import Response, request, url_for
+from werkzeug.http import dump_options_header
+from werkzeug.wsgi import wrap_file
+
+from chat import files
+from chat.pictures import THUMBNAIL_TYPE
+from contract import answers
+from contract.errors import Forbidden, NotFound
+from models import File
+from web.runtime import runtime
+
+#: How long an address that needs no token holds.
+URL_SECONDS = 600
+AUDIENCE = "file"
+ALGORITHM = "HS256"
+#: In the extended value of a parameter (RFC 8187, attr-char), beside letters and digits.
+NEEDS_NO_QUOTING = "!#$&+-.^_`|~"
+HEADERS = {
+    # Whatever a file is, nothing in it runs.
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
+    "Cache-Control": "private, max-age=86400, immutable",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def download(file: File, *, thumbnail: bool = False) -> Response:
+    """The bytes of a file or of its thumbnail, as far as the request wants them (RFC 9110, 14).
+
+    Raises NotFound and Unavailable, and RequestedRangeNotSatisfiable of Werkzeug's.
+    """
+    is_image = file.width is not None
+    if thumbnail and not is_image:
+        raise NotFound("This file has no thumbnail.")
+    key = file.key + files.SMALL if thumbnail else file.key
+    with runtime().slots.released():
+        stored = runtime().storage.open(key)
+    size = stored.seek(0, 2)
+    stored.seek(0)
+    response = Response(
+        wrap_file(request.environ, stored),
+        content_type=THUMBNAIL_TYPE if thumbnail else file.media_type,
+        direct_passthrough=True,
+    )
+    response.headers.update(HEADERS)
+    response.headers["Content-Disposition"] = _disposition(
+        "inline" if is_image else "attachment", file.name
+    )
+    response.content_length = size
+    response.set_etag(file.sha256 + (files.SMALL if thumbnail else ""))
+    try:
+        response.make_conditional(request, accept_ranges=True, complete_length=size)
+    except Exception:
+        stored.close()
+        raise
+    return response
+
+
+def _disposition(kind: str, name: str) -> str:
+    """RFC 6266: the name in ASCII for old readers, and as it is (RFC 8187)."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    options = {"filename": plain.strip() or "file"}
+    if plain != name:
+        options["filename*"] = f"UTF-8''{quote(name, safe=NEEDS_NO_QUOTING)}"
+    return dump_options_header(kind, options)
+
+
+def signed(file: File, *, thumbnail: bool) -> answers.SignedUrl:
+    """An address of a file that needs no token, for URL_SECONDS or as long as its message is
+    there."""
+    expires = int(time.time()) + URL_SECONDS
+    claims = {"aud": AUDIENCE, "file": file.id, "thumbnail": thumbnail, "exp": expires}
+    ticket = jwt.encode(claims, runtime().settings.jwt_key, ALGORITHM)
+    moment = datetime.fromtimestamp(expires, UTC)
+    return {
+        "url": url_for("api.signed_file", ticket=ticket),
+        "expires_at": f"{moment:%Y-%m-%dT%H:%M:%S.%fZ}",
+    }
+
+
+def of_ticket(ticket: str) -> tuple[File, bool]:
+    """The file that a signed address is of, and whether its thumbnail is meant.
+
+    Raises Forbidden and NotFound.
+    """
+    try:
+        claims = jwt.decode(
+            ticket,
+            runtime().settings.jwt_key,
+            algorithms=[ALGORITHM],
+            audience=AUDIENCE,
+            options={"require": ["exp", "aud"]},
+        )
+    except jwt.InvalidTokenError:
+        raise Forbidden("This address does not hold any more. Ask for a new one.") from None
+    return files.with_id(claims["file"]), bool(claims["thumbnail"])

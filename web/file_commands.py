@@ -1,0 +1,58 @@
+"""`flask files`: what the operator does with the bytes of files."""
+
+import tempfile
+from pathlib import Path
+
+import click
+from flask.cli import AppGroup
+
+import config
+from chat import files as rows
+from chat.storage import FILES, Storage, arriving, sweep_arriving
+from config import Settings
+
+#: So long a message may take that belongs to bytes which are stored by now.
+HOUR = 3_600
+
+files = AppGroup("files", help="The bytes of files that people have sent.")
+
+
+def _storage(settings: Settings, url: str) -> Storage:
+    return rows.storage(url, settings.folder / FILES)
+
+
+@files.command("prune")
+@click.option("--yes", is_flag=True, help="For scripts. Nothing is asked anyway.")
+def prune(yes: bool) -> None:  # noqa: ARG001
+    """Remove bytes that no message refers to, once they are an hour old."""
+    settings = config.load()
+    pruned = rows.prune(_storage(settings, settings.files_url), HOUR)
+    sweep_arriving(settings.folder, HOUR)
+    click.echo(f"{pruned} removed.")
+
+
+@files.command("copy")
+@click.argument("url")
+def copy(url: str) -> None:
+    """Copy all files to another storage: s3://bucket/prefix, or `folder`, the instance folder.
+
+    What is there already is left out, so that it can be run again, first while the server runs and
+    then once it has stopped. Then set FILES_URL.
+    """
+    settings = config.load()
+    source = _storage(settings, settings.files_url)
+    target = _storage(settings, "" if url == "folder" else url)
+    there = set(target.old_keys(0))
+    copied = 0
+    with tempfile.TemporaryDirectory(dir=arriving(settings.folder)) as place:
+        for key in source.old_keys(0):
+            if key in there:
+                continue
+            draft = Path(place, key)
+            with source.open(key) as stored, draft.open("wb") as file:
+                while some := stored.read(1 << 20):
+                    file.write(some)
+            target.put(key, draft)
+            draft.unlink(missing_ok=True)
+            copied += 1
+    click.echo(f"{copied} copied, {len(there)} were there.")

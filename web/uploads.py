@@ -1,0 +1,142 @@
+"""Uploads: a form with a file is received to the disk, and parsed."""
+
+import errno
+import secrets
+import shutil
+import tempfile
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, TypeVar
+
+from flask import Request, g, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from chat import files
+from chat.storage import arriving
+from contract.errors import Invalid, TooLarge, Unavailable, UnsupportedMediaType
+from contract.requests import MAX_BODY, Parameters
+from database import release
+from web.bodies import validated
+from web.runtime import runtime
+
+Parsed = TypeVar("Parsed", bound=Parameters)
+
+MOST_PARTS = 20
+LONGEST_NAME = 255
+NO_ROOM = "There is no room for files on this server."
+
+
+class UploadRequest(Request):
+    """A request whose file, if it may have one, goes into a folder of its own while it arrives."""
+
+    def _get_file_stream(
+        self,
+        total_content_length: int | None,
+        content_type: str | None,
+        filename: str | None = None,
+        content_length: int | None = None,
+    ) -> IO[bytes]:
+        if "upload_folder" not in g:
+            return super()._get_file_stream(
+                total_content_length, content_type, filename, content_length
+            )
+        return Path(g.upload_folder.name, secrets.token_hex(8)).open("x+b")
+
+
+def receive() -> None:
+    """Receive a form with a file, which goes to the disk as it comes. A client that is slow to send
+    holds no work slot.
+
+    Raises UnsupportedMediaType, TooLarge, Invalid, and Unavailable where the disk is nearly full.
+    """
+    if request.mimetype != "multipart/form-data":
+        raise UnsupportedMediaType("Send a form: Content-Type: multipart/form-data.")
+    settings = runtime().settings
+    most = settings.file_max_bytes + MAX_BODY
+    too_large = TooLarge(f"The file is larger than {settings.file_max_bytes:,} bytes.")
+    if (request.content_length or 0) > most:
+        raise too_large
+    place = arriving(settings.folder)
+    refuse_without_room(place, request.content_length or 0)
+    g.upload_folder = tempfile.TemporaryDirectory(dir=place)
+    request.max_content_length = most
+    request.max_form_memory_size = MAX_BODY
+    request.max_form_parts = MOST_PARTS
+    try:
+        with runtime().slots.released():
+            _ = request.files
+    except RequestEntityTooLarge:
+        raise too_large from None
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise Unavailable(NO_ROOM) from error
+        raise Invalid("The body did not arrive as its headers said.") from error
+    except (HTTPException, ValueError) as error:
+        raise Invalid("The body did not arrive as its headers said.") from error
+
+
+def refuse_without_room(folder: Path, size: int) -> None:
+    """Raise Unavailable if the disk would have less than FILES_FREE_BYTES left."""
+    if shutil.disk_usage(folder).free - size < runtime().settings.files_free_bytes:
+        raise Unavailable(NO_ROOM)
+
+
+def forget_upload(_error: BaseException | None = None) -> None:
+    """Remove what has arrived with the request, and is not in the storage by now."""
+    if folder := g.pop("upload_folder", None):
+        for file in request.files.values() if "files" in vars(request) else ():
+            file.close()
+        with suppress(OSError):  # the pruning takes it
+            folder.cleanup()
+
+
+def parse(model: type[Parsed]) -> tuple[Parsed, files.Upload]:
+    """The text parts of the form as `model`, and its file. Raises Invalid and TooLarge."""
+    given = [(name, file) for name, each in request.files.lists() for file in each]
+    if len(given) != 1 or given[0][0] != "file":
+        raise Invalid("file is missing: send one file, with a name, in the part called file.")
+    file = given[0][1]
+    name = _name(file.filename or "")
+    body = validated(model, request.form.to_dict())
+    file.stream.flush()
+    path = Path(file.stream.name)
+    size = path.stat().st_size
+    if size > runtime().settings.file_max_bytes:
+        raise TooLarge(f"The file is larger than {runtime().settings.file_max_bytes:,} bytes.")
+    if not size:
+        raise Invalid("file is empty.")
+    return body, _examined(path, name)
+
+
+def _examined(path: Path, name: str) -> files.Upload:
+    """What the file is. One picture is looked at at a time, because that takes memory."""
+    release()
+    with runtime().slots.released(), runtime().turn_to_look:
+        return files.examined(path, name)
+
+
+def _name(sent: str) -> str:
+    """The name of a file as it was sent, but for folders and control characters. Raises Invalid."""
+    last = sent.replace("\\", "/").rpartition("/")[2]
+    name = "".join(each for each in last if unicodedata.category(each) not in ("Cc", "Cs"))
+    name = name.strip()[:LONGEST_NAME]
+    if not name or set(name) <= {"."}:
+        raise Invalid("file must have a name.")
+    return name
+
+
+@contextmanager
+def kept(upload: files.Upload) -> Iterator[files.Kept]:
+    """The upload with its bytes in the storage, inside the block. They stay if a message refers to
+    them then. Raises Unavailable."""
+    release()
+    with runtime().slots.released():
+        file = files.keep(runtime().storage, upload)
+    try:
+        yield file
+    finally:
+        release()
+        with runtime().slots.released():
+            files.drop_unsent(runtime().storage, file)
