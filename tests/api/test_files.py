@@ -302,7 +302,7 @@ def test_a_user_has_room_for_so_many_bytes(make_api: Any, settings: Settings) ->
     assert ada.sends(chat, "b", b"x" * 100).status == 201
 
 
-def test_files_of_one_user_at_once_keep_to_the_room(make_api: Any) -> None:
+def test_files_sent_at_once_keep_to_the_room(make_api: Any) -> None:
     api = make_api(files_bytes_per_user=100)
     ada, bob = api.sign_up("ada"), api.sign_up("bob")
     chat = ada.asks(bob).json
@@ -312,7 +312,7 @@ def test_files_of_one_user_at_once_keep_to_the_room(make_api: Any) -> None:
     assert sorted(answer.status for answer in answers) == [201, 201, 413, 413]
 
 
-def test_no_file_is_taken_when_the_disk_is_nearly_full(make_api: Any, settings: Settings) -> None:
+def test_a_disk_that_is_nearly_full_takes_no_file(make_api: Any, settings: Settings) -> None:
     api = make_api(files_free_bytes=10**15 - 1)
     ada, bob = api.sign_up("ada"), api.sign_up("bob")
     chat = ada.asks(bob).json
