@@ -27,11 +27,14 @@ class Housekeeping:
         self._folder = folder
         self._storage = storage
         self._erased: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to work."""
+        """Begin to work, unless it does; a child made by fork begins anew."""
+        if self._thread and self._thread.is_alive():
+            return
         files.erased.connect(self._erased.put)
+        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:

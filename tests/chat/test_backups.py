@@ -238,13 +238,13 @@ def test_an_unfit_backup_changes_nothing(folder: Path, backup: Path, tmp_path: P
         other.execute("CREATE TABLE messages (id)")
     unfit = {"half": whole[: len(whole) // 2], "text": b"Hello", "empty": b""}
     unfit["other"] = (tmp_path / "other").read_bytes()
-    before = {each.name: each.read_bytes() for each in folder.iterdir()}
+    before = {each.name: each.read_bytes() for each in folder.iterdir() if each.is_file()}
 
     for name, content in unfit.items():
         (tmp_path / name).write_bytes(content)
         fails(flask(folder, "restore", str(tmp_path / name), "--yes"))
 
-    assert {each.name: each.read_bytes() for each in folder.iterdir()} == before
+    assert {e.name: e.read_bytes() for e in folder.iterdir() if e.is_file()} == before
 
 
 @pytest.mark.slow

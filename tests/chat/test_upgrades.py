@@ -121,7 +121,9 @@ def test_what_one_version_does_the_other_shows(
         assert found(peer, f"gamma {told}") == []
         ok(delete(reader, edited))
         assert found(writer, f"edited {told}") == []
-        assert reader.reads(chat).json == writer.reads(chat).json
+        for one, other in zip(reader.reads(chat).json, writer.reads(chat).json, strict=True):
+            both = one.keys() & other.keys()  # this version has more members
+            assert {name: one[name] for name in both} == {name: other[name] for name in both}
 
     expected = ada.reads(chat).json[1:]
     for each in everywhere(sides, bob):
