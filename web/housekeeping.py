@@ -27,12 +27,11 @@ class Housekeeping:
         self._folder = folder
         self._storage = storage
         self._erased: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
 
     def start(self) -> None:
-        """Begin to work."""
+        """Begin to work, also in a child made by fork."""
         files.erased.connect(self._erased.put)
-        self._thread.start()
+        threading.Thread(target=self._run, name="housekeeping", daemon=True).start()
 
     def _run(self) -> None:
         next_look = time.monotonic() + HOUR
