@@ -30,8 +30,12 @@ class Housekeeping:
 
     def start(self) -> None:
         """Begin to work, also in a child made by fork."""
-        files.erased.connect(self._erased.put)
+        files.erased.connect(self._note)
         threading.Thread(target=self._run, name="housekeeping", daemon=True).start()
+
+    def _note(self, keys: list[str]) -> None:
+        # A signal does not keep its receivers, and `self._erased.put` is gone once it is connected.
+        self._erased.put(keys)
 
     def _run(self) -> None:
         next_look = time.monotonic() + HOUR

@@ -456,7 +456,7 @@ def test_a_deletion_erases_the_bytes(
     assert (deleted["type"], deleted["file"]) == (message["type"], None)
     refused(bytes_of(ada, message), 404, "not_found")
     assert stored(settings, "files")["files"] == []
-    eventually(lambda: kept(settings) == [])
+    assert eventually(lambda: kept(settings) == [])
 
 
 def test_a_deletion_erases_names_in_waiting_events(
@@ -475,7 +475,7 @@ def test_an_account_that_is_erased_leaves_no_files(
     assert ada.request("DELETE", "/api/me", password).status == 204
 
     assert [message["file"] for message in bob.reads(chat).json] == [None, None]
-    eventually(lambda: kept(settings) == [])
+    assert eventually(lambda: kept(settings) == [])
 
 
 def test_a_caption_is_edited_and_the_file_stays(ada: Person, notes: Message) -> None:

@@ -194,7 +194,8 @@ def say_example(person: Api, method: str, path: str, operation: dict[str, Any]) 
         form = content["multipart/form-data"]["example"]
         parts = form | {"file": ("notes.txt", form["file"])}
         body, kind = encode_multipart_formdata(parts)
-        return person.post(path, body=body, headers={"Content-Type": kind})
+        headers = {"Content-Type": kind, "X-Socket-ID": "123.456"}
+        return person.post(path, body=body, headers=headers)
     return person.request(
         method,
         path_of(path, operation),
