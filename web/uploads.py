@@ -96,7 +96,8 @@ def receive() -> None:
     refuse_without_room(place, request.content_length or 0)
     g.upload_folder = tempfile.TemporaryDirectory(dir=place)
     request.max_content_length = most
-    request.max_form_memory_size = MAX_BODY
+    # Its parser counts the piece of a file that it has just read too, which is up to 64 KiB.
+    request.max_form_memory_size = 2 * MAX_BODY
     request.max_form_parts = MOST_PARTS
     try:
         with runtime().slots.released():
