@@ -94,10 +94,10 @@ FILE: answers.File = {
 }
 SENT_FILE: answers.Message = {
     **MESSAGE,
-    "id": 2,
+    "id": 3,
     "type": "File",
     "message": "My notes",
-    "client_message_id": None,
+    "client_message_id": "my-notes",
     "file": FILE,
 }
 EDITED: answers.Message = {**MESSAGE, "message": "Hello Bob! How are you?", "edited_at": TIME}
@@ -113,6 +113,11 @@ CURSOR = "c3luYy4yNzE4MjgxODI4NDU5MDQ1MjM1LjAuOTIyMzM3MjAzNjg1NDc3NTgwNy4"
 THIS_CHANNEL = {"channel": CHANNEL}
 THIS_MESSAGE: dict[str, str | int] = {"message_id": 1}
 THIS_FILE: dict[str, str | int] = {"file_id": 1}
+TICKET = (
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
+    ".eyJhdWQiOiJmaWxlIn0"
+    ".c2lnbmF0dXJlIG9mIDMyIGJ5dGVzIGlzIDQzIGxvbmc"
+)
 THIS_REACTION = {**THIS_MESSAGE, "emoji": "\N{THUMBS UP SIGN}"}
 A_CHANNEL = {"channel": "$response.body#/channel_name"}
 ITS_CHANNEL = {"channel": "$response.body#/channel"}
@@ -455,7 +460,12 @@ ENDPOINTS = {
         shape=answers.Message,
         refusals=["forbidden", "blocked", "not_found", "conflict"],
         events=True,
-        sent={"channel": CHANNEL, "message": "My notes", "file": "Hello there"},
+        sent={
+            "channel": CHANNEL,
+            "message": "My notes",
+            "file": "Hello there",
+            "client_message_id": "my-notes",
+        },
         got=SENT_FILE,
     ),
     "file_bytes": Endpoint(
@@ -491,7 +501,7 @@ ENDPOINTS = {
         shape=answers.SignedUrl,
         refusals=["not_found"],
         given={**THIS_FILE, "thumbnail": "false"},
-        got={"url": "/api/files/signed/eyJhbGciOiJIUzI1NiJ9.e30.abc", "expires_at": TIME},
+        got={"url": f"/api/files/signed/{TICKET}", "expires_at": TIME},
     ),
     "signed_file": Endpoint(
         tag=CONVERSATIONS,
@@ -500,7 +510,7 @@ ENDPOINTS = {
         success=BYTES,
         media="*/*",
         refusals=["forbidden", "not_found", "requested_range_not_satisfiable"],
-        given={"ticket": "eyJhbGciOiJIUzI1NiJ9.e30.abc"},
+        given={"ticket": TICKET},
     ),
     "me": Endpoint(
         tag=ACCOUNT,
@@ -568,6 +578,7 @@ ENDPOINTS = {
         body=requests.AccountDeletion,
         success={204: "The account is gone."},
         refusals=["forbidden", "busy"],
+        events=True,
         sent={"password": NEW_PASSWORD, "erase": True},
     ),
     "front_end_config": Endpoint(
@@ -673,7 +684,7 @@ ERRORS: Mapping[answers.ErrorCode, tuple[int, str, str]] = {
     "requested_range_not_satisfiable": (
         416,
         "The file has fewer bytes than Range asks for.",
-        "The requested range cannot be provided.",
+        "The server cannot provide the requested range.",
     ),
     "rate_limited": (
         429,

@@ -33,8 +33,10 @@ def retry_events(event_id: int | None) -> None:
 
 @events.command("drop")
 @click.argument("event_id", type=int)
-def drop_event(event_id: int) -> None:
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def drop_event(event_id: int, yes: bool) -> None:
     """Give up one event, set aside or waiting, for good."""
+    yes or click.confirm(f"Drop event {event_id}, so that nobody hears of it?", abort=True)
     with writing():
         count = backlog.drop(event_id)
         db.session.commit()

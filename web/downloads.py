@@ -37,8 +37,8 @@ def download(file: File, *, thumbnail: bool = False) -> Response:
     Raises NotFound and Unavailable, and RequestedRangeNotSatisfiable of Werkzeug's.
     """
     is_image = file.width is not None
-    if thumbnail and not is_image:
-        raise NotFound("This file has no thumbnail.")
+    if thumbnail:
+        check_thumbnail(file)
     key = file.key + files.SMALL if thumbnail else file.key
     with runtime().slots.released():
         stored = runtime().storage.open(key)
@@ -55,12 +55,26 @@ def download(file: File, *, thumbnail: bool = False) -> Response:
     )
     response.content_length = size
     response.set_etag(file.sha256 + (files.SMALL if thumbnail else ""))
+    response.accept_ranges = "bytes"
     try:
-        response.make_conditional(request, accept_ranges=True, complete_length=size)
+        response.make_conditional(request, accept_ranges=asks_for_part(), complete_length=size)
     except Exception:
         stored.close()
         raise
     return response
+
+
+def check_thumbnail(file: File) -> None:
+    """Raise NotFound for a file that is no image."""
+    if file.width is None:
+        raise NotFound("This file has no thumbnail.")
+
+
+def asks_for_part() -> bool:
+    """Whether the request asks for one part in bytes. Any other Range is ignored (RFC 9110, 14.2),
+    several parts among them, where Werkzeug would refuse it."""
+    asked = request.range if request.method == "GET" else None
+    return asked is not None and asked.units == "bytes" and len(asked.ranges) == 1
 
 
 def _disposition(kind: str, name: str) -> str:
@@ -74,7 +88,9 @@ def _disposition(kind: str, name: str) -> str:
 
 def signed(file: File, *, thumbnail: bool) -> answers.SignedUrl:
     """An address of a file that needs no token, for URL_SECONDS or as long as its message is
-    there."""
+    there. Raises NotFound for the thumbnail of what has none."""
+    if thumbnail:
+        check_thumbnail(file)
     expires = int(time.time()) + URL_SECONDS
     claims = {"aud": AUDIENCE, "file": file.id, "thumbnail": thumbnail, "exp": expires}
     ticket = jwt.encode(claims, runtime().settings.jwt_key, ALGORITHM)

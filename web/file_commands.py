@@ -6,10 +6,9 @@ from pathlib import Path
 import click
 from flask.cli import AppGroup
 
-import config
 from chat import files as rows
-from chat.storage import FILES, Storage, arriving, sweep_arriving
-from config import Settings
+from chat.storage import FILES, arriving, sweep_arriving
+from web.runtime import runtime
 
 #: So long a message may take that belongs to bytes which are stored by now.
 HOUR = 3_600
@@ -17,17 +16,12 @@ HOUR = 3_600
 files = AppGroup("files", help="The bytes of files that people have sent.")
 
 
-def _storage(settings: Settings, url: str) -> Storage:
-    return rows.storage(url, settings.folder / FILES)
-
-
 @files.command("prune")
 @click.option("--yes", is_flag=True, help="For scripts. Nothing is asked anyway.")
 def prune(yes: bool) -> None:  # noqa: ARG001
     """Remove bytes that no message refers to, once they are an hour old."""
-    settings = config.load()
-    pruned = rows.prune(_storage(settings, settings.files_url), HOUR)
-    sweep_arriving(settings.folder, HOUR)
+    pruned = rows.prune(runtime().storage, HOUR)
+    sweep_arriving(runtime().settings.folder, HOUR)
     click.echo(f"{pruned} removed.")
 
 
@@ -39,12 +33,12 @@ def copy(url: str) -> None:
     What is there already is left out, so that it can be run again, first while the server runs and
     then once it has stopped. Then set FILES_URL.
     """
-    settings = config.load()
-    source = _storage(settings, settings.files_url)
-    target = _storage(settings, "" if url == "folder" else url)
+    folder = runtime().settings.folder
+    source = runtime().storage
+    target = rows.storage("" if url == "folder" else url, folder / FILES)
     there = set(target.old_keys(0))
     copied = 0
-    with tempfile.TemporaryDirectory(dir=arriving(settings.folder)) as place:
+    with tempfile.TemporaryDirectory(dir=arriving(folder)) as place:
         for key in source.old_keys(0):
             if key in there:
                 continue

@@ -33,9 +33,13 @@ class Housekeeping:
         """Begin to work, unless it does; a child made by fork begins anew."""
         if self._thread and self._thread.is_alive():
             return
-        files.erased.connect(self._erased.put)
+        files.erased.connect(self._note)
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
         self._thread.start()
+
+    def _note(self, keys: list[str]) -> None:
+        # A signal does not keep its receivers, and `self._erased.put` is gone once it is connected.
+        self._erased.put(keys)
 
     def _run(self) -> None:
         next_look = time.monotonic() + HOUR

@@ -5,7 +5,7 @@ import logging
 import os
 import threading
 import time
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,6 @@ class Runtime:
     subscriptions: Subscriptions
     outbox: Outbox
     bell: Bell | None
-    storage: Storage
 
     def __init__(self, settings: Settings, slots: WorkSlots) -> None:
         self.settings = settings
@@ -99,7 +98,7 @@ class Runtime:
         came = time.monotonic()
         with self._starting:
             if self._started_in == os.getpid():
-                return
+                return  # another request has started it meanwhile
             if not self.has_database:
                 if self._failed_at > came:
                     # Or those who queue here would wait for the same, one after the other.
@@ -127,7 +126,6 @@ class Runtime:
         )
         self.subscriptions = subscriptions = Subscriptions(gateway)
         app = current_app._get_current_object()  # type: ignore[attr-defined]
-        self.storage = files.storage(self.settings.files_url, self.settings.folder / FILES)
         self._housekeeping = Housekeeping(app, self.storage, self.settings.folder)
 
         def sweep() -> None:
@@ -156,6 +154,11 @@ class Runtime:
         else:
             self.outbox = outbox(server.client)
         self.has_database = True
+
+    @cached_property
+    def storage(self) -> Storage:
+        """Where the bytes of files are."""
+        return files.storage(self.settings.files_url, self.settings.folder / FILES)
 
     def _on_lease(self) -> None:
         """This process delivers from here on."""

@@ -8,10 +8,12 @@ import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO, Any, TypeVar
 
 from flask import Request, g, request
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.formparser import FormDataParser, MultiPartParser
 
 from chat import files
 from chat.storage import arriving
@@ -28,8 +30,40 @@ LONGEST_NAME = 255
 NO_ROOM = "There is no room for files on this server."
 
 
+class ByteParts(MultiPartParser):
+    """Reads the text parts of a form as they came: each character stands for a byte. Werkzeug would
+    replace what is not UTF-8."""
+
+    def get_part_charset(self, headers: Headers) -> str:  # noqa: ARG002
+        return "iso-8859-1"
+
+
+class Form(FormDataParser):
+    """The same for whole forms."""
+
+    def _parse_multipart(
+        self,
+        stream: IO[bytes],
+        mimetype: str,  # noqa: ARG002
+        content_length: int | None,
+        options: dict[str, str],
+    ) -> Any:
+        boundary = options.get("boundary", "").encode("ascii")
+        if not boundary:
+            raise ValueError("Missing boundary")
+        parser = ByteParts(
+            stream_factory=self.stream_factory,
+            max_form_memory_size=self.max_form_memory_size,
+            max_form_parts=self.max_form_parts,
+            cls=self.cls,
+        )
+        return stream, *parser.parse(stream, boundary, content_length)
+
+
 class UploadRequest(Request):
     """A request whose file, if it may have one, goes into a folder of its own while it arrives."""
+
+    form_data_parser_class = Form
 
     def _get_file_stream(
         self,
@@ -62,7 +96,8 @@ def receive() -> None:
     refuse_without_room(place, request.content_length or 0)
     g.upload_folder = tempfile.TemporaryDirectory(dir=place)
     request.max_content_length = most
-    request.max_form_memory_size = MAX_BODY
+    # Its parser counts the piece of a file that it has just read too, which is up to 64 KiB.
+    request.max_form_memory_size = 2 * MAX_BODY
     request.max_form_parts = MOST_PARTS
     try:
         with runtime().slots.released():
@@ -99,7 +134,7 @@ def parse(model: type[Parsed]) -> tuple[Parsed, files.Upload]:
         raise Invalid("file is missing: send one file, with a name, in the part called file.")
     file = given[0][1]
     name = _name(file.filename or "")
-    body = validated(model, request.form.to_dict())
+    body = validated(model, _texts(model))
     file.stream.flush()
     path = Path(file.stream.name)
     size = path.stat().st_size
@@ -108,6 +143,17 @@ def parse(model: type[Parsed]) -> tuple[Parsed, files.Upload]:
     if not size:
         raise Invalid("file is empty.")
     return body, _examined(path, name)
+
+
+def _texts(model: type[Parsed]) -> dict[str, str]:
+    """The text parts of the form that the model names. Raises Invalid for one that is no UTF-8."""
+    texts = {}
+    for name in model.model_fields.keys() & request.form.keys():
+        try:
+            texts[name] = request.form[name].encode("iso-8859-1").decode()
+        except UnicodeDecodeError:
+            raise Invalid(f"{name} must be text in UTF-8.") from None
+    return texts
 
 
 def _examined(path: Path, name: str) -> files.Upload:

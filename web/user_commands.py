@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as WaitedTooLong
 from werkzeug.security import generate_password_hash
 
-from chat import accounts, departure, logins
+from chat import accounts, departure, files, logins
 from contract import requests
 from contract.errors import ApiError
 from contract.passwords import fault_of_password
@@ -117,13 +117,22 @@ def delete_user(name_or_id: str, by: str | None, erase: bool, yes: bool) -> None
     with writing():
         departure.leave(user, erase=erase)
         db.session.commit()
-    more = erase  # what is cut off here goes on at the next start of a server
-    while more:
-        with writing():
-            more = departure.erase_some(user, None)
-            db.session.commit()
-        time.sleep(PAUSE_SECONDS)
+    if erase:
+        erase_messages(user)
     click.echo(f"{name} is deleted.")
+
+
+def erase_messages(user: User) -> None:
+    """Erase all messages of an account that has ended, and the bytes of their files. What is cut
+    off here goes on at the next start of a server."""
+    storage = runtime().storage
+    more = True
+    with files.erased.connected_to(lambda keys: files.remove(storage, keys)):
+        while more:
+            with writing():
+                more = departure.erase_some(user, None)
+                db.session.commit()
+            time.sleep(PAUSE_SECONDS)
 
 
 def find(name_or_id: str, by: str | None) -> User:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from PIL import Image
+from urllib3 import encode_multipart_formdata
 
 from config import Settings
 from tests.support.conversations import (
@@ -196,6 +197,25 @@ def test_a_body_that_is_no_form_is_refused(ada: Person, settings: Settings, part
     assert kept(settings) == []
 
 
+@pytest.mark.parametrize("member", ["message", "client_message_id", "channel"])
+def test_a_part_that_is_no_text_is_refused(
+    ada: Person, chat: Chat, settings: Settings, member: str
+) -> None:
+    parts = {"channel": chat["channel_name"], "file": ("a.txt", TEXT)} | {member: b"a\xff"}
+    body, kind = encode_multipart_formdata(parts)
+
+    answer = ada.post("/api/send_file", body=body, headers={"Content-Type": kind})
+
+    assert member in refused(answer, 400, "invalid")
+    assert kept(settings) == []
+
+
+def test_a_caption_is_kept_as_it_was_sent(ada: Person, chat: Chat) -> None:
+    caption = "\ufffd \N{GRINNING FACE}\r\n\xe9"
+
+    assert sent(ada.sends(chat, "a.txt", TEXT, message=caption))["message"] == caption
+
+
 def test_a_file_is_sent_as_a_form(ada: Person, chat: Chat) -> None:
     refused(ada.post("/api/send_file", {"channel": 1}), 415, "unsupported_media_type")
 
@@ -373,6 +393,9 @@ def test_nothing_in_a_file_runs(ada: Person, chat: Chat, photo: Message) -> None
         ("bytes=-5", 206, TEXT[-5:]),
         ("bytes=0-999", 206, TEXT),
         ("lines=1-2", 200, TEXT),
+        ("bytes=0-0,2-2", 200, TEXT),
+        ("bytes=5-2", 200, TEXT),
+        ("bytes", 200, TEXT),
     ],
 )
 def test_a_range_is_answered_with_its_part(
@@ -410,6 +433,12 @@ def test_a_signed_address_needs_no_token(bob: Person, photo: Message) -> None:
     assert bob.api.get(whole).body == picture()
     assert bob.api.get(small).headers["content-type"] == "image/webp"
     assert bob.api.get(whole, headers={"Range": "bytes=0-3"}).status == 206
+
+
+def test_no_address_is_signed_without_a_thumbnail(bob: Person, notes: Message) -> None:
+    answer = bob.post(f"/api/files/{notes['file']['id']}/url", thumbnail="true")
+
+    refused(answer, 404, "not_found")
 
 
 def test_a_signed_address_ends_with_the_message(ada: Person, bob: Person, photo: Message) -> None:
@@ -456,7 +485,7 @@ def test_a_deletion_erases_the_bytes(
     assert (deleted["type"], deleted["file"]) == (message["type"], None)
     refused(bytes_of(ada, message), 404, "not_found")
     assert stored(settings, "files")["files"] == []
-    eventually(lambda: kept(settings) == [])
+    assert eventually(lambda: kept(settings) == [])
 
 
 def test_a_deletion_erases_names_in_waiting_events(
@@ -475,7 +504,7 @@ def test_an_account_that_is_erased_leaves_no_files(
     assert ada.request("DELETE", "/api/me", password).status == 204
 
     assert [message["file"] for message in bob.reads(chat).json] == [None, None]
-    eventually(lambda: kept(settings) == [])
+    assert eventually(lambda: kept(settings) == [])
 
 
 def test_a_caption_is_edited_and_the_file_stays(ada: Person, notes: Message) -> None:

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import io
 import re
 import threading
 import time
@@ -16,6 +17,7 @@ import pytest
 from flask import Flask
 from jsonschema_rs import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from PIL import Image
 from pydantic import BaseModel
 from sqlalchemy import text, update
 from urllib3 import encode_multipart_formdata
@@ -165,6 +167,9 @@ def conversation(api: Judged, settings: Settings, document: Document) -> Convers
     person: Api = api
     for name, (method, path, operation) in operations(document).items():
         before = len(events(settings))
+        if name == "file_thumbnail":
+            assert isinstance(person, Person)
+            path = f"/api/files/{send_picture(person)}/thumbnail"
         if name == "signed_file":
             path = conversation.answers["file_url"].json["url"]
         answer = say_example(person, method, path, operation)
@@ -194,7 +199,8 @@ def say_example(person: Api, method: str, path: str, operation: dict[str, Any]) 
         form = content["multipart/form-data"]["example"]
         parts = form | {"file": ("notes.txt", form["file"])}
         body, kind = encode_multipart_formdata(parts)
-        return person.post(path, body=body, headers={"Content-Type": kind})
+        headers = {"Content-Type": kind, "X-Socket-ID": "123.456"}
+        return person.post(path, body=body, headers=headers)
     return person.request(
         method,
         path_of(path, operation),
@@ -202,6 +208,16 @@ def say_example(person: Api, method: str, path: str, operation: dict[str, Any]) 
         headers={"X-Socket-ID": "123.456"},
         **query,
     )
+
+
+def send_picture(person: Person) -> int:
+    """The id of a picture that was sent to bob, who is number 2."""
+    picture = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(picture, "PNG")
+    chat = person.post("/api/request_chat", {"to_user": 2}).json
+    answer = person.sends(chat, "dot.png", picture.getvalue())
+    assert answer.status == 201, answer
+    return int(answer.json["file"]["id"])
 
 
 def path_of(path: str, operation: dict[str, Any]) -> str:
@@ -229,6 +245,7 @@ def alike(example: Any, real: Any) -> bool:
 VARYING = [
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z",
     r"eyJ[\w-]+\.eyJ[\w-]+\.[\w-]{43}",
+    r"/api/files/signed/eyJ[\w-]+\.eyJ[\w-]+\.[\w-]{43}",
     r"[0-9a-f]+:[0-9a-f]{64}",
 ]
 
@@ -266,7 +283,8 @@ def test_a_view_parses_the_models_that_describe_it(name: str, app: Flask) -> Non
     if endpoint.body:
         form = ", form=True" if endpoint.form else ""
         optional = ", optional=True" if endpoint.may_lack_body else ""
-        described.add(f"parse(requests.{endpoint.body.__name__}{form}{optional})")
+        parse = "uploads.parse" if endpoint.upload else "parse"
+        described.add(f"{parse}(requests.{endpoint.body.__name__}{form}{optional})")
     if endpoint.query:
         described.add(f"query(requests.{endpoint.query.__name__})")
 
@@ -274,7 +292,8 @@ def test_a_view_parses_the_models_that_describe_it(name: str, app: Flask) -> Non
     source = ast.parse(inspect.getsource(inspect.unwrap(view)))
     calls = [node for node in ast.walk(source) if isinstance(node, ast.Call)]
 
-    assert {ast.unparse(c) for c in calls if ast.unparse(c.func) in ("parse", "query")} == described
+    parsing = ("parse", "query", "uploads.parse")
+    assert {ast.unparse(c) for c in calls if ast.unparse(c.func) in parsing} == described
 
 
 @pytest.mark.parametrize("name", ENDPOINTS)
@@ -308,6 +327,7 @@ def test_the_examples_of_events_are_real(conversation: Conversation, document: D
 def test_every_status_of_success_was_seen(
     conversation: Conversation, api: Judged, document: Document
 ) -> None:
+    ask_for_parts(api)
     described = {
         (name, status)
         for name, (_, _, operation) in operations(document).items()
@@ -316,6 +336,16 @@ def test_every_status_of_success_was_seen(
     }
 
     assert described <= api.seen
+
+
+def ask_for_parts(api: Judged) -> None:
+    """Of a picture: all that its bytes can be answered with."""
+    fay, _ = api.sign_up("fay"), api.sign_up("guy")
+    path = f"/api/files/{send_picture(fay)}"
+    for each in (path, f"{path}/thumbnail", fay.post(f"{path}/url").json["url"]):
+        tag = fay.get(each).headers["etag"]
+        assert fay.get(each, headers={"Range": "bytes=0-3"}).status == 206
+        assert fay.get(each, headers={"If-None-Match": tag}).status == 304
 
 
 # Beyond the examples: shapes that only some answers have ---------------------------------------
@@ -446,6 +476,12 @@ def of_too_many(api: Api, _: Settings) -> Answer:
     return api.login("nobody")
 
 
+def of_a_short_file(api: Api, _: Settings) -> Answer:
+    zac = api.sign_up("zac")
+    file = zac.sends(zac.asks(api.sign_up("zoa")).json, "dot.txt", b".").json["file"]
+    return zac.get(f"/api/files/{file['id']}", headers={"Range": "bytes=1-"})
+
+
 def of_a_name_in_use(api: Api, _: Settings) -> Answer:
     api.register("yan")
     return api.register("Yan")
@@ -506,6 +542,7 @@ WAYS: dict[str, Callable[[Api, Settings], Answer]] = {
     "conflict": of_a_deleted_message,
     "too_large": lambda api, _: api.post("/api/login", body=b"[" * 70_000, headers=JSON),
     "unsupported_media_type": lambda api, _: api.post("/api/login", body=b"username=ada"),
+    "requested_range_not_satisfiable": of_a_short_file,
     "rate_limited": of_too_many,
     "internal": of_a_fault,
     "unavailable": of_a_locked_database,

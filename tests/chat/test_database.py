@@ -33,6 +33,7 @@ from tests.support.people import (
     looking_into,
     python,
     refused,
+    runtime_of,
     stored,
 )
 from tests.support.servers import HOST, IN_CI, Postgres, require
@@ -193,6 +194,18 @@ def test_first_requests_wait_together_for_a_mute_database(
                 tries += 1
     assert [answer.status for answer in answers] == [503] * 8
     assert tries <= 3
+
+
+def test_first_requests_may_come_at_once(nowhere: Settings) -> None:
+    app = create_app(nowhere)
+
+    found = at_once(8, lambda _: InProcess(app).get("/health").status)
+
+    assert found == [200] * 8
+    runtime_of(app).outbox.stop()
+    runtime_of(app).metrics.close()
+    with app.app_context():
+        db.engine.dispose()
 
 
 def test_a_postgresql_gone_silent_is_noticed_within_seconds(postgres: Postgres) -> None:

@@ -411,11 +411,12 @@ def test_an_event_can_be_dropped(app: Flask, settings: Settings) -> None:
     record(app, ("c", 1), ("c", 2))
     first, second = set_aside(app, "413: too large")
 
-    assert flask_events(app, "drop", str(first)) == (0, "Dropped.\n")
+    assert flask_events(app, "drop", str(second))[0] == 1, "nobody said yes"
+    assert flask_events(app, "drop", str(first), "--yes") == (0, "Dropped.\n")
 
     assert [event[0] for event in stored(settings, "events")["events"]] == [second]
 
 
-@pytest.mark.parametrize("verb", ["retry", "drop"])
-def test_an_unknown_event_is_named(verb: str, app: Flask) -> None:
-    assert flask_events(app, verb, "7") == (1, "Error: There is no event 7.\n")
+@pytest.mark.parametrize("verb", [["retry"], ["drop", "--yes"]])
+def test_an_unknown_event_is_named(verb: list[str], app: Flask) -> None:
+    assert flask_events(app, *verb, "7") == (1, "Error: There is no event 7.\n")

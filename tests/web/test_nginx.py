@@ -1,5 +1,6 @@
 """The site for nginx that the documentation shows, in a real nginx."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 
@@ -41,6 +42,17 @@ def test_the_api_answers_through_nginx(nginx: Nginx) -> None:
     assert answer.headers["strict-transport-security"] == "max-age=31536000"
     assert answer.headers["cache-control"] == "no-store"
     assert nginx.api.get("/api/me").headers["strict-transport-security"]  # also where refused
+
+
+@pytest.mark.slow
+def test_a_large_file_comes_through_nginx(nginx: Nginx) -> None:
+    ada, bob = nginx.api.sign_up("ada"), nginx.api.sign_up("bob")
+    content = os.urandom(3 << 20)
+
+    sent = ada.sends(ada.asks(bob).json, "large", content)
+
+    assert sent.status == 201, sent
+    assert bob.get(f"/api/files/{sent.json['file']['id']}").body == content
 
 
 @pytest.mark.slow

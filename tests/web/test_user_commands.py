@@ -1,6 +1,7 @@
 """`flask users`: what the operator does, by the same rules as the API."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -171,6 +172,21 @@ def test_deleting_can_erase_what_was_said(
     told = [each["name"] for each in events(settings)]
     assert told.count("message_deleted") == 3 * 3
     assert stored(settings, "erasures")["erasures"] == []
+
+
+@pytest.mark.slow
+def test_erasing_by_command_removes_files_too(
+    ada: Person, chat: dict[str, Any], settings: Settings
+) -> None:
+    assert ada.sends(chat, "notes.txt", b"Hello").status == 201
+    env = {"INSTANCE_PATH": settings.instance_path, "DATABASE_URL": settings.database_url}
+
+    end, said = python("-m", "flask", "users", "delete", "ada", "--erase", "--yes", env=env)
+
+    assert (end, said) == (0, "ada is deleted.\n")
+    assert [
+        each for each in Path(settings.instance_path, "files").glob("*/*") if each.is_file()
+    ] == []
 
 
 @pytest.mark.slow
