@@ -23,6 +23,10 @@ AUDIENCE = "file"
 ALGORITHM = "HS256"
 #: In the extended value of a parameter (RFC 8187, attr-char), beside letters and digits.
 NEEDS_NO_QUOTING = "!#$&+-.^_`|~"
+#: Characters that would show the end of a name elsewhere: "gpj.exe" as "exe.jpg".
+REVERSING = dict.fromkeys(
+    (0x061C, *range(0x200E, 0x2010), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+)
 HEADERS = {
     # Whatever a file is, nothing in it runs.
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
@@ -56,15 +60,26 @@ def download(file: File, *, thumbnail: bool = False) -> Response:
     response.content_length = size
     response.set_etag(file.sha256 + (files.SMALL if thumbnail else ""))
     try:
-        response.make_conditional(request, accept_ranges=True, complete_length=size)
+        response.make_conditional(request, accept_ranges=_wants_part(size), complete_length=size)
     except Exception:
         stored.close()
         raise
+    response.headers["Accept-Ranges"] = "bytes"
     return response
+
+
+def _wants_part(size: int) -> bool:
+    """Whether the request asks for one range. Whoever asks for several, in another unit, or for a
+    longer end than there is gets the whole (RFC 9110, 14.1 and 14.2)."""
+    wanted = request.range
+    if wanted is None or wanted.units != "bytes" or len(wanted.ranges) != 1:
+        return False
+    return wanted.ranges[0][0] >= -size
 
 
 def _disposition(kind: str, name: str) -> str:
     """RFC 6266: the name in ASCII for old readers, and as it is (RFC 8187)."""
+    name = name.translate(REVERSING)
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     options = {"filename": plain.strip() or "file"}
     if plain != name:

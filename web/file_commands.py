@@ -6,10 +6,10 @@ from pathlib import Path
 import click
 from flask.cli import AppGroup
 
-import config
 from chat import files as rows
 from chat.storage import FILES, Storage, arriving, sweep_arriving
 from config import Settings
+from web.runtime import runtime
 
 #: So long a message may take that belongs to bytes which are stored by now.
 HOUR = 3_600
@@ -25,7 +25,7 @@ def _storage(settings: Settings, url: str) -> Storage:
 @click.option("--yes", is_flag=True, help="For scripts. Nothing is asked anyway.")
 def prune(yes: bool) -> None:  # noqa: ARG001
     """Remove bytes that no message refers to, once they are an hour old."""
-    settings = config.load()
+    settings = runtime().settings
     pruned = rows.prune(_storage(settings, settings.files_url), HOUR)
     sweep_arriving(settings.folder, HOUR)
     click.echo(f"{pruned} removed.")
@@ -39,7 +39,7 @@ def copy(url: str) -> None:
     What is there already is left out, so that it can be run again, first while the server runs and
     then once it has stopped. Then set FILES_URL.
     """
-    settings = config.load()
+    settings = runtime().settings
     source = _storage(settings, settings.files_url)
     target = _storage(settings, "" if url == "folder" else url)
     there = set(target.old_keys(0))

@@ -373,6 +373,9 @@ def test_nothing_in_a_file_runs(ada: Person, chat: Chat, photo: Message) -> None
         ("bytes=-5", 206, TEXT[-5:]),
         ("bytes=0-999", 206, TEXT),
         ("lines=1-2", 200, TEXT),
+        ("bytes=0-3,6-7", 200, TEXT),
+        ("bytes=x", 200, TEXT),
+        ("bytes=-99", 200, TEXT),
     ],
 )
 def test_a_range_is_answered_with_its_part(
@@ -456,7 +459,7 @@ def test_a_deletion_erases_the_bytes(
     assert (deleted["type"], deleted["file"]) == (message["type"], None)
     refused(bytes_of(ada, message), 404, "not_found")
     assert stored(settings, "files")["files"] == []
-    eventually(lambda: kept(settings) == [])
+    assert eventually(lambda: kept(settings) == [])
 
 
 def test_a_deletion_erases_names_in_waiting_events(
@@ -475,7 +478,7 @@ def test_an_account_that_is_erased_leaves_no_files(
     assert ada.request("DELETE", "/api/me", password).status == 204
 
     assert [message["file"] for message in bob.reads(chat).json] == [None, None]
-    eventually(lambda: kept(settings) == [])
+    assert eventually(lambda: kept(settings) == [])
 
 
 def test_a_caption_is_edited_and_the_file_stays(ada: Person, notes: Message) -> None:
