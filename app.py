@@ -431,7 +431,7 @@ def delete_account(user: User) -> ResponseReturnValue:
 @login_required
 def export_account(user: User) -> ResponseReturnValue:
     """Give the caller everything that is theirs, as JSON lines."""
-    return responses.streamed_lines(user, export.lines(user))
+    return responses.streamed_lines(user, export.lines(user, request.script_root))
 
 
 # Beside them ---------------------------------------------------------------------------------

@@ -1,8 +1,7 @@
 """A bucket of S3, or of a server that speaks like it, as storage.
 
-boto3 is Amazon's own client and the one that such servers are tested with. It signs, tries again
-and uploads large files in parts. Where the bucket is and who asks is said by the usual AWS
-variables.
+boto3 is Amazon's own client and the one that such servers are tested with. It signs and tries
+again. Where the bucket is and who asks is said by the usual AWS variables.
 """
 
 import io
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import boto3
-from boto3.exceptions import Boto3Error
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -48,8 +46,10 @@ class Bucket:
         self._client: Any = boto3.client("s3", config=config)
 
     def put(self, key: str, path: Path) -> None:
-        with _answers():
-            self._client.upload_file(str(path), self._name, self._prefix + key)
+        # In one request: an upload in parts that a kill cuts off would leave parts that no listing
+        # of the bucket shows.
+        with _answers(), path.open("rb") as file:
+            self._client.put_object(Bucket=self._name, Key=self._prefix + key, Body=file)
 
     def open(self, key: str) -> BinaryIO:
         where = {"Bucket": self._name, "Key": self._prefix + key}
@@ -80,7 +80,7 @@ def _answers() -> Iterator[None]:
         if error.response.get("Error", {}).get("Code") in ("404", "NoSuchKey"):
             raise NotFound(NO_BYTES) from None
         raise Unavailable(AWAY) from error
-    except (BotoCoreError, Boto3Error) as error:
+    except BotoCoreError as error:
         raise Unavailable(AWAY) from error
 
 

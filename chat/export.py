@@ -31,8 +31,11 @@ _CHANNELS = (
 )
 
 
-def lines(user: User) -> Iterator[list[answers.ExportLine]]:
-    """The user, whom they have blocked, and every channel and message of theirs, in pages."""
+def lines(user: User, prefix: str) -> Iterator[list[answers.ExportLine]]:
+    """The user, whom they have blocked, and every channel and message of theirs, in pages.
+
+    Addresses of files are below the prefix.
+    """
     created = select(iso(User.created_at)).where(User.id == user.id)
     me: answers.UserLine = {
         "type": "user",
@@ -48,17 +51,17 @@ def lines(user: User) -> Iterator[list[answers.ExportLine]]:
             for channel in channels:
                 yield [_channel(channel)]
                 for page in history.whole(channel):
-                    yield [_line(message) for message in page]
+                    yield [_line(message, prefix) for message in page]
 
     return everything()
 
 
-def _line(message: answers.Message) -> answers.MessageLine:
+def _line(message: answers.Message, prefix: str) -> answers.MessageLine:
     """A message's line, whose own type gives way to that of the line."""
     line: dict[str, Any] = {"type": "message", **message}
     line |= {"type": "message", "message_type": message["type"]}
     if file := message["file"]:
-        line["file"] = {**file, "url": f"/api/files/{file['id']}"}
+        line["file"] = {**file, "url": f"{prefix}/api/files/{file['id']}"}
     return cast(answers.MessageLine, line)
 
 

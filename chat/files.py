@@ -6,6 +6,7 @@ what a kill leaves behind are bytes that no row refers to, which prune() finds.
 
 import hashlib
 import logging
+import re
 import secrets
 from dataclasses import dataclass
 from itertools import islice
@@ -20,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from chat import pictures
 from chat.channels import MINE
-from chat.storage import Folder, Storage
+from chat.storage import Folder, Storage, refusing_when_full
 from contract import answers
 from contract.errors import NotFound, TooLarge
 from database import db, utcnow
@@ -28,6 +29,8 @@ from models import Channel, File, Message, User
 
 #: What the thumbnail of a file is stored as.
 SMALL = "-thumbnail"
+#: What keep() calls what it stores. Whatever else is in a bucket is not ours to prune.
+OURS = re.compile(rf"([0-9a-f]{{32}})(?:{SMALL})?")
 #: Keys that are looked up at once.
 SOME = 500
 
@@ -85,11 +88,12 @@ def keep(storage: Storage, upload: Upload) -> Kept:
     """Store the bytes of an upload. Raises Unavailable."""
     key = secrets.token_hex(16)
     try:
-        if upload.picture:
-            thumbnail = upload.path.with_name(f"{upload.path.name}{SMALL}")
-            thumbnail.write_bytes(upload.picture.thumbnail)
-            storage.put(key + SMALL, thumbnail)
-        storage.put(key, upload.path)
+        with refusing_when_full():
+            if upload.picture:
+                thumbnail = upload.path.with_name(f"{upload.path.name}{SMALL}")
+                thumbnail.write_bytes(upload.picture.thumbnail)
+                storage.put(key + SMALL, thumbnail)
+            storage.put(key, upload.path)
     except Exception:
         remove(storage, [key])
         raise
@@ -214,7 +218,7 @@ def with_id(file_id: int) -> File:
 def prune(storage: Storage, seconds: float) -> int:
     """Remove what was stored longer ago and no message refers to; how many files that were."""
     pruned = 0
-    keys = (key.removesuffix(SMALL) for key in storage.old_keys(seconds))
+    keys = (ours[1] for key in storage.old_keys(seconds) if (ours := OURS.fullmatch(key)))
     while some := set(islice(keys, SOME)):
         lost = some - _referred_to(sorted(some))
         remove(storage, sorted(lost))

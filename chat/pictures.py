@@ -3,18 +3,23 @@
 Pillow reads them. What it cannot read whole is no picture, whatever its name says.
 """
 
+import logging
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 #: Of a picture that is looked at. It takes four bytes of memory for each.
 MOST_PIXELS = 40_000_000
 #: Of the longer side of a thumbnail.
 THUMBNAIL_PIXELS = 640
 KINDS = {"PNG": "image/png", "JPEG": "image/jpeg", "GIF": "image/gif", "WEBP": "image/webp"}
+#: What pixels can be mixed in as they are.
+SCALABLE = ("L", "LA", "RGB", "RGBA", "CMYK")
 THUMBNAIL_TYPE = "image/webp"
+
+log = logging.getLogger(f"app.{__name__}")
 
 Image.MAX_IMAGE_PIXELS = None  # it would only warn; MOST_PIXELS is asked before pixels are read
 
@@ -34,7 +39,10 @@ def look_at(path: Path) -> Picture | None:
     try:
         with Image.open(path, formats=list(KINDS)) as image:
             return _looked_at(image)
-    except Exception:  # readers of each format raise what they like for what is broken
+    except UnidentifiedImageError:
+        return None
+    except Exception as error:  # readers of each format raise what they like for what is broken
+        log.info("A picture cannot be read, and is taken as a file: %r.", error)
         return None
 
 
@@ -53,9 +61,10 @@ def _looked_at(image: Image.Image) -> Picture | None:
 def small(image: Image.Image, size: tuple[int, int]) -> bytes:
     """A picture of this size at most, upright and without what else stood in the file: when and
     where it was taken, and with what."""
-    upright = ImageOps.exif_transpose(image)
-    shown = upright.convert("RGBA" if upright.has_transparency_data else "RGB")
-    shown.thumbnail(size)
+    mode = "RGBA" if image.has_transparency_data else "RGB"
+    shown = image if image.mode in SCALABLE else image.convert(mode)
+    shown.thumbnail(size)  # in place and first: so that only one copy is large
+    shown = ImageOps.exif_transpose(shown).convert(mode)
     made = BytesIO()
     shown.save(made, "WEBP", quality=80)
     return made.getvalue()

@@ -3,19 +3,23 @@
 Each object has a key, which nobody can guess, and never changes. A row of `files` refers to it.
 """
 
+import errno
 import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from contract.errors import NotFound
+from contract.errors import NotFound, Unavailable
 
 #: Folders below the instance folder.
 FILES, ARRIVING = "files", "arriving"
 NO_BYTES = "The bytes of this file are not there any more."
+NO_ROOM = "There is no room for files on this server."
+#: How the system says that a disk is full, or a quota or a limit of the process is reached.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Storage(Protocol):
@@ -46,7 +50,7 @@ class Folder:
         with path.open("rb") as file:
             os.fsync(file.fileno())
         path.replace(target)
-        for folder in (target.parent, target.parent.parent):
+        for folder in (target.parent, self._folder, self._folder.parent):
             _sync(folder)
 
     def open(self, key: str) -> BinaryIO:
@@ -79,6 +83,17 @@ def _sync(folder: Path) -> None:
             os.close(descriptor)
 
 
+@contextmanager
+def refusing_when_full() -> Iterator[None]:
+    """A disk that turns out to be full inside becomes what the API answers. Raises Unavailable."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise Unavailable(NO_ROOM) from error
+        raise
+
+
 def arriving(folder: Path) -> Path:
     """Where files are while they arrive, below the instance folder: on the same disk, so that they
     need only be renamed."""
@@ -88,9 +103,9 @@ def arriving(folder: Path) -> Path:
 
 
 def sweep_arriving(folder: Path, seconds: float) -> None:
-    """Remove what began to arrive longer ago, in a process that was killed."""
+    """Remove what has not grown for longer: it arrived in a process that was killed."""
     until = time.time() - seconds
     for place in arriving(folder).iterdir():
         with suppress(FileNotFoundError):
-            if place.stat().st_mtime < until:
+            if max(each.stat().st_mtime for each in (place, *place.iterdir())) < until:
                 shutil.rmtree(place)

@@ -1,13 +1,17 @@
 """Backups: `flask backup`, `flask restore`, and `flask db new-generation` after other restores.
 
-A backup is one SQLite file. The secrets of the instance folder are in a table of it, if asked for.
+A backup is one SQLite file. In tables of its own it has the bytes of files, unless they are in a
+bucket, and the secrets of the instance folder, if asked for.
 """
 
 import secrets
 import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import click
@@ -19,7 +23,10 @@ from sqlalchemy import NullPool, create_engine
 from sqlalchemy.engine import URL
 
 import migrations
+from chat import files
+from chat.storage import FILES, arriving
 from config import Settings
+from contract.errors import NotFound, Unavailable
 from database import db, prepare, utcnow, writing, writing_on
 from realtime.lease import lock_of
 from web.runtime import runtime
@@ -29,6 +36,8 @@ KEPT = ("jwt_secret_key", "embedded_app_id", "embedded_key", "embedded_secret")
 #: What SQLite may keep beside a database. Beside another one it would poison that.
 BESIDE = ("-wal", "-shm", "-journal")
 SERVER_RUNS = "A server is running on this database. Stop it first."
+#: The bytes of files are read and stored in parts of so many.
+PART_BYTES = 1 << 20
 ON_POSTGRESQL = (
     "The database is on PostgreSQL. Back it up with pg_dump; after pg_restore, run "
     "`flask db new-generation`."
@@ -48,7 +57,9 @@ def add_commands(app: Flask) -> None:
 @click.option("--yes", is_flag=True, help="Replace FILE without asking.")
 @with_appcontext
 def backup(file: Path, with_secrets: bool, yes: bool) -> None:
-    """Write the whole database to FILE, for its owner only, while the server runs."""
+    """Write the whole database and the bytes of files to FILE, for its owner only, while the server
+    runs. Bytes in a bucket stay there.
+    """
     settings = runtime().settings
     database = _database(settings)
     if not database.exists():
@@ -60,6 +71,8 @@ def backup(file: Path, with_secrets: bool, yes: bool) -> None:
     with _draft(file) as draft, _told(f"{database} cannot be backed up to {file}"):
         _copy(database, draft)
         _check(draft)
+        if not settings.files_url:
+            _keep_bytes(draft, settings)
         if with_secrets:
             _keep_secrets(draft, settings)
         draft.replace(file)
@@ -85,6 +98,7 @@ def restore(file: Path, with_secrets: bool, yes: bool) -> None:
         kept = _prepared(file, draft)
         if with_secrets and not kept:
             raise click.ClickException(f"{file} has no secrets.")
+        _put_bytes_back(draft, settings)
         old = _keep_aside(database, aside)
         _put_in_place(draft, database, old)
         if with_secrets:
@@ -122,6 +136,8 @@ def _told(trouble: str) -> Iterator[None]:
         yield
     except (OSError, sqlite3.Error) as error:
         raise click.ClickException(f"{trouble}: {error}.") from None
+    except Unavailable as error:
+        raise click.ClickException(f"{trouble}: {error.message}") from None
 
 
 @contextmanager
@@ -230,6 +246,55 @@ def _put_in_place(draft: Path, database: Path, old: list[Path]) -> None:
         raise
 
 
+def _has_table(database: sqlite3.Connection, name: str) -> bool:
+    found = database.execute(
+        "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", [name]
+    )
+    return found.fetchone() is not None
+
+
+# Bytes of files --------------------------------------------------------------------------------
+
+
+def _keep_bytes(draft: Path, settings: Settings) -> None:
+    """Add the bytes of all files that the copy has rows of."""
+    stored = files.storage("", settings.folder / FILES)
+    with closing(sqlite3.connect(draft)) as database, database:
+        if not _has_table(database, "files"):  # an old version's
+            return
+        database.execute("CREATE TABLE stored (key TEXT NOT NULL, part BLOB NOT NULL)")
+        for key, is_image in database.execute(
+            "SELECT key, width IS NOT NULL FROM files"
+        ).fetchall():
+            try:
+                for each in (key, key + files.SMALL)[: 1 + is_image]:
+                    with stored.open(each) as source:
+                        while part := source.read(PART_BYTES):
+                            database.execute("INSERT INTO stored VALUES (?, ?)", (each, part))
+            except NotFound:  # erased since the copy was made, and so it is in the backup
+                database.execute("DELETE FROM files WHERE key = ?", [key])
+
+
+def _put_bytes_back(draft: Path, settings: Settings) -> None:
+    """Take the bytes of files out of a copy of a backup into the storage, before anybody sees their
+    rows. If the restore then fails, they are pruned."""
+    stored = files.storage(settings.files_url, settings.folder / FILES)
+    with closing(sqlite3.connect(draft)) as database:
+        if not _has_table(database, "stored"):
+            return
+        rows = database.execute("SELECT key, part FROM stored ORDER BY rowid")
+        with tempfile.TemporaryDirectory(dir=arriving(settings.folder)) as place:
+            for key, parts in groupby(rows, itemgetter(0)):
+                if not files.OURS.fullmatch(key):
+                    raise click.ClickException(f"The backup has a file with a wrong key: {key!r}.")
+                arrived = Path(place, key)
+                with arrived.open("wb") as target:
+                    target.writelines(part for _, part in parts)
+                stored.put(key, arrived)
+        database.execute("DROP TABLE stored")
+        database.execute("VACUUM")
+
+
 # Secrets ---------------------------------------------------------------------------------------
 
 
@@ -244,7 +309,7 @@ def _keep_secrets(draft: Path, settings: Settings) -> None:
 def _take_secrets(draft: Path) -> dict[str, str]:
     """Take the secrets out of a copy of a backup. It has none if none were asked for."""
     with closing(sqlite3.connect(draft)) as database:
-        if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'secrets'").fetchone():
+        if not _has_table(database, "secrets"):
             return {}
         kept = dict(database.execute("SELECT name, value FROM secrets"))
         database.execute("PRAGMA secure_delete=ON")

@@ -23,6 +23,10 @@ AUDIENCE = "file"
 ALGORITHM = "HS256"
 #: In the extended value of a parameter (RFC 8187, attr-char), beside letters and digits.
 NEEDS_NO_QUOTING = "!#$&+-.^_`|~"
+#: Characters that would show the end of a name elsewhere: "gpj.exe" as "exe.jpg".
+REVERSING = dict.fromkeys(
+    (0x061C, *range(0x200E, 0x2010), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+)
 HEADERS = {
     # Whatever a file is, nothing in it runs.
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
@@ -57,10 +61,11 @@ def download(file: File, *, thumbnail: bool = False) -> Response:
     response.set_etag(file.sha256 + (files.SMALL if thumbnail else ""))
     response.accept_ranges = "bytes"
     try:
-        response.make_conditional(request, accept_ranges=asks_for_part(), complete_length=size)
+        response.make_conditional(request, accept_ranges=asks_for_part(size), complete_length=size)
     except Exception:
         stored.close()
         raise
+    response.headers["Accept-Ranges"] = "bytes"
     return response
 
 
@@ -70,15 +75,18 @@ def check_thumbnail(file: File) -> None:
         raise NotFound("This file has no thumbnail.")
 
 
-def asks_for_part() -> bool:
+def asks_for_part(size: int) -> bool:
     """Whether the request asks for one part in bytes. Any other Range is ignored (RFC 9110, 14.2),
-    several parts among them, where Werkzeug would refuse it."""
+    several parts and a longer end than there is among them, where Werkzeug would refuse it."""
     asked = request.range if request.method == "GET" else None
-    return asked is not None and asked.units == "bytes" and len(asked.ranges) == 1
+    if asked is None or asked.units != "bytes" or len(asked.ranges) != 1:
+        return False
+    return bool(asked.ranges[0][0] >= -size)
 
 
 def _disposition(kind: str, name: str) -> str:
     """RFC 6266: the name in ASCII for old readers, and as it is (RFC 8187)."""
+    name = name.translate(REVERSING)
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     options = {"filename": plain.strip() or "file"}
     if plain != name:

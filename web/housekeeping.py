@@ -20,7 +20,7 @@ log = logging.getLogger(f"app.{__name__}")
 
 class Housekeeping:
     """One thread of a process. It removes what was erased at once, and looks through the storage
-    each hour for what was left behind by a process that was killed."""
+    at the start and each hour for what was left behind by a process that was killed."""
 
     def __init__(self, app: Flask, storage: Storage, folder: Path) -> None:
         self._app = app
@@ -42,7 +42,7 @@ class Housekeeping:
         self._erased.put(keys)
 
     def _run(self) -> None:
-        next_look = time.monotonic() + HOUR
+        next_look = time.monotonic()
         while True:
             try:
                 keys = self._erased.get(timeout=max(next_look - time.monotonic(), 0))

@@ -1,22 +1,20 @@
 """Uploads: a form with a file is received to the disk, and parsed."""
 
-import errno
 import secrets
 import shutil
 import tempfile
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import IO, Any, TypeVar
+from pathlib import Path, PurePosixPath
+from typing import IO, TypeVar
 
 from flask import Request, g, request
-from werkzeug.datastructures import Headers
+from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
-from werkzeug.formparser import FormDataParser, MultiPartParser
 
 from chat import files
-from chat.storage import arriving
+from chat.storage import NO_ROOM, arriving, refusing_when_full
 from contract.errors import Invalid, TooLarge, Unavailable, UnsupportedMediaType
 from contract.requests import MAX_BODY, Parameters
 from database import release
@@ -26,44 +24,11 @@ from web.runtime import runtime
 Parsed = TypeVar("Parsed", bound=Parameters)
 
 MOST_PARTS = 20
-LONGEST_NAME = 255
-NO_ROOM = "There is no room for files on this server."
-
-
-class ByteParts(MultiPartParser):
-    """Reads the text parts of a form as they came: each character stands for a byte. Werkzeug would
-    replace what is not UTF-8."""
-
-    def get_part_charset(self, headers: Headers) -> str:  # noqa: ARG002
-        return "iso-8859-1"
-
-
-class Form(FormDataParser):
-    """The same for whole forms."""
-
-    def _parse_multipart(
-        self,
-        stream: IO[bytes],
-        mimetype: str,  # noqa: ARG002
-        content_length: int | None,
-        options: dict[str, str],
-    ) -> Any:
-        boundary = options.get("boundary", "").encode("ascii")
-        if not boundary:
-            raise ValueError("Missing boundary")
-        parser = ByteParts(
-            stream_factory=self.stream_factory,
-            max_form_memory_size=self.max_form_memory_size,
-            max_form_parts=self.max_form_parts,
-            cls=self.cls,
-        )
-        return stream, *parser.parse(stream, boundary, content_length)
+LONGEST_NAME, LONGEST_END = 255, 20
 
 
 class UploadRequest(Request):
     """A request whose file, if it may have one, goes into a folder of its own while it arrives."""
-
-    form_data_parser_class = Form
 
     def _get_file_stream(
         self,
@@ -92,24 +57,27 @@ def receive() -> None:
     too_large = TooLarge(f"The file is larger than {settings.file_max_bytes:,} bytes.")
     if (request.content_length or 0) > most:
         raise too_large
-    place = arriving(settings.folder)
-    refuse_without_room(place, request.content_length or 0)
-    g.upload_folder = tempfile.TemporaryDirectory(dir=place)
+    with refusing_when_full():
+        place = arriving(settings.folder)
+        refuse_without_room(place, request.content_length or 0)
+        g.upload_folder = tempfile.TemporaryDirectory(dir=place)
     request.max_content_length = most
     # Its parser counts the piece of a file that it has just read too, which is up to 64 KiB.
     request.max_form_memory_size = 2 * MAX_BODY
     request.max_form_parts = MOST_PARTS
     try:
-        with runtime().slots.released():
-            _ = request.files
+        with runtime().slots.released(), refusing_when_full():
+            for _, file in _arrived():
+                file.flush()
     except RequestEntityTooLarge:
         raise too_large from None
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise Unavailable(NO_ROOM) from error
+    except (HTTPException, ValueError, OSError) as error:
         raise Invalid("The body did not arrive as its headers said.") from error
-    except (HTTPException, ValueError) as error:
-        raise Invalid("The body did not arrive as its headers said.") from error
+
+
+def _arrived() -> list[tuple[str, FileStorage]]:
+    """The files of the form, with the names of their parts."""
+    return [(part, file) for part, each in request.files.lists() for file in each]
 
 
 def refuse_without_room(folder: Path, size: int) -> None:
@@ -121,21 +89,23 @@ def refuse_without_room(folder: Path, size: int) -> None:
 def forget_upload(_error: BaseException | None = None) -> None:
     """Remove what has arrived with the request, and is not in the storage by now."""
     if folder := g.pop("upload_folder", None):
-        for file in request.files.values() if "files" in vars(request) else ():
-            file.close()
+        for _, file in _arrived() if "files" in vars(request) else ():
+            with suppress(OSError):  # of a full disk, which was answered
+                file.close()
         with suppress(OSError):  # the pruning takes it
             folder.cleanup()
 
 
 def parse(model: type[Parsed]) -> tuple[Parsed, files.Upload]:
     """The text parts of the form as `model`, and its file. Raises Invalid and TooLarge."""
-    given = [(name, file) for name, each in request.files.lists() for file in each]
+    given = _arrived()
     if len(given) != 1 or given[0][0] != "file":
         raise Invalid("file is missing: send one file, with a name, in the part called file.")
     file = given[0][1]
     name = _name(file.filename or "")
-    body = validated(model, _texts(model))
-    file.stream.flush()
+    if sum(map(len, request.form.values())) > MAX_BODY:
+        raise TooLarge(f"The text parts of the form have more than {MAX_BODY // 1024} KiB.")
+    body = validated(model, _texts())
     path = Path(file.stream.name)
     size = path.stat().st_size
     if size > runtime().settings.file_max_bytes:
@@ -145,15 +115,13 @@ def parse(model: type[Parsed]) -> tuple[Parsed, files.Upload]:
     return body, _examined(path, name)
 
 
-def _texts(model: type[Parsed]) -> dict[str, str]:
-    """The text parts of the form that the model names. Raises Invalid for one that is no UTF-8."""
-    texts = {}
-    for name in model.model_fields.keys() & request.form.keys():
-        try:
-            texts[name] = request.form[name].encode("iso-8859-1").decode()
-        except UnicodeDecodeError:
-            raise Invalid(f"{name} must be text in UTF-8.") from None
-    return texts
+def _texts() -> dict[str, str]:
+    """The text parts of the form. Raises Invalid for one that is no UTF-8, of which Werkzeug leaves
+    replacement characters."""
+    for name, value in request.form.items():
+        if "\N{REPLACEMENT CHARACTER}" in value:
+            raise Invalid(f"{name} must be text in UTF-8.")
+    return request.form.to_dict()
 
 
 def _examined(path: Path, name: str) -> files.Upload:
@@ -167,10 +135,13 @@ def _name(sent: str) -> str:
     """The name of a file as it was sent, but for folders and control characters. Raises Invalid."""
     last = sent.replace("\\", "/").rpartition("/")[2]
     name = "".join(each for each in last if unicodedata.category(each) not in ("Cc", "Cs"))
-    name = name.strip()[:LONGEST_NAME]
+    name = name.strip()
     if not name or set(name) <= {"."}:
         raise Invalid("file must have a name.")
-    return name
+    if len(name) <= LONGEST_NAME:
+        return name
+    end = PurePosixPath(name).suffix[:LONGEST_END]  # by which systems tell what opens it
+    return name[: LONGEST_NAME - len(end)] + end
 
 
 @contextmanager

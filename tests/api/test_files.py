@@ -396,6 +396,8 @@ def test_nothing_in_a_file_runs(ada: Person, chat: Chat, photo: Message) -> None
         ("bytes=0-0,2-2", 200, TEXT),
         ("bytes=5-2", 200, TEXT),
         ("bytes", 200, TEXT),
+        ("bytes=x", 200, TEXT),
+        ("bytes=-99", 200, TEXT),
     ],
 )
 def test_a_range_is_answered_with_its_part(

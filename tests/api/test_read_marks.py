@@ -205,7 +205,12 @@ def test_the_unread_are_counted_from_the_mark_on(
 
 
 ACTS = st.tuples(
-    st.sampled_from(["send", "send", "send", "retry", "edit", "delete", "delete", "read"]),
+    st.sampled_from(
+        [
+            *("send", "send", "send", "send_file", "reply", "retry", "edit", "delete", "delete"),
+            *("read", "react", "react", "unreact"),
+        ]
+    ),
     st.integers(0, 1),
     st.integers(0, 1),
     st.integers(0, 99),

@@ -13,8 +13,10 @@ import pytest
 from app import create_app
 from config import ROOT, Settings
 from database import db, init_db
-from tests.support.conversations import Chat, changes, now, postgresql_only
+from tests.api.test_files import bytes_of, kept, picture, sent
+from tests.support.conversations import Chat, Message, changes, delete, now, ok, postgresql_only
 from tests.support.people import ChatServer, Person, Program, refused, stored
+from tests.support.servers import eventually
 
 
 def messages_in(file: Path) -> int:
@@ -277,6 +279,97 @@ def test_a_backup_without_secrets_has_none(folder: Path, tmp_path: Path) -> None
 
     assert (folder / "jwt_secret_key").read_bytes() not in file.read_bytes()
     assert "no secrets" in fails(flask(folder, "restore", str(file), "--yes", "--secrets"))
+
+
+# Files -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def with_files(tmp_path: Path) -> tuple[Path, Message, Message]:
+    """A stopped server's folder, and its messages with a picture and with a file."""
+    folder = tmp_path / "instance"
+    with ChatServer(INSTANCE_PATH=str(folder)) as server:
+        ada, _, chat = say(server, 1)
+        photo = sent(ada.sends(chat, "photo.png", picture()))
+        notes = sent(ada.sends(chat, "notes.txt", b"x" * 3_000_000))
+    return folder, photo, notes
+
+
+@pytest.mark.slow
+def test_a_backup_has_the_bytes_of_files(
+    with_files: tuple[Path, Message, Message], tmp_path: Path
+) -> None:
+    folder, photo, notes = with_files
+    file, new = tmp_path / "backup", tmp_path / "new"
+    done(flask(folder, "backup", str(file), "--secrets"))
+
+    done(flask(new, "restore", str(file), "--yes", "--secrets"))
+
+    with ChatServer(INSTANCE_PATH=str(new)) as server:
+        bob = server.api.sign_in("bob")
+        assert bytes_of(bob, photo).body == picture()
+        assert bytes_of(bob, photo, "/thumbnail").status == 200
+        assert bytes_of(bob, notes).body == b"x" * 3_000_000
+    assert not stored(Settings(instance_path=str(new))).keys() & {"stored", "secrets"}
+    assert (new / "chat.db").stat().st_size < 1_000_000
+    assert not list((new / "arriving").iterdir())
+
+
+@pytest.mark.slow
+def test_a_restore_brings_back_erased_files(
+    with_files: tuple[Path, Message, Message], tmp_path: Path
+) -> None:
+    folder, photo, notes = with_files
+    file = tmp_path / "backup"
+    done(flask(folder, "backup", str(file)))
+    with ChatServer(INSTANCE_PATH=str(folder)) as server:
+        ada = server.api.sign_in("ada")
+        ok(delete(ada, notes))
+        sent(ada.sends({"channel_name": photo["channel"]}, "since.txt", b"since"))
+        assert eventually(lambda: len(kept(Settings(instance_path=str(folder)))) == 3)
+
+    done(flask(folder, "restore", str(file), "--yes"))
+
+    with ChatServer(INSTANCE_PATH=str(folder)) as server:
+        ada = server.api.sign_in("ada")
+        assert bytes_of(ada, notes).body == b"x" * 3_000_000
+        assert bytes_of(ada, photo).body == picture()
+    assert len(kept(Settings(instance_path=str(folder)))) == 4  # one of them to be pruned
+
+
+@pytest.mark.slow
+def test_bytes_that_are_gone_are_left_out(
+    with_files: tuple[Path, Message, Message], tmp_path: Path
+) -> None:
+    """As if the message had been erased while the backup was made."""
+    folder, photo, _ = with_files
+    shutil.rmtree(folder / "files")
+
+    done(flask(folder, "backup", str(tmp_path / "backup")))
+    done(flask(folder, "restore", str(tmp_path / "backup"), "--yes"))
+
+    with ChatServer(INSTANCE_PATH=str(folder)) as server:
+        ada = server.api.sign_in("ada")
+        said = ada.reads({"channel_name": photo["channel"]}).json
+    assert [(each["type"], each["file"]) for each in said[1:]] == [("Image", None), ("File", None)]
+
+
+@pytest.mark.slow
+def test_a_backup_writes_nowhere_else(
+    with_files: tuple[Path, Message, Message], tmp_path: Path
+) -> None:
+    folder, _, _ = with_files
+    file = tmp_path / "backup"
+    done(flask(folder, "backup", str(file)))
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("UPDATE stored SET key = '../../../escaped'")
+        database.commit()
+    before = (folder / "chat.db").read_bytes()
+
+    assert "wrong key" in fails(flask(folder, "restore", str(file), "--yes"))
+
+    assert not list(tmp_path.rglob("escaped"))
+    assert (folder / "chat.db").read_bytes() == before
 
 
 # /health ---------------------------------------------------------------------------------------
