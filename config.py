@@ -202,7 +202,8 @@ class Settings:
         "Failed logins allowed for one name from all addresses; then it gets one attempt a minute.",
     )
     ratelimit_messages: str = setting(
-        "300 per minute", "Messages that one user may send, send again or edit."
+        "300 per minute",
+        "Messages that one user may send, also as files or again, edit or react to.",
     )
     ratelimit_chats: str = setting("60 per minute", "Chats that one user may ask for.")
     ratelimit_register: str = setting("300 per hour", "Registrations allowed from one address.")

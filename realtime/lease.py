@@ -19,13 +19,12 @@ from sqlalchemy.dialects.postgresql import insert
 from database import writing_on
 from migrations import DatabaseError
 from models import Fence
-from realtime import pooling
-from realtime.watch import FROZEN_SECONDS, Watch
+from realtime import pooling, watch
 
 LEASE = 0x4F555442  # "OUTB": names our advisory lock on PostgreSQL
 #: After so long without an answer of the database a holder no longer relies on its lease. By then
 #: nobody else can have it.
-RELIED_ON_SECONDS = FROZEN_SECONDS - 2
+RELIED_ON_SECONDS = watch.FROZEN_SECONDS - 2
 
 # With these the server notices within 8 s that a holder's machine is gone, without being told.
 KEEPALIVE = (
@@ -53,15 +52,6 @@ class Lost(Exception):
     """Somebody else has the lease."""
 
 
-# When the holder of the lock has last begun or ended a statement, which it does several times a
-# second.
-_HOLDER = text(
-    "SELECT a.state_change FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
-    " WHERE l.locktype = 'advisory' AND l.granted AND l.classid = 0 AND l.objid = :id"
-    " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-)
-
-
 def lock_of(database: str) -> FileLock:
     """The lock whose holder has the lease of this SQLite file."""
     return FileLock(f"{database}.lease")
@@ -77,7 +67,7 @@ class Lease:
         self._file = lock_of(str(engine.url.database)) if self._sqlite else None
         self.is_file = self._sqlite  # otherwise a lock that ends with the connection
         self._seen: int | None = None
-        self._watch = Watch(LEASE)
+        self._watch = watch.Watch(LEASE)
         self._number: int | None = None
         self._relied_on_until = 0.0
         self.connection: Connection | None = None
@@ -168,7 +158,7 @@ class Lease:
         if self._file:
             return Path(self._file.lock_file).stat().st_mtime_ns
         with self._engine.connect() as connection:
-            return connection.execute(_HOLDER, {"id": LEASE}).scalar()
+            return watch.holder(connection, LEASE)
 
     def tell(self) -> None:
         """Tell the holder, another process, to look for events. (On SQLite it looks by itself.)"""

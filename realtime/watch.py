@@ -31,6 +31,12 @@ _END = text(
 )
 
 
+def holder(connection: Connection, lock: int) -> AnyRow | None:
+    """Which connection holds an advisory lock, and when it has last asked something; None if
+    nobody is seen to hold it."""
+    return connection.execute(_LOOK, {"lock": lock}).first()
+
+
 class Watch:
     """What one process has seen of the holder of an advisory lock."""
 
@@ -42,7 +48,7 @@ class Watch:
     def look(self, connection: Connection) -> None:
         """Close the holder's connection if nothing has moved for FROZEN_SECONDS."""
         now = time.monotonic()  # before the look, because this process may be halted too
-        seen = connection.execute(_LOOK, {"lock": self._lock}).first()
+        seen = holder(connection, self._lock)
         if seen is None or seen != self._seen:
             self._seen, self._since = seen, now
             return
