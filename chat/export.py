@@ -36,7 +36,7 @@ def lines(user: User) -> Iterator[list[answers.ExportLine]]:
     created = select(iso(User.created_at)).where(User.id == user.id)
     me: answers.UserLine = {
         "type": "user",
-        **accounts.person(user),
+        **accounts.profile(user),
         "created_at": db.session.execute(created).scalar_one(),
     }
 

@@ -13,6 +13,8 @@ from PIL import Image, ImageOps
 MOST_PIXELS = 40_000_000
 #: Of the longer side of a thumbnail.
 THUMBNAIL_PIXELS = 640
+#: Of each side of a picture that stands for somebody.
+AVATAR_PIXELS = 256
 KINDS = {"PNG": "image/png", "JPEG": "image/jpeg", "GIF": "image/gif", "WEBP": "image/webp"}
 THUMBNAIL_TYPE = "image/webp"
 
@@ -34,6 +36,20 @@ def look_at(path: Path) -> Picture | None:
     try:
         with Image.open(path, formats=list(KINDS)) as image:
             return _looked_at(image)
+    except Exception:  # readers of each format raise what they like for what is broken
+        return None
+
+
+def square(content: bytes) -> bytes | None:
+    """The middle of a picture as a square of AVATAR_PIXELS, or None if the bytes are no picture, or
+    one that look_at() does not take."""
+    try:
+        with Image.open(BytesIO(content), formats=list(KINDS)) as image:
+            if image.width * image.height > MOST_PIXELS:
+                return None
+            image.draft(None, (2 * AVATAR_PIXELS, 2 * AVATAR_PIXELS))
+            middle = ImageOps.fit(ImageOps.exif_transpose(image), (AVATAR_PIXELS, AVATAR_PIXELS))
+            return small(middle, middle.size)
     except Exception:  # readers of each format raise what they like for what is broken
         return None
 
