@@ -75,7 +75,7 @@ class Bookkeeping:
         return {
             "channel_id": self.chats[which]["channel_id"],
             "channel_name": self.chats[which]["channel_name"],
-            "user": {"id": peer.id, "username": peer.username},
+            "user": peer.shown,
             "last_message": self.said[which][-1] if self.said[which] else None,
             "unread": self._unread(which, person),
             "last_read_message_id": self.marks[which][person.id] or None,
