@@ -24,8 +24,8 @@ class Endpoint:
     form: bool = False
     #: Whether the body is a form with a file.
     upload: bool = False
-    #: Whether the body is the bytes of a picture.
-    picture: bool = False
+    #: The body, if it is the bytes of a picture: an example, of ASCII characters.
+    picture: str | None = None
     query: type[requests.Parameters] | None = None
     #: What each successful status means, and the one shape they have (None: no body).
     success: Mapping[int, str]
@@ -53,12 +53,16 @@ TOKEN = (
     ".Bbyqs5wYz4GHmv0Y6cnkqQHN1kQ1Cc9T0s9S4rfbLhE"
 )
 MEMBER: answers.Member = {"id": 1, "username": "ada"}
-ADA: answers.Person = {
+ADA: answers.Person = {**MEMBER, "display_name": None, "avatar": None}
+PROFILE: answers.Profile = {
     **MEMBER,
     "display_name": "Ada Lovelace",
-    "avatar": "/api/users/1/avatar?v=5f0c7a9e",
+    "avatar": None,
+    "about": "Countess, and programmer.",
 }
-ADA_AND_MORE: answers.Profile = {**ADA, "about": "Countess, and programmer."}
+PICTURED: answers.Profile = {**PROFILE, "avatar": "/api/users/1/avatar?v=5f0c7a9e"}
+#: The smallest picture: a GIF of one pixel, all of whose bytes are ASCII.
+PICTURE = "GIF89a\1\0\1\0\0\0\0,\0\0\0\0\1\0\1\0\0\2\2D\1\0;"
 BOB: answers.Person = {"id": 2, "username": "bob", "display_name": None, "avatar": None}
 PASSWORD = "correct horse"
 NEW_PASSWORD = "battery staple"
@@ -105,7 +109,7 @@ SENT_FILE: answers.Message = {
     "id": 2,
     "type": "File",
     "message": "My notes",
-    "client_message_id": None,
+    "client_message_id": "f1",
     "file": FILE,
 }
 EDITED: answers.Message = {**MESSAGE, "message": "Hello Bob! How are you?", "edited_at": TIME}
@@ -466,7 +470,12 @@ ENDPOINTS = {
         shape=answers.Message,
         refusals=["forbidden", "blocked", "not_found", "conflict"],
         events=True,
-        sent={"channel": CHANNEL, "message": "My notes", "file": "Hello there"},
+        sent={
+            "channel": CHANNEL,
+            "message": "My notes",
+            "client_message_id": "f1",
+            "file": "Hello there",
+        },
         got=SENT_FILE,
     ),
     "file_bytes": Endpoint(
@@ -518,61 +527,7 @@ ENDPOINTS = {
         summary="Who I am",
         success={200: "The caller."},
         shape=answers.Profile,
-        got=ADA_AND_MORE,
-    ),
-    "change_profile": Endpoint(
-        tag=ACCOUNT,
-        summary="Change how I am shown",
-        description=(
-            "Any of the three members. `username` is one that register takes; the login goes on. "
-            "An empty `display_name` or `about` takes away what was there."
-        ),
-        body=requests.ProfileChange,
-        success={200: "The caller as others see them now."},
-        shape=answers.Profile,
-        refusals=["taken"],
-        sent={"display_name": ADA["display_name"], "about": ADA_AND_MORE["about"]},
-        got=ADA_AND_MORE,
-    ),
-    "put_avatar": Endpoint(
-        tag=ACCOUNT,
-        summary="Show a picture",
-        description=(
-            "The body is the bytes of a PNG, JPEG, GIF or WebP of at most 5 MiB; what it is is "
-            "told from the bytes. The middle of it is stored as a square of 256 pixels, upright, "
-            "without what else stood in the file."
-        ),
-        picture=True,
-        success={200: "The caller, whose picture has another path now."},
-        shape=answers.Profile,
-        refusals=["invalid", "too_large", "unsupported_media_type"],
-        got=ADA_AND_MORE,
-    ),
-    "delete_avatar": Endpoint(
-        tag=ACCOUNT,
-        summary="Show no picture",
-        success={200: "The caller, who has no picture."},
-        shape=answers.Profile,
-        got={**ADA_AND_MORE, "avatar": None},
-    ),
-    "profile": Endpoint(
-        tag=CHATTING,
-        summary="Get what somebody shows",
-        success={200: "The user."},
-        shape=answers.Profile,
-        refusals=["not_found"],
-        given={"user_id": 1},
-        got=ADA_AND_MORE,
-    ),
-    "avatar": Endpoint(
-        tag=CHATTING,
-        summary="Get the picture of somebody",
-        description="A WebP. Its path is `avatar` in what shows the user; ranges are answered.",
-        query=requests.Avatar,
-        success=BYTES,
-        media="*/*",
-        refusals=["not_found", "requested_range_not_satisfiable"],
-        given={"user_id": 1, "v": "5f0c7a9e"},
+        got={**ADA, "about": None},
     ),
     "sessions": Endpoint(
         tag=ACCOUNT,
@@ -586,7 +541,7 @@ ENDPOINTS = {
         refusals=["busy"],
         got=[
             {
-                "id": 7,
+                "id": 1,
                 "created_at": TIME,
                 "last_used_at": "2026-11-22T09:00:00.000000Z",
                 "expires_at": "2026-11-23T09:30:00.000000Z",
@@ -594,15 +549,6 @@ ENDPOINTS = {
                 "current": True,
             }
         ],
-        follow={"end_login": {"session_id": "$response.body#/0/id"}},
-    ),
-    "end_login": Endpoint(
-        tag=ACCOUNT,
-        summary="Log out somewhere",
-        description="As logout there: the token ends, and so do its connections.",
-        success={204: "The token is void."},
-        refusals=["not_found"],
-        given={"session_id": 7},
     ),
     "users_me": Endpoint(
         tag=ACCOUNT,
@@ -634,6 +580,60 @@ ENDPOINTS = {
         sent={"current_password": PASSWORD, "new_password": NEW_PASSWORD},
         got=LOGGED_IN,
     ),
+    "change_profile": Endpoint(
+        tag=ACCOUNT,
+        summary="Change how I am shown",
+        description=(
+            "Any of the three members. `username` is one that register takes; the login goes on. "
+            "An empty `display_name` or `about` takes away what was there."
+        ),
+        body=requests.ProfileChange,
+        success={200: "The caller as others see them now."},
+        shape=answers.Profile,
+        refusals=["taken"],
+        sent={"display_name": PROFILE["display_name"], "about": PROFILE["about"]},
+        got=PROFILE,
+    ),
+    "put_avatar": Endpoint(
+        tag=ACCOUNT,
+        summary="Show a picture",
+        description=(
+            "The body is the bytes of a PNG, JPEG, GIF or WebP of at most 5 MiB; what it is is "
+            "told from the bytes. The middle of it is stored as a square of 256 pixels, upright, "
+            "without what else stood in the file."
+        ),
+        picture=PICTURE,
+        success={200: "The caller, whose picture has another path now."},
+        shape=answers.Profile,
+        refusals=["invalid", "too_large", "unsupported_media_type"],
+        got=PICTURED,
+    ),
+    "profile": Endpoint(
+        tag=CHATTING,
+        summary="Get what somebody shows",
+        success={200: "The user."},
+        shape=answers.Profile,
+        refusals=["not_found"],
+        given={"user_id": 1},
+        got=PICTURED,
+    ),
+    "avatar": Endpoint(
+        tag=CHATTING,
+        summary="Get the picture of somebody",
+        description="A WebP. Its path is `avatar` in what shows the user; ranges are answered.",
+        query=requests.Avatar,
+        success=BYTES,
+        media="*/*",
+        refusals=["not_found", "requested_range_not_satisfiable"],
+        given={"user_id": 1, "v": "5f0c7a9e"},
+    ),
+    "delete_avatar": Endpoint(
+        tag=ACCOUNT,
+        summary="Show no picture",
+        success={200: "The caller, who has no picture."},
+        shape=answers.Profile,
+        got=PROFILE,
+    ),
     "export": Endpoint(
         tag=ACCOUNT,
         summary="Export everything of mine",
@@ -654,6 +654,14 @@ ENDPOINTS = {
         may_lack_body=True,
         success={204: "The token is void."},
         sent={"all": True},
+    ),
+    "end_login": Endpoint(
+        tag=ACCOUNT,
+        summary="Log out somewhere",
+        description="As logout there: the token ends, and so do its connections.",
+        success={204: "The token is void."},
+        refusals=["not_found"],
+        given={"session_id": 3},
     ),
     "delete_account": Endpoint(
         tag=ACCOUNT,
