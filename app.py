@@ -1,15 +1,11 @@
 """The Flask application: create_app(), and every route."""
 
-import signal
-import sys
 from contextlib import nullcontext
 
-import click
 from flask import Blueprint, Flask, Response, request
 from flask.typing import ResponseReturnValue
 from flask_migrate import Migrate
 from prometheus_client import CONTENT_TYPE_LATEST as METRICS_TYPE
-from werkzeug.middleware.proxy_fix import ProxyFix
 
 import auth
 import config
@@ -26,6 +22,7 @@ from chat import (
     index,
     logins,
     messages,
+    profiles,
     reactions,
     search,
     sync,
@@ -37,27 +34,24 @@ from gateway import BODY_BYTES
 from models import Channel, User
 from realtime import commands, servers, subscriptions
 from web import (
-    access_log,
     backups,
     bodies,
     copies,
     downloads,
     file_commands,
+    layers,
     logs,
     monitoring,
     responses,
     uploads,
     user_commands,
 )
-from web.access_log import AccessLog
 from web.bodies import name_or_id, parse, query, socket_id
 from web.docs import docs
 from web.errors import answer_errors_of, code_of, error_response
 from web.page import chat_page
-from web.prefix import Prefix
 from web.routing import ChatAPI, IdConverter
-from web.runtime import NAME, Runtime, end_session, runtime
-from web.slots import WorkSlots
+from web.runtime import end_session, runtime
 
 #: Requests that a process works on at once; on PostgreSQL not more than it has connections.
 WORK_SLOTS = 24
@@ -86,7 +80,7 @@ def login() -> ResponseReturnValue:
     body = parse(requests.Login)
     user = auth.authenticate(body.username, body.password)
     with writing():
-        token, _ = auth.log_in(user)
+        token = auth.log_in(user, remember=body.remember, user_agent=bodies.user_agent())
         db.session.commit()
     return logged_in(user, token)
 
@@ -131,7 +125,7 @@ def pusher_auth(user: User) -> ResponseReturnValue:
     subscriptions.check(auth.check_again(), body.channel_name)
     member = None
     if body.channel_name == names.PRESENCE_CHANNEL:
-        member = {"user_id": str(user.id), "user_info": accounts.person(user)}
+        member = {"user_id": str(user.id), "user_info": accounts.member(user)}
     signature: answers.Signature = runtime().signer.authenticate(
         body.channel_name, body.socket_id, member
     )
@@ -145,7 +139,7 @@ def pusher_user_auth(user: User) -> ResponseReturnValue:
     body = parse(requests.ConnectionToSignIn, form=True)
     runtime().subscriptions.remember(user, auth.check_token(), body.socket_id)
     user = auth.check_again()  # now that the connection is found when the login ends
-    user_data = {"id": str(user.id), "user_info": accounts.person(user)}
+    user_data = {"id": str(user.id), "user_info": accounts.member(user)}
     signature: answers.SignIn = runtime().signer.authenticate_user(body.socket_id, user_data)
     return signature
 
@@ -358,15 +352,78 @@ def signed_file(ticket: str) -> ResponseReturnValue:
 @login_required
 def me(user: User) -> ResponseReturnValue:
     """Tell callers who they are."""
-    return accounts.person(user)
+    return accounts.profile(user)
+
+
+@api.patch("/me")
+@login_required
+def change_profile(user: User) -> ResponseReturnValue:
+    """Give the caller other names, or another text about them."""
+    body = parse(requests.ProfileChange)
+    with writing():
+        row = profiles.change(user, body)
+        db.session.commit()
+    return accounts.profile(row)
+
+
+@api.put("/me/avatar")
+@auth.login_required_with_picture
+def put_avatar(user: User) -> ResponseReturnValue:
+    """Have a picture stand for the caller."""
+    with uploads.kept_avatar(uploads.avatar()) as key, writing():
+        row = profiles.set_avatar(user, key)
+        db.session.commit()
+    return accounts.profile(row)
+
+
+@api.delete("/me/avatar")
+@login_required
+def delete_avatar(user: User) -> ResponseReturnValue:
+    """Have no picture stand for the caller."""
+    with writing():
+        row = profiles.set_avatar(user, None)
+        db.session.commit()
+    return accounts.profile(row)
+
+
+@api.get("/users/<id:user_id>")
+@login_required
+def profile(user: User, user_id: int) -> ResponseReturnValue:  # noqa: ARG001
+    """Tell what somebody shows."""
+    return accounts.profile(accounts.find(user_id))
+
+
+@api.get("/users/<id:user_id>/avatar")
+@login_required
+def avatar(user: User, user_id: int) -> ResponseReturnValue:  # noqa: ARG001
+    """Give the picture of somebody."""
+    query(requests.Avatar)
+    return downloads.avatar(accounts.find(user_id))
 
 
 @api.get("/users/me")
 @login_required
 def users_me(user: User) -> ResponseReturnValue:
     """Tell callers who they are, in the words of other front ends."""
-    myself: answers.Myself = {"status": "success", "data": accounts.person(user)}
+    myself: answers.Myself = {"status": "success", "data": accounts.member(user)}
     return myself
+
+
+@api.get("/me/sessions", endpoint="sessions")
+@login_required
+def list_logins(user: User) -> ResponseReturnValue:
+    """List where the caller is logged in."""
+    return responses.streamed(user, logins.listed(user, auth.current_jti()))
+
+
+@api.delete("/me/sessions/<id:session_id>")
+@login_required
+def end_login(user: User, session_id: int) -> ResponseReturnValue:
+    """End one of the caller's logins."""
+    with writing():
+        logins.end_with_id(user, session_id)
+        db.session.commit()
+    return "", 204
 
 
 @api.post("/logout")
@@ -388,8 +445,7 @@ def logout(user: User) -> ResponseReturnValue:
 def refresh(user: User) -> ResponseReturnValue:
     """Trade the token for a new one."""
     with writing():
-        token, jti = auth.log_in(user)
-        logins.renew(user, auth.current_jti(), jti)
+        token = auth.renew_login(user, bodies.user_agent())
         db.session.commit()
     return logged_in(user, token)
 
@@ -405,8 +461,7 @@ def change_password(user: User) -> ResponseReturnValue:
     password_hash = auth.hash_password(body.new_password)
     with writing():
         accounts.change_password(confirmed, password_hash, auth.current_jti())
-        token, jti = auth.log_in(confirmed)
-        logins.renew(confirmed, auth.current_jti(), jti)
+        token = auth.renew_login(confirmed, bodies.user_agent())
         db.session.commit()
     return logged_in(user, token)
 
@@ -506,10 +561,13 @@ def channel_to_send(user: User, body: requests.NewMessage) -> Channel:
     return channel
 
 
-def logged_in(user: User, token: str) -> answers.LoggedIn:
+def logged_in(user: User, token: auth.Token) -> answers.LoggedIn:
     """What a login answers."""
-    life = runtime().settings.jwt_expires_seconds
-    data: answers.Token = {**accounts.person(user), "token": token, "expires_in": life}
+    data: answers.Token = {
+        **accounts.person(user),
+        "token": token.text,
+        "expires_in": token.seconds,
+    }
     return {"status": "success", "message": "Logged in.", "data": data}
 
 
@@ -539,7 +597,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     with app.app_context():
         on_sqlite = prepare(db.engine).dialect.name == "sqlite"
     slots = WORK_SLOTS if on_sqlite else min(WORK_SLOTS, settings.database_pool_size)
-    wrap(app, settings, slots)
+    layers.wrap(app, settings, slots)
     register_routes(app)
     answer_errors_of(app)
     app.cli.add_command(commands.events)
@@ -547,39 +605,8 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     app.cli.add_command(user_commands.users)
     copies.add_commands()
     app.cli.add_command(file_commands.files)
-    exit_on_sigterm()
+    layers.exit_on_sigterm()
     return app
-
-
-def wrap(app: Flask, settings: config.Settings, slots: int) -> None:
-    """Put what every request meets around the application."""
-    work_slots = WorkSlots(app.wsgi_app, slots, free_paths={"/health/live", "/metrics"})
-    app.config["WHILE_WRITING"] = work_slots.released
-    app.extensions[NAME] = running = Runtime(settings, work_slots)
-    app.wsgi_app = AccessLog(  # type: ignore[method-assign]
-        work_slots, running.metrics.count_request, writes=settings.access_log != "off"
-    )
-    access_log.note_requests_of(app)
-    responses.set_headers_of(app, settings)
-    app.before_request(begin_request)
-    app.teardown_request(uploads.forget_upload)
-    app.wsgi_app = Prefix(app.wsgi_app, settings.script_name)  # type: ignore[method-assign]
-    count, prefix = settings.trusted_proxies, int(settings.trusted_prefix)
-    if count or prefix:
-        # The host is the proxy's own `Host`. X-Forwarded-Host is what clients send: few proxies
-        # set it, and no cache asks whether two requests had the same one.
-        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
-            app.wsgi_app, x_for=count, x_proto=count, x_host=0, x_port=0, x_prefix=prefix
-        )
-
-
-def begin_request() -> None:
-    """Start what the process needs at its first request, and count this one."""
-    if request.endpoint == "root.live":
-        return
-    if request.endpoint != "root.metrics":  # which tells it if the database is away
-        runtime().start()
-    runtime().rate_limits.hit("default")
 
 
 def register_routes(app: Flask) -> None:
@@ -591,14 +618,6 @@ def register_routes(app: Flask) -> None:
         app.register_blueprint(blueprint)
     if undescribed := openapi.undescribed(app.url_map):
         raise LookupError(f"contract/endpoints.py and the routes differ: {sorted(undescribed)}")
-
-
-def exit_on_sigterm() -> None:
-    """Let `flask run` end by SIGTERM as by Ctrl-C: running its exit handlers, which finish the
-    deliveries under way. Other servers see to their signals themselves."""
-    command = click.get_current_context(silent=True)
-    if command and command.info_name == "run":
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
 
 app = create_app()

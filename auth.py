@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache, wraps
-from typing import Any
+from functools import lru_cache, partial, wraps
+from typing import Any, NamedTuple
 
 import jwt
 from flask import g, request
@@ -87,7 +87,7 @@ def hash_for_new_name(username: str, password: str) -> Iterator[str]:
 
 def _refuse_taken(username: str) -> None:
     if accounts.named(username):
-        raise Taken("This username is in use. Choose another one.")
+        raise Taken(accounts.TAKEN)
 
 
 def authenticate(username: str, password: str) -> User:
@@ -96,7 +96,7 @@ def authenticate(username: str, password: str) -> User:
     Raises Unauthorized, alike and after the same work whether the name or the password is wrong,
     RateLimited and Busy.
     """
-    user = _with_password(username, password)
+    user = _with_password(username, password, partial(accounts.named, username))
     if user is None:
         _count_failure(username)
         raise Unauthorized("Wrong username or password.")
@@ -109,8 +109,8 @@ def confirm(caller: User, password: str) -> User:
 
     Raises Forbidden, RateLimited, Busy, and Unauthorized if the login has ended meanwhile.
     """
-    user = _with_password(caller.username, password)
-    if user is None or user.id != caller.id:
+    user = _with_password(caller.username, password, partial(accounts.anew, caller))
+    if user is None:
         # The same request, sent twice, must not fail by what the first one has changed.
         check_again()
         _count_failure(caller.username)
@@ -118,13 +118,14 @@ def confirm(caller: User, password: str) -> User:
     return user
 
 
-def _with_password(username: str, password: str) -> User | None:
+def _with_password(username: str, password: str, find: Callable[[], User | None]) -> User | None:
+    """The user whom `find` finds, if that is their password; attempts count for the name."""
     limits = runtime().rate_limits
     _refuse_guesses(username, limits.check)
     with _turn_to_hash():
         # Again, because others may have failed while this one waited.
         _refuse_guesses(username, limits.hit)
-        user = accounts.named(username)
+        user = find()
         release()
         stored = user.password_hash if user else _hash_of_nobody()
         if not check_password_hash(stored, password):
@@ -179,14 +180,51 @@ def _hash_of_nobody() -> str:
 # Tokens --------------------------------------------------------------------------------------
 
 
-def log_in(user: User) -> tuple[str, str]:
-    """A new token for the user and its jti; it holds once the transaction is committed."""
-    jti = secrets.token_hex(16)
-    now = datetime.now(UTC)
-    life = timedelta(seconds=runtime().settings.jwt_expires_seconds)
-    logins.begin(user, jti, life)
-    claims = {"sub": str(user.id), "iat": now, "exp": now + life, "jti": jti}
-    return jwt.encode(claims, runtime().settings.jwt_key, ALGORITHM), jti
+class Token(NamedTuple):
+    """A token, and for how many seconds it holds. It does once the transaction is committed."""
+
+    text: str
+    seconds: int
+
+
+def log_in(user: User, *, remember: bool = False, user_agent: str | None = None) -> Token:
+    """A token of a new login. Raises Unauthorized if the password was changed meanwhile."""
+    jti, now = secrets.token_hex(16), _now()
+    seconds = min(_life(remember), runtime().settings.session_max_seconds)
+    expires_at = now + timedelta(seconds=seconds)
+    logins.begin(
+        user, jti, expires_at.replace(tzinfo=None), remember=remember, user_agent=user_agent
+    )
+    return Token(_signed(user, jti, now, expires_at), seconds)
+
+
+def renew_login(user: User, user_agent: str | None) -> Token:
+    """A token that takes the place of the request's. It holds as long as that one was made for, but
+    no login goes on for more than SESSION_MAX_SECONDS. Raises Unauthorized if it has ended."""
+    jti, now = secrets.token_hex(16), _now()
+    login = logins.to_renew(user, current_jti())
+    end = login.created_at.replace(tzinfo=UTC, microsecond=0)
+    end += timedelta(seconds=runtime().settings.session_max_seconds)
+    expires_at = min(now + timedelta(seconds=_life(login.remember)), end)
+    if expires_at <= now:
+        raise TokenExpired("This login has lasted as long as one may. Log in again.")
+    logins.renew(login, jti, expires_at.replace(tzinfo=None), user_agent)
+    return Token(_signed(user, jti, now, expires_at), int((expires_at - now).total_seconds()))
+
+
+def _now() -> datetime:
+    """Now, in whole seconds: a token tells no fractions."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def _life(remember: bool) -> int:
+    settings = runtime().settings
+    return settings.remember_seconds if remember else settings.jwt_expires_seconds
+
+
+def _signed(user: User, jti: str, now: datetime, expires_at: datetime) -> str:
+    claims = {"sub": str(user.id), "iat": now, "exp": expires_at, "jti": jti}
+    return jwt.encode(claims, runtime().settings.jwt_key, ALGORITHM)
 
 
 def login_required(
@@ -211,6 +249,11 @@ def login_required(
 def login_required_to_upload(view: View) -> Callable[..., ResponseReturnValue]:
     """The same for a form with a file, which goes to the disk while it is received."""
     return login_required(view, uploads.receive)
+
+
+def login_required_with_picture(view: View) -> Callable[..., ResponseReturnValue]:
+    """The same for the bytes of a picture."""
+    return login_required(view, uploads.receive_picture)
 
 
 def check_token() -> dict[str, Any]:
@@ -242,9 +285,12 @@ def check_token() -> dict[str, Any]:
 def check_login(claims: dict[str, Any]) -> User:
     """The user of a token with these claims. Raises Unauthorized if the login has ended."""
     # Ours are hexadecimal; PostgreSQL fails on some of what else a signed claim may hold.
-    user = logins.user(claims["jti"]) if claims["jti"].isalnum() else None
+    jti = claims["jti"]
+    user, is_first_use = logins.user(jti) if jti.isalnum() else (None, False)
     if user is None or str(user.id) != claims["sub"]:
         raise Unauthorized(logins.GONE)
+    if is_first_use:  # of the hour
+        runtime().housekeeping.note_use(jti)
     g.user_id = user.id  # for the log
     return user
 

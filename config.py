@@ -105,6 +105,14 @@ class Settings:
         secret=True,
     )
     jwt_expires_seconds: int = setting(86_400, "How long a token holds, in seconds.", least=1)
+    remember_seconds: int = setting(
+        2_592_000, "The same where a login asked to be remembered.", least=1
+    )
+    session_max_seconds: int = setting(
+        7_776_000,
+        "How long a login can be refreshed, in seconds; then the password is asked.",
+        least=1,
+    )
     password_hash: str = setting(
         "scrypt:32768:8:3",
         "How werkzeug.security hashes passwords (method and parameters).",

@@ -4,7 +4,7 @@ What people do with these rows stands in chat/, the statements included.
 """
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
@@ -15,6 +15,8 @@ from dialects.transactions import current_transaction, next_change
 
 #: An id that counts up by itself. SQLite does that for INTEGER only.
 BigId = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+#: The id of a person, in another table.
+UserId = Annotated[int, mapped_column(sa.BigInteger, sa.ForeignKey("users.id"))]
 #: Text that is compared by code point on both databases.
 Key = sa.String().with_variant(sa.String(collation="C"), "postgresql")
 
@@ -28,7 +30,10 @@ class User(Base):
     """A person. A deleted account keeps its row and id, without name and password."""
 
     __tablename__ = "users"
-    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012
+    __table_args__ = (
+        _partial_index("ix_users_words_due", "id", where="has_words = (deleted_at IS NOT NULL)"),
+        {"sqlite_autoincrement": True},
+    )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     username: Mapped[str] = mapped_column(sa.String(50))
@@ -40,16 +45,39 @@ class User(Base):
     # The same for all spellings, whatever does not show. Names that were registered before this
     # was unique, and would be the same by it, have none.
     name_key: Mapped[str | None] = mapped_column(Key, unique=True, index=True)
+    display_name: Mapped[str | None] = mapped_column(sa.String(50))
+    about: Mapped[str | None] = mapped_column(sa.String(200))
+    # Where the picture is in the storage.
+    avatar: Mapped[str | None] = mapped_column(sa.String(32), unique=True, index=True)
+    # Whether name_words has theirs.
+    has_words: Mapped[bool] = mapped_column(server_default=sa.false())
+
+
+class NameWord(Base):
+    """A word of a person's names and what stands behind it: people are found by how it begins."""
+
+    __tablename__ = "name_words"
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012
+
+    word: Mapped[str] = mapped_column(Key, primary_key=True)
+    user_id: Mapped[UserId] = mapped_column(primary_key=True, autoincrement=False, index=True)
 
 
 class Login(Base):
-    """A login, named by its token's `jti`: without the row the token is void."""
+    """A login, on one device. Its token, which has the same `jti`, is void without the row, and
+    another one takes its place with each refresh."""
 
     __tablename__ = "sessions"
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012
 
-    jti: Mapped[str] = mapped_column(sa.String(32), primary_key=True)
-    user_id: Mapped[int] = mapped_column(sa.BigInteger, sa.ForeignKey("users.id"), index=True)
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    jti: Mapped[str] = mapped_column(sa.String(32), unique=True)
+    user_id: Mapped[UserId] = mapped_column(index=True)
     expires_at: Mapped[datetime] = mapped_column(index=True)
+    created_at: Mapped[datetime]
+    last_used_at: Mapped[datetime | None]  # to the hour
+    user_agent: Mapped[str | None]
+    remember: Mapped[bool] = mapped_column(server_default=sa.false())
 
 
 class Block(Base):
@@ -57,12 +85,8 @@ class Block(Base):
 
     __tablename__ = "blocks"
 
-    blocker_id: Mapped[int] = mapped_column(
-        sa.BigInteger, sa.ForeignKey("users.id"), primary_key=True
-    )
-    blocked_id: Mapped[int] = mapped_column(
-        sa.BigInteger, sa.ForeignKey("users.id"), primary_key=True, index=True
-    )
+    blocker_id: Mapped[UserId] = mapped_column(primary_key=True)
+    blocked_id: Mapped[UserId] = mapped_column(primary_key=True, index=True)
 
 
 class Erasure(Base):
@@ -70,9 +94,7 @@ class Erasure(Base):
 
     __tablename__ = "erasures"
 
-    user_id: Mapped[int] = mapped_column(
-        sa.BigInteger, sa.ForeignKey("users.id"), primary_key=True, autoincrement=False
-    )
+    user_id: Mapped[UserId] = mapped_column(primary_key=True, autoincrement=False)
 
 
 class Channel(Base):
@@ -88,8 +110,8 @@ class Channel(Base):
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    low_id: Mapped[int] = mapped_column(sa.BigInteger, sa.ForeignKey("users.id"))
-    high_id: Mapped[int] = mapped_column(sa.BigInteger, sa.ForeignKey("users.id"))
+    low_id: Mapped[UserId]
+    high_id: Mapped[UserId]
     created_at: Mapped[datetime]
     # Up to and including which message each of the two has read; 0: none yet.
     low_read_id: Mapped[int] = mapped_column(sa.BigInteger, default=0)
@@ -132,7 +154,7 @@ class Message(Base):
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     channel_id: Mapped[int] = mapped_column(sa.BigInteger, sa.ForeignKey("channels.id"))
-    sender_id: Mapped[int] = mapped_column(sa.BigInteger, sa.ForeignKey("users.id"))
+    sender_id: Mapped[UserId]
     text: Mapped[str]
     # A retry with the same one stores nothing.
     client_message_id: Mapped[str | None] = mapped_column(sa.String(64))
@@ -167,7 +189,7 @@ class File(Base):
     message_id: Mapped[int] = mapped_column(
         sa.BigInteger, sa.ForeignKey("messages.id"), unique=True
     )
-    user_id: Mapped[int] = mapped_column(sa.BigInteger, sa.ForeignKey("users.id"), index=True)
+    user_id: Mapped[UserId] = mapped_column(index=True)
     key: Mapped[str] = mapped_column(sa.String(32), unique=True)
     name: Mapped[str]
     media_type: Mapped[str]

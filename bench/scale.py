@@ -42,12 +42,18 @@ AXES = {
     "messages": [Size(messages=count) for count in (5_000, 50_000, 500_000)],
     "chats": [Size(chats=count) for count in (10, 100, 1_000)],
     "users": [Size(users=count) for count in (1_000, 10_000, 100_000)],
+    "names": [Size(users=count) for count in (1_000, 30_000, 1_000_000)],
 }
 SEQUENCE = "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < {})"
 #: Of the chat of a pair, of user 1 and one after the other, then of each two of the rest.
 TABLES = (
     "INSERT INTO users (id, username, username_key, password_hash, created_at)"
     " SELECT i, 'user' || i, 'user' || i, '', :now FROM n WHERE i <= :users",
+    # Everybody is found by the name, and 1,000 of them by "hopper" too.
+    "INSERT INTO name_words (word, user_id) SELECT 'user' || i, i FROM n WHERE i <= :users",
+    "INSERT INTO name_words (word, user_id)"
+    " SELECT 'hopper', i * (:users / 1000) FROM n WHERE i <= 1000",
+    "UPDATE users SET has_words = true",
     "INSERT INTO sessions (jti, user_id, expires_at)"
     " SELECT printf('%032x', i), i, '2126-01-01 00:00:00.000000' FROM n WHERE i <= 2",
     "INSERT INTO channels (id, low_id, high_id, created_at, active_at)"
@@ -104,6 +110,7 @@ def requests(size: Size) -> dict[str, Request]:
         "search of a rare word": ask("/api/search?q=word7&limit=10"),
         "search of a common word": ask("/api/search?q=meeting&limit=10"),
         "a page of 50 users": ask("/api/users?limit=50"),
+        "people by a word of 1,000": ask("/api/users?q=hop&limit=50"),
         "send": Request("POST", "/api/send_message", data.token(1), body),
     }
 

@@ -4,10 +4,11 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
+from flask import has_request_context, request
 from sqlalchemy import bindparam, func, or_, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, NoResultFound
 
-from chat import logins
+from chat import logins, name_words
 from chat.pages import pages
 from contract import answers
 from contract.characters import folded, stream_safe
@@ -15,8 +16,11 @@ from contract.errors import NotFound, Taken, Unauthorized
 from contract.names import MAX_ID
 from contract.requests import DIGITS
 from database import db, insert_once, utcnow
-from dialects.expressions import starts_with
 from models import Channel, Login, Message, User
+
+TAKEN = "This username is in use. Choose another one."
+#: What answers show of people.
+SHOWN = (User.id, User.username, User.display_name, User.avatar)
 
 
 def key(username: str) -> str:
@@ -31,12 +35,9 @@ def exact_key(username: str) -> str:
     return unicodedata.normalize("NFKC", normal.casefold())
 
 
-def register(username: str, password_hash: str) -> answers.Person:
+def register(username: str, password_hash: str) -> answers.Member:
     """Store a new user. Raises Taken."""
-    name_key = key(username)
-    # An older version of the program leaves it behind when an account ends.
-    gone = update(User).where(User.name_key == name_key, User.deleted_at.is_not(None))
-    db.session.execute(gone.values(name_key=None))
+    free_left_name(username)
     try:
         row, new = insert_once(
             User,
@@ -44,17 +45,28 @@ def register(username: str, password_hash: str) -> answers.Person:
             (User.id, User.username),
             username=username,
             username_key=exact_key(username),
-            name_key=name_key,
+            name_key=key(username),
             password_hash=password_hash,
             created_at=utcnow(),
+            has_words=True,
         )
     except IntegrityError as error:
         if "username_key" not in str(error.orig):
             raise
         new = False  # somebody without a name_key has the same name
+    except NoResultFound:
+        new = False  # who had the name has given it up since then
     if not new:
-        raise Taken("This username is in use. Choose another one.")
-    return person(row)
+        raise Taken(TAKEN)
+    name_words.store(row.id, row.username)
+    return member(row)
+
+
+def free_left_name(username: str) -> None:
+    """Take the name from accounts that have ended: an older version of the program leaves it
+    behind."""
+    left = update(User).where(User.name_key == key(username), User.deleted_at.is_not(None))
+    db.session.execute(left.values(name_key=None))
 
 
 # Finding -------------------------------------------------------------------------------------
@@ -83,6 +95,12 @@ def find(user_id: int) -> User:
     return user
 
 
+def anew(user: User) -> User | None:
+    """The user as the row now stands, if the account has not ended."""
+    living = select(User).where(User.id == user.id, User.deleted_at.is_(None))
+    return db.session.scalar(living.execution_options(populate_existing=True))
+
+
 def named_or_id(text: str, by: str | None) -> list[User]:
     """Those whom an operator may mean: the user of that name, and the one of that id. `by` leaves
     only one of the two."""
@@ -96,7 +114,7 @@ def named_or_id(text: str, by: str | None) -> list[User]:
 def everyone() -> Iterator[list[answers.ListedUser]]:
     """All users that there are now, in pages by id."""
     users = (
-        select(User.id, User.username)
+        select(*SHOWN)
         .where(
             User.id > bindparam("after"), User.id <= bindparam("last"), User.deleted_at.is_(None)
         )
@@ -107,18 +125,16 @@ def everyone() -> Iterator[list[answers.ListedUser]]:
     return pages(users, {"last": last}, listed)
 
 
-def page(prefix: str, after: int, limit: int) -> list[answers.ListedUser]:
-    """Users by id, from after that id on, whose name begins with the prefix."""
+def page(query: str, after: int, limit: int) -> list[answers.ListedUser]:
+    """Users by id, from after that id on, with a word in their names that begins like the query."""
     users = (
-        select(User.id, User.username)
+        select(*SHOWN)
         .where(User.id > after, User.deleted_at.is_(None))
         .order_by(User.id)
         .limit(limit)
     )
-    if prefix:
-        start = key(prefix)
-        mine = starts_with(User.name_key, start)
-        users = users.where(or_(mine, starts_with(User.username_key, start)))
+    if start := name_words.key(query):
+        users = users.where(User.id.in_(name_words.found(start, after, limit)))
     return [listed(row) for row in db.session.execute(users)]
 
 
@@ -136,14 +152,37 @@ def figures(user: User) -> dict[str, int]:
     return {what: db.session.scalar(statement) or 0 for what, statement in counted.items()}
 
 
-def person(user: Any) -> answers.Person:
-    """A user, or a row of one, as answers show it."""
+def member(user: Any) -> answers.Member:
+    """A user, or a row of one, by the name they log in with."""
     return {"id": user.id, "username": user.username}
 
 
+def person(user: Any) -> answers.Person:
+    """The same as others see it."""
+    return {
+        **member(user),
+        "display_name": user.display_name,
+        "avatar": avatar_path(user.id, user.avatar),
+    }
+
+
+def profile(user: User) -> answers.Profile:
+    """All that a user shows."""
+    return {**person(user), "about": user.about}
+
+
 def listed(row: Any) -> answers.ListedUser:
-    """The same as an element of the list of users."""
-    return {"id": row.id, "username": row.username, "userName": row.username}
+    """A row of a user as an element of the list of users."""
+    return {**person(row), "userName": row.username}
+
+
+def avatar_path(user_id: int, key: str | None) -> str | None:
+    """Where clients find a picture, below the prefix of the request; another one has another path.
+    Part of the key is enough for that."""
+    if key is None:
+        return None
+    prefix = request.script_root if has_request_context() else ""
+    return f"{prefix}/api/users/{user_id}/avatar?v={key[:8]}"
 
 
 # Locking -------------------------------------------------------------------------------------

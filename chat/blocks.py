@@ -67,7 +67,7 @@ def lift(user: User, peer_id: int) -> None:
 def listed(user: User) -> Iterator[list[answers.Person]]:
     """Whom the user has blocked, in pages by id."""
     blocked = (
-        select(User.id, User.username)
+        select(*accounts.SHOWN)
         .join(Block, Block.blocked_id == User.id)
         .where(Block.blocker_id == bindparam("blocker"), User.id > bindparam("after"))
         .order_by(User.id)

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 from sqlalchemy import delete, or_, select
 
-from chat import accounts, logins, messages
+from chat import accounts, logins, messages, profiles
 from database import db, utcnow
 from models import Block, Erasure, User
 
 
 def leave(user: User, *, erase: bool) -> None:
-    """End the account: the name is free, the hash is gone, the id stays taken, the logins end.
+    """End the account: the name is free, the hash and what the user has shown are gone, the id
+    stays taken, the logins end.
 
     With `erase`, the messages are to be erased from then on. Raises Unauthorized if the password
     was changed since it was checked.
@@ -21,6 +22,7 @@ def leave(user: User, *, erase: bool) -> None:
     row.name_key = None
     row.password_hash = ""
     row.deleted_at = utcnow()
+    profiles.erase(row)
     mine = or_(Block.blocker_id == user.id, Block.blocked_id == user.id)
     db.session.execute(delete(Block).where(mine))
     if erase:

@@ -39,7 +39,7 @@ def lines(user: User, prefix: str) -> Iterator[list[answers.ExportLine]]:
     created = select(iso(User.created_at)).where(User.id == user.id)
     me: answers.UserLine = {
         "type": "user",
-        **accounts.person(user),
+        **accounts.profile(user),
         "created_at": db.session.execute(created).scalar_one(),
     }
 

@@ -1,6 +1,7 @@
 """Files: what is sent with a message. Their bytes are in the storage, a row says which.
 
-The bytes are stored first and the row is written with its message. So every row has its bytes, and
+Pictures of people are there, too. The bytes are stored first and the row is written with its
+message or its person. So every row has its bytes, and
 what a kill leaves behind are bytes that no row refers to, which prune() finds.
 """
 
@@ -11,11 +12,12 @@ import secrets
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import filetype
 from blinker import Signal
 from flask import current_app
-from sqlalchemy import bindparam, delete, event, func, select
+from sqlalchemy import bindparam, delete, event, func, select, union_all
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -100,14 +102,27 @@ def keep(storage: Storage, upload: Upload) -> Kept:
     return Kept(**vars(upload), key=key)
 
 
-def drop_unsent(storage: Storage, upload: Kept) -> None:
-    """Remove the bytes of an upload that no message came of. The database is asked, because a
-    commit that failed may have come through."""
+def keep_avatar(storage: Storage, folder: Path, picture: bytes) -> str:
+    """Store the bytes of a picture of somebody, by way of a file in the folder: their key. Raises
+    Unavailable."""
+    key = secrets.token_hex(16)
+    draft = folder / key
     try:
-        if not _referred_to([upload.key]):
-            remove(storage, [upload.key])
+        draft.write_bytes(picture)
+        storage.put(key, draft)
+    finally:
+        draft.unlink(missing_ok=True)
+    return key
+
+
+def drop_unused(storage: Storage, key: str) -> None:
+    """Remove bytes that no row came of. The database is asked, because a commit that failed may
+    have come through."""
+    try:
+        if not _referred_to([key]):
+            remove(storage, [key])
     except SQLAlchemyError:
-        log.warning("Whether a file has a message is not known. If it has none it is pruned.")
+        log.warning("Whether a file is in use is not known. If it is not, it is pruned.")
 
 
 def remove(storage: Storage, keys: list[str]) -> None:
@@ -171,8 +186,15 @@ def is_same(message_id: int, upload: Upload | None) -> bool:
 def erase(message_id: int) -> None:
     """Remove the row of a message's file, and its bytes once this transaction is committed."""
     gone = delete(File).where(File.message_id == message_id).returning(File.key)
-    keys = db.session.scalars(gone).all()
-    db.session.info.setdefault("erased_files", []).extend(keys)
+    for key in db.session.scalars(gone).all():
+        forget(key)
+
+
+def forget(key: str | None) -> None:
+    """Have bytes removed once this transaction, which leaves no row that refers to them, is
+    committed."""
+    if key:
+        db.session.info.setdefault("erased_files", []).append(key)
 
 
 @event.listens_for(db.session, "after_commit")
@@ -216,7 +238,7 @@ def with_id(file_id: int) -> File:
 
 
 def prune(storage: Storage, seconds: float) -> int:
-    """Remove what was stored longer ago and no message refers to; how many files that were."""
+    """Remove what was stored longer ago and no row refers to; how many files that were."""
     pruned = 0
     keys = (ours[1] for key in storage.old_keys(seconds) if (ours := OURS.fullmatch(key)))
     while some := set(islice(keys, SOME)):
@@ -228,5 +250,8 @@ def prune(storage: Storage, seconds: float) -> int:
 
 def _referred_to(keys: list[str]) -> set[str]:
     """Those of the keys that a row refers to."""
+    used: Any = union_all(
+        select(File.key).where(File.key.in_(keys)), select(User.avatar).where(User.avatar.in_(keys))
+    )
     with db.engine.connect() as connection:
-        return set(connection.scalars(select(File.key).where(File.key.in_(keys))))
+        return set(connection.scalars(used))

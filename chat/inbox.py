@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import bindparam, case, exists, func, select, tuple_, union_all
 from sqlalchemy.orm import aliased
 
-from chat import blocks, channels, cursors
+from chat import accounts, blocks, channels, cursors
 from chat.messages import SHOWN, shown
 from contract import answers
 from contract.answers import encode
@@ -69,6 +69,8 @@ def _statement() -> Any:
             chat.active_at,
             User.id.label("peer_id"),
             User.username.label("peer_name"),
+            User.display_name,
+            User.avatar,
             read_id.label("read_id"),
             case((is_low, chat.high_read_id), else_=chat.low_read_id).label("peer_read_id"),
             unread.scalar_subquery().label("unread"),
@@ -107,7 +109,12 @@ def _summary(row: AnyRow) -> answers.ChatSummary:
     return {
         "channel_id": row.channel,
         "channel_name": chat_channel(row.low_id, row.high_id),
-        "user": {"id": row.peer_id, "username": row.peer_name or None},
+        "user": {
+            "id": row.peer_id,
+            "username": row.peer_name or None,
+            "display_name": row.display_name,
+            "avatar": accounts.avatar_path(row.peer_id, row.avatar),
+        },
         "last_message": shown(row, row.low_id, row.high_id) if row.id else None,
         "unread": row.unread,
         "last_read_message_id": row.read_id or None,

@@ -14,6 +14,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 MOST_PIXELS = 40_000_000
 #: Of the longer side of a thumbnail.
 THUMBNAIL_PIXELS = 640
+#: Of each side of a picture that stands for somebody.
+AVATAR_PIXELS = 256
 KINDS = {"PNG": "image/png", "JPEG": "image/jpeg", "GIF": "image/gif", "WEBP": "image/webp"}
 #: What pixels can be mixed in as they are.
 SCALABLE = ("L", "LA", "RGB", "RGBA", "CMYK")
@@ -43,6 +45,20 @@ def look_at(path: Path) -> Picture | None:
         return None
     except Exception as error:  # readers of each format raise what they like for what is broken
         log.info("A picture cannot be read, and is taken as a file: %r.", error)
+        return None
+
+
+def square(content: bytes) -> bytes | None:
+    """The middle of a picture as a square of AVATAR_PIXELS, or None if the bytes are no picture, or
+    one that look_at() does not take."""
+    try:
+        with Image.open(BytesIO(content), formats=list(KINDS)) as image:
+            if image.width * image.height > MOST_PIXELS:
+                return None
+            image.draft(None, (2 * AVATAR_PIXELS, 2 * AVATAR_PIXELS))
+            middle = ImageOps.fit(ImageOps.exif_transpose(image), (AVATAR_PIXELS, AVATAR_PIXELS))
+            return small(middle, middle.size)
+    except Exception:  # readers of each format raise what they like for what is broken
         return None
 
 

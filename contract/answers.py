@@ -65,9 +65,28 @@ class Error(TypedDict):
 # Users and tokens ----------------------------------------------------------------------------
 
 
-class Person(TypedDict):
+Avatar = Annotated[
+    str | None,
+    Field(description="The path of the picture, which changes with it; null if there is none."),
+]
+
+
+class Member(TypedDict):
+    """Somebody by the name they log in with."""
+
     id: int
     username: str
+
+
+class Person(Member):
+    """Somebody as others see them."""
+
+    display_name: str | None
+    avatar: Avatar
+
+
+class Profile(Person):
+    about: Annotated[str | None, Field(description="What they say of themselves.")]
 
 
 class ListedUser(Person):
@@ -88,20 +107,33 @@ class Success(TypedDict):
 
 class Myself(TypedDict):
     status: Literal["success"]
-    data: Person
+    data: Member
 
 
 class Registered(Success):
-    data: Person
+    data: Member
 
 
 class LoggedIn(Success):
     data: Token
 
 
+class Session(TypedDict):
+    """A login: where somebody is logged in."""
+
+    id: Annotated[int, Field(description="Stays through refreshes.")]
+    created_at: Annotated[Time, Field(description="When the password was given.")]
+    last_used_at: Annotated[Time, Field(description="The hour in which it was.")]
+    expires_at: Annotated[Time, Field(description="Until when its token holds.")]
+    user_agent: Annotated[str | None, Field(description="As the client calls itself.")]
+    current: Annotated[bool, Field(description="Whether it is the one that asks.")]
+
+
 class Peer(TypedDict):
     id: int
     username: Annotated[str | None, Field(description="null if the account was deleted.")]
+    display_name: str | None
+    avatar: Avatar
 
 
 # Channels and messages -----------------------------------------------------------------------
@@ -240,7 +272,7 @@ class NewChat(Chat):
 # The export, line by line ----------------------------------------------------------------------
 
 
-class UserLine(Person):
+class UserLine(Profile):
     type: Literal["user"]
     created_at: Time
 
@@ -281,7 +313,7 @@ MESSAGE_MEMBERS = frozenset(get_type_hints(MessageEvent)) | frozenset(get_type_h
 
 class PresenceMember(TypedDict):
     user_id: str
-    user_info: Person
+    user_info: Member
 
 
 class Signature(TypedDict):

@@ -1,4 +1,5 @@
-"""Characters: which show, which belong to one name in all its spellings, and which mark a script.
+"""Characters: which show, which belong to one name in all its spellings, which mark a script, and
+where the words of a name begin.
 
 Sources: Unicode Standard Annex 15 (stream-safe text), Annex 44 (Default_Ignorable_Code_Point) and
 the toNFKC_Casefold operation of chapter 3.13.
@@ -6,7 +7,9 @@ the toNFKC_Casefold operation of chapter 3.13.
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from functools import lru_cache
+from itertools import product
 
 #: Non-starters that may follow each other (UAX 15, 12.1): what people write needs far fewer.
 LONGEST_RUN = 30
@@ -26,6 +29,18 @@ _BLANK = "\u2800"  # the Braille pattern without dots
 #: Of which a name uses one at most: many of their letters look alike.
 _SCRIPTS = frozenset({"LATIN", "CYRILLIC", "GREEK"})
 
+#: Letters that Unicode does not take apart into a letter and its marks: what people type instead.
+_BARE = str.maketrans(
+    {"ø": "o", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d", "ð": "d", "ħ": "h", "ı": "i", "ŧ": "t"}
+    | {"þ": "th"}
+)
+#: Letters that many people also write out: Østergård is Ostergard, Ostergaard or Oestergaard.
+_WRITTEN_OUT = {"å": "aa", "ä": "ae", "ö": "oe", "ø": "oe", "ü": "ue"}
+#: So many of them in a name are taken in both ways: each doubles the number of spellings.
+MOST_WRITTEN_OUT = 3
+#: Characters that count of where a word of a name begins, and what stands behind it.
+LONGEST_BEGINNING = 100
+
 
 def folded(text: str) -> str:
     """What all spellings of one text have in common, whatever their case, width and what does not
@@ -35,6 +50,54 @@ def folded(text: str) -> str:
     plain = _IGNORABLE.sub("", stream_safe(text))
     normal = unicodedata.normalize("NFKC", plain).casefold()
     return unicodedata.normalize("NFKC", _IGNORABLE.sub("", normal))
+
+
+def without_marks(text: str) -> str:
+    """The same, but letters have no marks, and those of _BARE are the ones that people type."""
+    normal = folded(text)
+    if normal.isascii():
+        return normal
+    bare = (
+        each for each in unicodedata.normalize("NFKD", normal) if not unicodedata.combining(each)
+    )
+    return unicodedata.normalize("NFC", "".join(bare).translate(_BARE))
+
+
+def beginnings(name: str) -> set[str]:
+    """What a query can begin like to find a name: each of its words with what stands behind it, in
+    all spellings and without marks."""
+    normal = folded(name)
+    return {
+        spelling[:LONGEST_BEGINNING]
+        for place in _beginnings_of_words(normal)
+        for spelling in _spellings(normal[place:])
+    }
+
+
+def _beginnings_of_words(text: str) -> Iterator[int]:
+    """The first character, those after white space, and letters and digits after others."""
+    before = " "
+    for place, each in enumerate(text):
+        after_space = before.isspace() and not each.isspace()
+        if not place or after_space or (_is_in_word(each) and not _is_in_word(before)):
+            yield place
+        before = each
+
+
+def _is_in_word(character: str) -> bool:
+    """Letters, digits and the marks that belong to them."""
+    return character.isalnum() or unicodedata.category(character).startswith("M")
+
+
+def _spellings(text: str) -> Iterator[str]:
+    """A text without marks, and with its first letters of _WRITTEN_OUT written out or not."""
+    places = [place for place, each in enumerate(text) if each in _WRITTEN_OUT]
+    for chosen in product((False, True), repeat=len(places[:MOST_WRITTEN_OUT])):
+        letters = list(text)
+        for place, is_written_out in zip(places, chosen, strict=False):
+            if is_written_out:
+                letters[place] = _WRITTEN_OUT[text[place]]
+        yield without_marks("".join(letters))
 
 
 def stream_safe(text: str) -> str:

@@ -24,6 +24,8 @@ class Endpoint:
     form: bool = False
     #: Whether the body is a form with a file.
     upload: bool = False
+    #: The body, if it is the bytes of a picture: an example, of ASCII characters.
+    picture: str | None = None
     query: type[requests.Parameters] | None = None
     #: What each successful status means, and the one shape they have (None: no body).
     success: Mapping[int, str]
@@ -50,8 +52,18 @@ TOKEN = (
     ".eyJzdWIiOiIxIiwiaWF0IjoxNzk1MzQxMDAwLCJleHAiOjE3OTU0Mjc0MDAsImp0aSI6ImFmMDkifQ"
     ".Bbyqs5wYz4GHmv0Y6cnkqQHN1kQ1Cc9T0s9S4rfbLhE"
 )
-ADA: answers.Person = {"id": 1, "username": "ada"}
-BOB: answers.Person = {"id": 2, "username": "bob"}
+MEMBER: answers.Member = {"id": 1, "username": "ada"}
+ADA: answers.Person = {**MEMBER, "display_name": None, "avatar": None}
+PROFILE: answers.Profile = {
+    **MEMBER,
+    "display_name": "Ada Lovelace",
+    "avatar": None,
+    "about": "Countess, and programmer.",
+}
+PICTURED: answers.Profile = {**PROFILE, "avatar": "/api/users/1/avatar?v=5f0c7a9e"}
+#: The smallest picture: a GIF of one pixel, all of whose bytes are ASCII.
+PICTURE = "GIF89a\1\0\1\0\0\0\0,\0\0\0\0\1\0\1\0\0\2\2D\1\0;"
+BOB: answers.Person = {"id": 2, "username": "bob", "display_name": None, "avatar": None}
 PASSWORD = "correct horse"
 NEW_PASSWORD = "battery staple"
 LOGGED_IN: answers.LoggedIn = {
@@ -154,7 +166,7 @@ ENDPOINTS = {
             "block": {"user_id": "$response.body#/data/id"},
         },
         sent={"username": "ada", "password": PASSWORD},
-        got={"status": "success", "message": "Registered. Now log in.", "data": ADA},
+        got={"status": "success", "message": "Registered. Now log in.", "data": MEMBER},
     ),
     "login": Endpoint(
         tag=START,
@@ -162,7 +174,8 @@ ENDPOINTS = {
         description=(
             "A wrong name and a wrong password get the same 401. White space at the ends of the "
             "name does not count. After many failed logins with one name, from whatever address, "
-            "one attempt a minute is taken."
+            "one attempt a minute is taken. With `remember` the token holds for a month instead of "
+            "a day, or as the server is set."
         ),
         token=False,
         body=requests.Login,
@@ -176,8 +189,10 @@ ENDPOINTS = {
         tag=CHATTING,
         summary="List the users",
         description=(
-            "Without parameters: every user. With any: a page of the users whose name begins with "
-            "`q`, with a Link to the next page."
+            "Without parameters: every user. With any: a page of the users with a word in their "
+            "user name or display name that begins with `q`, without regard to case, width and "
+            "marks, with a Link to the next page. Letters are found as they are written out too "
+            "(å as aa, ø, ö as oe, ä as ae, ü as ue)."
         ),
         query=requests.UserList,
         success={200: "Users, by id."},
@@ -516,8 +531,29 @@ ENDPOINTS = {
         tag=ACCOUNT,
         summary="Who I am",
         success={200: "The caller."},
-        shape=answers.Person,
-        got=ADA,
+        shape=answers.Profile,
+        got={**ADA, "about": None},
+    ),
+    "sessions": Endpoint(
+        tag=ACCOUNT,
+        summary="List where I am logged in",
+        description=(
+            "Logins whose token still holds. A refresh is the same login; it can be refreshed for "
+            "90 days, or as the server is set."
+        ),
+        success={200: "Logins, by id."},
+        shape=list[answers.Session],
+        refusals=["busy"],
+        got=[
+            {
+                "id": 1,
+                "created_at": TIME,
+                "last_used_at": "2026-11-22T09:00:00.000000Z",
+                "expires_at": "2026-11-23T09:30:00.000000Z",
+                "user_agent": "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Firefox/145.0",
+                "current": True,
+            }
+        ],
     ),
     "users_me": Endpoint(
         tag=ACCOUNT,
@@ -525,12 +561,15 @@ ENDPOINTS = {
         description="The same as `/api/me`, in the shape that front ends of the family read.",
         success={200: "The caller."},
         shape=answers.Myself,
-        got={"status": "success", "data": ADA},
+        got={"status": "success", "data": MEMBER},
     ),
     "refresh": Endpoint(
         tag=ACCOUNT,
         summary="Get a new token",
-        description="The token of this request ends.",
+        description=(
+            "The token of this request ends; the login goes on, until SESSION_MAX_SECONDS after "
+            "the password was given."
+        ),
         success={200: "The user with the new token."},
         shape=answers.LoggedIn,
         got=LOGGED_IN,
@@ -545,6 +584,60 @@ ENDPOINTS = {
         refusals=["forbidden", "busy"],
         sent={"current_password": PASSWORD, "new_password": NEW_PASSWORD},
         got=LOGGED_IN,
+    ),
+    "change_profile": Endpoint(
+        tag=ACCOUNT,
+        summary="Change how I am shown",
+        description=(
+            "Any of the three members. `username` is one that register takes; the login goes on. "
+            "An empty `display_name` or `about` takes away what was there."
+        ),
+        body=requests.ProfileChange,
+        success={200: "The caller as others see them now."},
+        shape=answers.Profile,
+        refusals=["taken"],
+        sent={"display_name": PROFILE["display_name"], "about": PROFILE["about"]},
+        got=PROFILE,
+    ),
+    "put_avatar": Endpoint(
+        tag=ACCOUNT,
+        summary="Show a picture",
+        description=(
+            "The body is the bytes of a PNG, JPEG, GIF or WebP of at most 5 MiB; what it is is "
+            "told from the bytes. The middle of it is stored as a square of 256 pixels, upright, "
+            "without what else stood in the file."
+        ),
+        picture=PICTURE,
+        success={200: "The caller, whose picture has another path now."},
+        shape=answers.Profile,
+        refusals=["invalid", "too_large", "unsupported_media_type"],
+        got=PICTURED,
+    ),
+    "profile": Endpoint(
+        tag=CHATTING,
+        summary="Get what somebody shows",
+        success={200: "The user."},
+        shape=answers.Profile,
+        refusals=["not_found"],
+        given={"user_id": 1},
+        got=PICTURED,
+    ),
+    "avatar": Endpoint(
+        tag=CHATTING,
+        summary="Get the picture of somebody",
+        description="A WebP. Its path is `avatar` in what shows the user; ranges are answered.",
+        query=requests.Avatar,
+        success=BYTES,
+        media="*/*",
+        refusals=["not_found", "requested_range_not_satisfiable"],
+        given={"user_id": 1, "v": "5f0c7a9e"},
+    ),
+    "delete_avatar": Endpoint(
+        tag=ACCOUNT,
+        summary="Show no picture",
+        success={200: "The caller, who has no picture."},
+        shape=answers.Profile,
+        got=PROFILE,
     ),
     "export": Endpoint(
         tag=ACCOUNT,
@@ -566,6 +659,14 @@ ENDPOINTS = {
         may_lack_body=True,
         success={204: "The token is void."},
         sent={"all": True},
+    ),
+    "end_login": Endpoint(
+        tag=ACCOUNT,
+        summary="Log out somewhere",
+        description="As logout there: the token ends, and so do its connections.",
+        success={204: "The token is void."},
+        refusals=["not_found"],
+        given={"session_id": 3},
     ),
     "delete_account": Endpoint(
         tag=ACCOUNT,
@@ -675,7 +776,11 @@ ERRORS: Mapping[answers.ErrorCode, tuple[int, str, str]] = {
         "The client_message_id was used for another message, or the message was deleted.",
         "A deleted message cannot be edited.",
     ),
-    "too_large": (413, "The body is above 64 KiB.", "The body is larger than 64 KiB."),
+    "too_large": (
+        413,
+        "The body is above 64 KiB, or the file above its limit.",
+        "The body is larger than 64 KiB.",
+    ),
     "unsupported_media_type": (
         415,
         "The Content-Type of the body is not one that the endpoint takes.",

@@ -29,6 +29,8 @@ REF = "#/components/schemas/{model}"
 JSON = "application/json"
 #: Each has a name of its own: generated clients would otherwise send all of them at once.
 FORMS = {"application/x-www-form-urlencoded": "Form", "multipart/form-data": "MultipartForm"}
+#: What a picture is sent as. Others are taken as well, but generated clients know no pictures.
+BYTES = "application/octet-stream"
 EVERY_ENDPOINT: tuple[answers.ErrorCode, ...] = ("rate_limited", "internal", "unavailable")
 WITH_TOKEN: tuple[answers.ErrorCode, ...] = ("unauthorized", "token_expired")
 WITH_BODY: tuple[answers.ErrorCode, ...] = ("invalid", "too_large", "unsupported_media_type")
@@ -150,6 +152,9 @@ def operation(
                 kind: {"schema": schema, "example": endpoint.sent} for kind, schema in kinds.items()
             },
         }
+    if endpoint.picture:
+        picture = {"schema": {"type": "string", "format": "binary"}, "example": endpoint.picture}
+        made["requestBody"] = {"required": True, "content": {BYTES: picture}}
     responses = successes(endpoint, shapes)
     for status, codes in refusals(endpoint).items():
         responses[status] = {"$ref": f"#/components/responses/{'_or_'.join(codes)}"}

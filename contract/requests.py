@@ -64,6 +64,13 @@ def _username(value: str) -> str:
     return value
 
 
+def _display_name(value: str) -> str:
+    normal = unicodedata.normalize("NFKC", stream_safe(value))
+    if value and (sentence := fault_of_name(value) or fault_of_name(normal)):
+        raise fault(sentence)
+    return value
+
+
 def _number(value: Any) -> int:
     """A JSON number or a decimal string; bool is a number to Python, but not to a client."""
     if isinstance(value, str) and DIGITS.fullmatch(value):
@@ -135,6 +142,20 @@ Username = Annotated[
         ),
     ),
 ]
+DisplayName = Annotated[
+    Text,
+    Field(max_length=50),
+    AfterValidator(_display_name),
+    Shown(
+        pattern=f"^[^{_NO_NAME}]*$",
+        description=(
+            "Empty to have none. Something in it can be seen, also after NFKC normalisation, "
+            "nothing turns the direction of writing, and its letters are of only one of Latin, "
+            "Cyrillic and Greek."
+        ),
+    ),
+]
+About = Annotated[Text, Field(max_length=200), Shown(description="Empty to say nothing.")]
 Password = Annotated[
     Text,
     Field(min_length=8, max_length=128),
@@ -220,6 +241,7 @@ class Login(Parameters):
     # Keyboards of phones add a space.
     username: Annotated[Text, AfterValidator(str.strip)]
     password: Text
+    remember: Flag = False
 
 
 class ChatRequest(Parameters):
@@ -329,6 +351,16 @@ class Search(Parameters):
 
 class Logout(Parameters):
     all: Flag = False
+
+
+class ProfileChange(Parameters):
+    username: Username | None = None
+    display_name: DisplayName | None = None
+    about: About | None = None
+
+
+class Avatar(Parameters):
+    v: Annotated[Text, Field(description="Changes with the picture.")] | None = None
 
 
 class PasswordChange(Parameters):

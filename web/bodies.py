@@ -23,6 +23,8 @@ HUGE = re.compile(rb"[0-9](?:[eE]|[0-9]{299})")  # in any body with a number too
 
 Parsed = TypeVar("Parsed", bound=Parameters)
 
+LONGEST_USER_AGENT = 200  # characters
+
 
 def receive(most: int = MAX_BODY) -> bytes:
     """The request's body, whole, of at most so many bytes; it is read once.
@@ -101,6 +103,12 @@ def socket_id() -> str | None:
     is ignored."""
     given = request.headers.get("X-Socket-ID", "").strip(" \t")  # flask run leaves it
     return given if SOCKET_ID.fullmatch(given) else None
+
+
+def user_agent() -> str | None:
+    """How the client calls itself, as far as it can be shown and not at length."""
+    given = request.headers.get("User-Agent", "")
+    return "".join(filter(str.isprintable, given))[:LONGEST_USER_AGENT].strip() or None
 
 
 def validated(model: type[Parsed], members: dict[str, Any]) -> Parsed:

@@ -14,7 +14,7 @@ from chat import files
 from chat.pictures import THUMBNAIL_TYPE
 from contract import answers
 from contract.errors import Forbidden, NotFound
-from models import File
+from models import File, User
 from web.runtime import runtime
 
 #: How long an address that needs no token holds.
@@ -43,22 +43,38 @@ def download(file: File, *, thumbnail: bool = False) -> Response:
     is_image = file.width is not None
     if thumbnail:
         check_thumbnail(file)
-    key = file.key + files.SMALL if thumbnail else file.key
+    response = _stored(
+        file.key + files.SMALL if thumbnail else file.key,
+        THUMBNAIL_TYPE if thumbnail else file.media_type,
+        file.sha256 + (files.SMALL if thumbnail else ""),
+    )
+    response.headers["Content-Disposition"] = _disposition(
+        "inline" if is_image else "attachment", file.name
+    )
+    return response
+
+
+def avatar(user: User) -> Response:
+    """The bytes of somebody's picture, in the same way. Raises NotFound and Unavailable."""
+    if user.avatar is None:
+        raise NotFound("This user has no picture.")
+    return _stored(user.avatar, THUMBNAIL_TYPE, user.avatar[:8])
+
+
+def _stored(key: str, media_type: str, etag: str) -> Response:
+    """Bytes of the storage, as far as the request wants them."""
     with runtime().slots.released():
         stored = runtime().storage.open(key)
     size = stored.seek(0, 2)
     stored.seek(0)
     response = Response(
         wrap_file(request.environ, stored),
-        content_type=THUMBNAIL_TYPE if thumbnail else file.media_type,
+        content_type=media_type,
         direct_passthrough=True,
     )
     response.headers.update(HEADERS)
-    response.headers["Content-Disposition"] = _disposition(
-        "inline" if is_image else "attachment", file.name
-    )
     response.content_length = size
-    response.set_etag(file.sha256 + (files.SMALL if thumbnail else ""))
+    response.set_etag(etag)
     response.accept_ranges = "bytes"
     try:
         response.make_conditional(request, accept_ranges=asks_for_part(size), complete_length=size)

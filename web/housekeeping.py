@@ -1,4 +1,6 @@
-"""Housekeeping: bytes of files that are gone are removed, out of the way of requests."""
+"""Housekeeping: what can be done out of the way of requests. Bytes of files that are gone are
+removed, uses of logins are noted, and what an older version left out is made good.
+"""
 
 import logging
 import queue
@@ -7,49 +9,91 @@ import time
 from pathlib import Path
 
 from flask import Flask
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as WaitedTooLong
 
-from chat import files
+from chat import files, logins, name_words
 from chat.storage import Storage, sweep_arriving
+from database import db
 
 #: How long bytes that no message refers to are kept: until the message of a slow upload is there.
 DAY = 86_400
 HOUR = 3_600
+MINUTE = 60
+#: Uses that wait to be stored. What is left out comes again with the next request.
+MOST_USES = 10_000
 
 log = logging.getLogger(f"app.{__name__}")
 
 
 class Housekeeping:
-    """One thread of a process. It removes what was erased at once, and looks through the storage
-    at the start and each hour for what was left behind by a process that was killed."""
+    """One thread of a process. What it is given it does at once. It looks each minute for words of
+    names that are missing, and at the start and each hour through the storage for what was left
+    behind by a process that was killed."""
 
     def __init__(self, app: Flask, storage: Storage, folder: Path) -> None:
         self._app = app
         self._folder = folder
         self._storage = storage
-        self._erased: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[tuple[list[str], list[str]]] = queue.SimpleQueue()
+        self._noted: set[str] = set()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Begin to work, unless it does; a child made by fork begins anew."""
         if self._thread and self._thread.is_alive():
             return
-        files.erased.connect(self._note)
+        files.erased.connect(self._remove)
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
         self._thread.start()
 
-    def _note(self, keys: list[str]) -> None:
-        # A signal does not keep its receivers, and `self._erased.put` is gone once it is connected.
-        self._erased.put(keys)
+    def _remove(self, keys: list[str]) -> None:
+        # A signal does not keep its receivers, and `self._jobs.put` is gone once it is connected.
+        self._jobs.put((keys, []))
+
+    def note_use(self, jti: str) -> None:
+        """Have it stored that a login was used in this hour."""
+        if jti not in self._noted and len(self._noted) < MOST_USES:
+            self._noted.add(jti)
+            self._jobs.put(([], [jti]))
 
     def _run(self) -> None:
-        next_look = time.monotonic()
+        next_look = next_mend = time.monotonic()
         while True:
             try:
-                keys = self._erased.get(timeout=max(next_look - time.monotonic(), 0))
-                files.remove(self._storage, keys)
+                until = min(next_look, next_mend)
+                keys, used = self._jobs.get(timeout=max(until - time.monotonic(), 0))
+                if keys:
+                    files.remove(self._storage, keys)
+                if used:
+                    self._note(used)
             except queue.Empty:
-                next_look = time.monotonic() + HOUR
-                self._look_through()
+                now = time.monotonic()
+                if now >= next_mend:
+                    next_mend = now + MINUTE
+                    self._mend()
+                if now >= next_look:
+                    next_look = now + HOUR
+                    self._look_through()
+
+    def _note(self, jtis: list[str]) -> None:
+        try:
+            with self._app.app_context():
+                logins.note_use(jtis)
+        except (DBAPIError, WaitedTooLong) as error:
+            reason = str(error).partition("\n")[0]
+            log.warning("That logins are in use is noted with their next requests: %s", reason)
+        finally:
+            self._noted.difference_update(jtis)
+
+    def _mend(self) -> None:
+        try:
+            with self._app.app_context():
+                while name_words.mend():
+                    db.session.remove()
+        except (DBAPIError, WaitedTooLong) as error:
+            reason = str(error).partition("\n")[0]
+            log.warning("Words of names stay missing for a minute: %s", reason)
 
     def _look_through(self) -> None:
         try:

@@ -68,6 +68,7 @@ class Runtime:
     subscriptions: Subscriptions
     outbox: Outbox
     bell: Bell | None
+    housekeeping: Housekeeping
 
     def __init__(self, settings: Settings, slots: WorkSlots) -> None:
         self.settings = settings
@@ -114,7 +115,7 @@ class Runtime:
             self.outbox.wait(2)  # whether the sockets are ours: /health says it
             self.erasures.resume()
             self.metrics.start()
-            self._housekeeping.start()
+            self.housekeeping.start()
             self._started_in = os.getpid()
 
     def _connect(self) -> None:
@@ -126,7 +127,7 @@ class Runtime:
         )
         self.subscriptions = subscriptions = Subscriptions(gateway)
         app = current_app._get_current_object()  # type: ignore[attr-defined]
-        self._housekeeping = Housekeeping(app, self.storage, self.settings.folder)
+        self.housekeeping = Housekeeping(app, self.storage, self.settings.folder)
 
         def sweep() -> None:
             with app.app_context():

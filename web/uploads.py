@@ -1,4 +1,5 @@
-"""Uploads: a form with a file is received to the disk, and parsed."""
+"""Uploads: a form with a file is received to the disk, and parsed; a picture of somebody is made
+small."""
 
 import secrets
 import shutil
@@ -13,11 +14,12 @@ from flask import Request, g, request
 from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from chat import files
+from chat import files, pictures
 from chat.storage import NO_ROOM, arriving, refusing_when_full
 from contract.errors import Invalid, TooLarge, Unavailable, UnsupportedMediaType
 from contract.requests import MAX_BODY, Parameters
 from database import release
+from web import bodies
 from web.bodies import validated
 from web.runtime import runtime
 
@@ -25,6 +27,7 @@ Parsed = TypeVar("Parsed", bound=Parameters)
 
 MOST_PARTS = 20
 LONGEST_NAME, LONGEST_END = 255, 20
+AVATAR_BYTES = 5 * 1024 * 1024
 
 
 class UploadRequest(Request):
@@ -156,4 +159,40 @@ def kept(upload: files.Upload) -> Iterator[files.Kept]:
     finally:
         release()
         with runtime().slots.released():
-            files.drop_unsent(runtime().storage, file)
+            files.drop_unused(runtime().storage, file.key)
+
+
+# Pictures of people --------------------------------------------------------------------------
+
+
+def receive_picture() -> None:
+    """Receive the bytes of a picture. Raises TooLarge and Invalid."""
+    bodies.receive(AVATAR_BYTES)
+
+
+def avatar() -> bytes:
+    """The picture that was received, as it stands for somebody. Raises UnsupportedMediaType if the
+    bytes are no picture, and Unavailable."""
+    sent = bodies.receive(AVATAR_BYTES)
+    release()
+    with runtime().slots.released(), runtime().turn_to_look:
+        picture = pictures.square(sent)
+    if picture is None:
+        raise UnsupportedMediaType("Send the bytes of a picture: PNG, JPEG, GIF or WebP.")
+    return picture
+
+
+@contextmanager
+def kept_avatar(picture: bytes) -> Iterator[str]:
+    """The key of a picture whose bytes are in the storage, inside the block. They stay if somebody
+    has it then. Raises Unavailable."""
+    place = arriving(runtime().settings.folder)
+    refuse_without_room(place, len(picture))
+    with runtime().slots.released():
+        key = files.keep_avatar(runtime().storage, place, picture)
+    try:
+        yield key
+    finally:
+        release()
+        with runtime().slots.released():
+            files.drop_unused(runtime().storage, key)

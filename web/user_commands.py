@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as WaitedTooLong
 from werkzeug.security import generate_password_hash
 
-from chat import accounts, departure, files, logins
+from chat import accounts, departure, files, logins, name_words
 from contract import requests
 from contract.errors import ApiError
 from contract.passwords import fault_of_password
@@ -44,13 +44,14 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
 @users.command("list")
-@click.option("--q", default="", help="Only those whose name begins with this.")
+@click.option("--q", default="", help="Only those with a word in their names that begins so.")
 def list_users(q: str) -> None:
     """Ids and names of all users."""
-    beginning = accounts.key(q)
+    beginning = name_words.key(q)
     for page in accounts.everyone():
         for user in page:
-            if accounts.key(user["username"]).startswith(beginning):
+            words = name_words.of(user["username"], user["display_name"])
+            if any(word.startswith(beginning) for word in words):
                 click.echo(f"{user['id']}  {user['username']}")
 
 
@@ -62,6 +63,9 @@ def show_user(name_or_id: str, by: str | None) -> None:
     user = find(name_or_id, by)
     click.echo(f"id: {user.id}")
     click.echo(f"username: {user.username}")
+    click.echo(f"display name: {user.display_name or 'none'}")
+    click.echo(f"about: {_on_one_line(user.about) or 'nothing'}")
+    click.echo(f"picture: {'yes' if user.avatar else 'none'}")
     click.echo(f"created at: {user.created_at:%Y-%m-%d %H:%M:%S} UTC")
     for what, count in accounts.figures(user).items():
         click.echo(f"{what}: {count}")
@@ -133,6 +137,11 @@ def erase_messages(user: User) -> None:
                 more = departure.erase_some(user, None)
                 db.session.commit()
             time.sleep(PAUSE_SECONDS)
+
+
+def _on_one_line(text: str | None) -> str:
+    """A text without what would move the cursor of a terminal, or colour it."""
+    return "".join(each if each.isprintable() else " " for each in text or "")
 
 
 def find(name_or_id: str, by: str | None) -> User:

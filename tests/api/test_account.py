@@ -93,8 +93,8 @@ def devices(ada: Person) -> list[Person]:
 
 
 def test_me_answers_with_the_caller(ada: Person, bob: Person) -> None:
-    assert ok(ada.get("/api/me")) == {"id": ada.id, "username": "ada"}
-    assert ok(bob.get("/api/me")) == {"id": bob.id, "username": "bob"}
+    assert ok(ada.get("/api/me")) == {**ada.shown, "about": None}
+    assert ok(bob.get("/api/me")) == {**bob.shown, "about": None}
 
 
 def test_the_check_of_a_login_costs_one_statement(app: Flask, ada: Person) -> None:
@@ -182,7 +182,7 @@ def test_expired_logins_go_with_the_next_one(ada: Person, bob: Person, settings:
 
     again(ada)
 
-    owners = [row[1] for row in stored(settings, "sessions")["sessions"]]
+    owners = [row[2] for row in stored(settings, "sessions")["sessions"]]
     assert sorted(owners) == [ada.id, bob.id]
 
 
@@ -291,7 +291,12 @@ def expired(settings: Settings, ada: Person, other: Person) -> str:
     that row, and so waits for the lock."""
     with looking_into(settings) as connection:
         row = {"jti": "expired", "user": ada.id}
-        connection.execute(text("INSERT INTO sessions VALUES (:jti, :user, '2020-01-01')"), row)
+        connection.execute(
+            text(
+                "INSERT INTO sessions (jti, user_id, expires_at) VALUES (:jti, :user, '2020-01-01')"
+            ),
+            row,
+        )
         connection.commit()
     return "SELECT jti FROM sessions WHERE jti = 'expired' FOR UPDATE"
 
@@ -630,8 +635,8 @@ def test_the_export_has_the_callers_own_data_only(
 
     assert {**user, "created_at": ""} == {
         "type": "user",
-        "id": ada.id,
-        "username": "ada",
+        **ada.shown,
+        "about": None,
         "created_at": "",
     }
     channels = [line for line in lines if line["type"] == "channel"]
@@ -655,7 +660,7 @@ def test_the_export_has_blocks_marks_and_reactions(
 
     _, blocked, channel, *messages = exported(ada)
 
-    assert blocked == {"type": "block", "id": eve.id, "username": "eve"}
+    assert blocked == {"type": "block", **eve.shown}
     assert channel["last_read_message_id"] == said[-1]["id"]
     assert messages[1]["reactions"] == [{"emoji": "\N{PARTY POPPER}", "users": [ada.id]}]
     assert [line["type"] for line in exported(bob)][:2] == ["user", "channel"]

@@ -55,7 +55,7 @@ def test_a_block_is_listed_for_its_maker_only(ada: Person, bob: Person, eve: Per
         answer = block(ada, peer)
         assert (answer.status, answer.body) == (204, b"")
 
-    assert blocked(ada) == [{"id": bob.id, "username": "bob"}, {"id": eve.id, "username": "eve"}]
+    assert blocked(ada) == [bob.shown, eve.shown]
     assert blocked(bob) == blocked(eve) == []
 
 

@@ -38,7 +38,7 @@ def test_a_token_names_user_expiry_and_login(make_api: Any, settings: Settings) 
     assert set(claims) == {"sub", "iat", "exp", "jti"}
     assert claims["sub"] == str(ada.id)
     assert claims["exp"] - claims["iat"] == 77
-    assert [row[0] for row in stored(settings, "sessions")["sessions"]] == [claims["jti"]]
+    assert [row[1] for row in stored(settings, "sessions")["sessions"]] == [claims["jti"]]
 
 
 def test_each_login_has_a_token_of_its_own(api: Api) -> None:

@@ -211,6 +211,7 @@ def test_people_go_on_where_they_were(api: InProcess, old: Settings) -> None:
     unchanged: dict[str, Any] = {
         "edited_at": None,
         "deleted_at": None,
+        "file": None,
         "reply_to": None,
         "reactions": [],
     }
@@ -300,7 +301,7 @@ def test_logins_that_have_expired_are_not_kept(old: Settings) -> None:
 
     init_db(old)
 
-    assert [row[0] for row in stored(old, "sessions")["sessions"]] == ["0" * 32]
+    assert [row[1] for row in stored(old, "sessions")["sessions"]] == ["0" * 32]
 
 
 # Names that were different once ----------------------------------------------------------------

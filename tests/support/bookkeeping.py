@@ -145,7 +145,7 @@ class Bookkeeping:
         return {
             "channel_id": self.chats[which]["channel_id"],
             "channel_name": self.chats[which]["channel_name"],
-            "user": {"id": peer.id, "username": peer.username},
+            "user": peer.shown,
             "last_message": (
                 self._as_it_stands(which, self.said[which][-1]) if self.said[which] else None
             ),

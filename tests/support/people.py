@@ -133,6 +133,13 @@ class Person(Api):
     username: str
     token: str
     expires_in: int
+    display_name: str | None = None
+    avatar: str | None = None
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """As others see them who have said nothing of themselves."""
+        return {"id": self.id, "username": self.username, "display_name": None, "avatar": None}
 
     def send(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Answer:
         bearer = {"Authorization": f"Bearer {self.token}"}
@@ -186,10 +193,9 @@ class InProcess(Api):
         with people, and would spend half of their time on this."""
         with self.app.app_context(), writing():
             user = accounts.find(accounts.register(username, HASH)["id"])
-            token, _ = log_in(user)
+            token = log_in(user)
             db.session.commit()
-        life = runtime_of(self.app).settings.jwt_expires_seconds
-        return Person(self, user.id, username, token, life)
+        return Person(self, user.id, username, token.text, token.seconds)
 
     def send(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Answer:
         with self.app.test_client() as client:
