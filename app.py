@@ -26,13 +26,14 @@ from chat import (
     index,
     logins,
     messages,
+    pushes,
     reactions,
     search,
     sync,
 )
 from contract import answers, errors, names, openapi, requests
 from contract.passwords import fault_of_password
-from database import db, engine_options, prepare, writing
+from database import db, engine_options, prepare, release, writing
 from gateway import BODY_BYTES
 from models import Channel, User
 from realtime import commands, servers, subscriptions
@@ -222,6 +223,18 @@ def mark_read(user: User, channel: str) -> ResponseReturnValue:
     return mark
 
 
+@api.put("/chats/<channel>/mute", endpoint="mute")
+@api.delete("/chats/<channel>/mute", endpoint="unmute")
+@login_required
+def mute(user: User, channel: str) -> ResponseReturnValue:
+    """Have new messages in a chat pushed to the caller no more, or again."""
+    with writing():
+        found = channels.to_write(user, name_or_id(channel))
+        inbox.mute(found, user, muted=request.method == "PUT")
+        db.session.commit()
+    return "", 204
+
+
 @api.patch("/messages/<id:message_id>")
 @login_required
 def edit_message(user: User, message_id: int) -> ResponseReturnValue:
@@ -367,6 +380,39 @@ def users_me(user: User) -> ResponseReturnValue:
     """Tell callers who they are, in the words of other front ends."""
     myself: answers.Myself = {"status": "success", "data": accounts.person(user)}
     return myself
+
+
+@api.get("/push/key")
+@login_required
+def push_key(_user: User) -> ResponseReturnValue:
+    """Give the key with which a browser subscribes to pushes."""
+    key: answers.PushKey = {"key": runtime().push_services.public_key}
+    return key
+
+
+@api.put("/push/subscriptions")
+@login_required
+def subscribe(user: User) -> ResponseReturnValue:
+    """Have a browser told of new messages."""
+    body = parse(requests.PushSubscription)
+    release()
+    with runtime().slots.released():  # a name server may take its time
+        runtime().push_services.check(body.endpoint)
+    with writing():
+        pushes.subscribe(user, auth.current_jti(), body)
+        db.session.commit()
+    return "", 204
+
+
+@api.delete("/push/subscriptions")
+@login_required
+def unsubscribe(user: User) -> ResponseReturnValue:
+    """Have a browser told of new messages no more."""
+    body = parse(requests.PushEndpoint)
+    with writing():
+        pushes.unsubscribe(user, body.endpoint)
+        db.session.commit()
+    return "", 204
 
 
 @api.post("/logout")

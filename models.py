@@ -4,7 +4,7 @@ What people do with these rows stands in chat/, the statements included.
 """
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
@@ -17,6 +17,8 @@ from dialects.transactions import current_transaction, next_change
 BigId = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 #: Text that is compared by code point on both databases.
 Key = sa.String().with_variant(sa.String(collation="C"), "postgresql")
+UserId = Annotated[int, mapped_column(sa.BigInteger, sa.ForeignKey("users.id"))]
+MessageId = Annotated[int, mapped_column(sa.BigInteger, sa.ForeignKey("messages.id"))]
 
 
 def _partial_index(name: str, *columns: str, where: str) -> sa.Index:
@@ -48,7 +50,7 @@ class Login(Base):
     __tablename__ = "sessions"
 
     jti: Mapped[str] = mapped_column(sa.String(32), primary_key=True)
-    user_id: Mapped[int] = mapped_column(sa.BigInteger, sa.ForeignKey("users.id"), index=True)
+    user_id: Mapped[UserId] = mapped_column(index=True)
     expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
@@ -57,12 +59,8 @@ class Block(Base):
 
     __tablename__ = "blocks"
 
-    blocker_id: Mapped[int] = mapped_column(
-        sa.BigInteger, sa.ForeignKey("users.id"), primary_key=True
-    )
-    blocked_id: Mapped[int] = mapped_column(
-        sa.BigInteger, sa.ForeignKey("users.id"), primary_key=True, index=True
-    )
+    blocker_id: Mapped[UserId] = mapped_column(primary_key=True)
+    blocked_id: Mapped[UserId] = mapped_column(primary_key=True, index=True)
 
 
 class Erasure(Base):
@@ -70,9 +68,7 @@ class Erasure(Base):
 
     __tablename__ = "erasures"
 
-    user_id: Mapped[int] = mapped_column(
-        sa.BigInteger, sa.ForeignKey("users.id"), primary_key=True, autoincrement=False
-    )
+    user_id: Mapped[UserId] = mapped_column(primary_key=True, autoincrement=False)
 
 
 class Channel(Base):
@@ -88,8 +84,8 @@ class Channel(Base):
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    low_id: Mapped[int] = mapped_column(sa.BigInteger, sa.ForeignKey("users.id"))
-    high_id: Mapped[int] = mapped_column(sa.BigInteger, sa.ForeignKey("users.id"))
+    low_id: Mapped[UserId]
+    high_id: Mapped[UserId]
     created_at: Mapped[datetime]
     # Up to and including which message each of the two has read; 0: none yet.
     low_read_id: Mapped[int] = mapped_column(sa.BigInteger, default=0)
@@ -99,6 +95,9 @@ class Channel(Base):
     # Up to and including which message the words are indexed, and how many characters came since.
     indexed_id: Mapped[int] = mapped_column(sa.BigInteger, default=0)
     unindexed: Mapped[int] = mapped_column(default=0)
+    # Whether each of the two wants no pushes of it.
+    low_muted: Mapped[bool] = mapped_column(server_default=sa.false())
+    high_muted: Mapped[bool] = mapped_column(server_default=sa.false())
 
     @property
     def name(self) -> str:
@@ -132,7 +131,7 @@ class Message(Base):
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     channel_id: Mapped[int] = mapped_column(sa.BigInteger, sa.ForeignKey("channels.id"))
-    sender_id: Mapped[int] = mapped_column(sa.BigInteger, sa.ForeignKey("users.id"))
+    sender_id: Mapped[UserId]
     text: Mapped[str]
     # A retry with the same one stores nothing.
     client_message_id: Mapped[str | None] = mapped_column(sa.String(64))
@@ -141,7 +140,7 @@ class Message(Base):
     deleted_at: Mapped[datetime | None]
     type: Mapped[str] = mapped_column(sa.String(5), server_default="Text")
     # Which message of the same channel this one answers.
-    reply_to: Mapped[int | None] = mapped_column(sa.BigInteger, sa.ForeignKey("messages.id"))
+    reply_to: Mapped[MessageId | None]
     # What people think of it: [{"emoji", "users"}], as answers show it. None: no reactions.
     reactions: Mapped[Any | None] = mapped_column(sa.JSON(none_as_null=True))
     # Set anew with each change of the message.
@@ -164,10 +163,8 @@ class File(Base):
     __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    message_id: Mapped[int] = mapped_column(
-        sa.BigInteger, sa.ForeignKey("messages.id"), unique=True
-    )
-    user_id: Mapped[int] = mapped_column(sa.BigInteger, sa.ForeignKey("users.id"), index=True)
+    message_id: Mapped[MessageId] = mapped_column(unique=True)
+    user_id: Mapped[UserId] = mapped_column(index=True)
     key: Mapped[str] = mapped_column(sa.String(32), unique=True)
     name: Mapped[str]
     media_type: Mapped[str]
@@ -192,10 +189,7 @@ class Word(Base):
 
 class Event(Base):
     """Something that the Pusher server still has to be told; the row goes once it was. It goes to
-    the subscribers of a channel, or says whose connections have to end.
-
-    Processes tell the dispatcher of them after their commits, and it looks by itself too.
-    """
+    the subscribers of a channel, or says whose connections have to end."""
 
     __tablename__ = "events"
     __table_args__ = (
@@ -216,6 +210,34 @@ class Event(Base):
     refusals: Mapped[int] = mapped_column(default=0)
     # Why the event was given up.
     set_aside: Mapped[str | None]
+
+
+class PushSubscription(Base):
+    """Where a browser is told of new messages. It goes with the login that has put it."""
+
+    __tablename__ = "push_subscriptions"
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    user_id: Mapped[UserId] = mapped_column(index=True)
+    jti: Mapped[str] = mapped_column(
+        sa.ForeignKey("sessions.jti", onupdate="CASCADE", ondelete="CASCADE"), index=True
+    )
+    endpoint: Mapped[str] = mapped_column(unique=True)
+    p256dh: Mapped[str]
+    auth: Mapped[str]
+
+
+class Push(Base):
+    """A subscription still has to be told of a message. Any may be gone by the time it is due."""
+
+    __tablename__ = "pushes"
+    __table_args__ = (sa.Index(None, "service", "retry_at", "message_id"),)
+
+    subscription_id: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True)
+    message_id: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True)
+    service: Mapped[str]
+    retry_at: Mapped[datetime]
 
 
 class Fence(Base):

@@ -8,12 +8,12 @@ from collections import defaultdict
 from datetime import UTC, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, delete, insert, literal, select
+from sqlalchemy import ColumnElement, bindparam, delete, insert, literal, select, update
 
 from chat import events
 from contract.errors import Unauthorized
 from database import db, utcnow, writing
-from models import Login, User
+from models import Login, PushSubscription, User
 
 GONE = "The token is no longer valid. Log in again."
 SWEPT = 500  # logins at once
@@ -65,8 +65,10 @@ def end(user: User, jti: str) -> None:
 
 
 def renew(user: User, jti: str, heir: str) -> None:
-    """End one login, whose connections belong to the `heir` from now on. Raises Unauthorized if it
-    has ended already."""
+    """End one login, whose connections and push subscriptions belong to the `heir` from now on.
+    Raises Unauthorized if it has ended already."""
+    of_login = update(PushSubscription).where(PushSubscription.jti == jti)
+    db.session.execute(of_login.values(jti=heir))
     gone = delete(Login).where(Login.jti == jti).returning(Login.jti)
     if db.session.scalar(gone) is None:
         raise Unauthorized(GONE)

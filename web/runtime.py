@@ -26,6 +26,8 @@ from gateway import Gateway
 from realtime import pooling, servers
 from realtime.bell import Bell
 from realtime.outbox import Outbox, State
+from realtime.push_services import PushServices, made_up_key
+from realtime.pushes import Pushes
 from realtime.subscriptions import Subscriptions
 from web.addresses import counted_as, is_of_this_machine
 from web.erasures import Erasures
@@ -67,6 +69,7 @@ class Runtime:
     gateway: Gateway | None
     subscriptions: Subscriptions
     outbox: Outbox
+    push_services: PushServices
     bell: Bell | None
     storage: Storage
 
@@ -110,6 +113,8 @@ class Runtime:
                 self._connect()
             atexit.register(close, db.engine)  # run last: after the stop of the outbox
             self.outbox.start()
+            self._pushes.start()
+            atexit.register(self._pushes.stop)  # run first
             self.outbox.wait(2)  # whether the sockets are ours: /health says it
             self.erasures.resume()
             self.metrics.start()
@@ -153,6 +158,13 @@ class Runtime:
             )
         else:
             self.outbox = outbox(server.client)
+        key = self.settings.vapid_private_key or self.settings.kept(
+            "vapid_private_key", made_up_key
+        )
+        self.push_services = PushServices(self.settings, key)
+        self._pushes = Pushes(
+            db.engine, self.push_services, self.outbox.is_relied_on, self.metrics.count
+        )
         self.has_database = True
 
     def _on_lease(self) -> None:
