@@ -31,7 +31,7 @@ from chat import (
     search,
     sync,
 )
-from contract import answers, errors, names, openapi, requests
+from contract import answers, errors, names, openapi, push_requests, requests
 from contract.passwords import fault_of_password
 from database import db, engine_options, prepare, release, writing
 from gateway import BODY_BYTES
@@ -394,7 +394,7 @@ def push_key(_user: User) -> ResponseReturnValue:
 @login_required
 def subscribe(user: User) -> ResponseReturnValue:
     """Have a browser told of new messages."""
-    body = parse(requests.PushSubscription)
+    body = parse(push_requests.PushSubscription)
     release()
     with runtime().slots.released():  # a name server may take its time
         runtime().push_services.check(body.endpoint)
@@ -408,7 +408,7 @@ def subscribe(user: User) -> ResponseReturnValue:
 @login_required
 def unsubscribe(user: User) -> ResponseReturnValue:
     """Have a browser told of new messages no more."""
-    body = parse(requests.PushEndpoint)
+    body = parse(push_requests.PushEndpoint)
     with writing():
         pushes.unsubscribe(user, body.endpoint)
         db.session.commit()

@@ -31,7 +31,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from chat import blocks, logins
-from contract import requests
+from contract.push_requests import PushSubscription as Browser
 from database import AnyRow, db
 from models import Channel, Message, Push, PushSubscription, User
 
@@ -50,7 +50,7 @@ _RECORD = insert(Push.__table__)  # type: ignore[arg-type]
 # Subscriptions -------------------------------------------------------------------------------
 
 
-def subscribe(user: User, jti: str, new: requests.PushSubscription) -> None:
+def subscribe(user: User, jti: str, new: Browser) -> None:
     """Store a subscription, or hand one of the same endpoint over to this login of the user.
 
     Raises Unauthorized if the login has ended.

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from contract import answers, requests
+from contract import answers, push_requests, requests
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -586,7 +586,7 @@ ENDPOINTS = {
             "it last, until the login ends or the push service knows it no more. One user has 20 "
             "at most; then the oldest goes."
         ),
-        body=requests.PushSubscription,
+        body=push_requests.PushSubscription,
         success={204: "Subscribed."},
         sent={
             "endpoint": PUSH_ENDPOINT,
@@ -598,7 +598,7 @@ ENDPOINTS = {
         tag=ACCOUNT,
         summary="Have a browser told no more",
         description="The body is the browser's PushSubscription, of which `endpoint` is enough.",
-        body=requests.PushEndpoint,
+        body=push_requests.PushEndpoint,
         success={204: "Not subscribed any more, or never was."},
         sent={"endpoint": PUSH_ENDPOINT},
     ),

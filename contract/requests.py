@@ -5,11 +5,8 @@ A member that does not fit is a 400 `invalid`, whose message names it.
 
 import re
 import unicodedata
-from base64 import urlsafe_b64decode
 from typing import Annotated, Any, Self
-from urllib.parse import urlsplit
 
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -32,10 +29,6 @@ DIGITS = re.compile(r"[0-9]{1,19}")
 PLAIN = "must be Unicode text without NUL or lone surrogates"
 SURROGATES = re.compile("[\ud800-\udfff]")
 SOCKET_ID = re.compile(r"[0-9]{1,20}\.[0-9]{1,20}")
-# No user, no fragment, and nothing that an HTTP request could not carry.
-ENDPOINT = re.compile(
-    r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[1-9][0-9]{0,4})?/[!-\"$-~]*"
-)
 PUSHER_CHANNEL = re.compile(r"[A-Za-z0-9_\-=@,.;]{1,164}")
 
 
@@ -103,26 +96,6 @@ def _socket_id(value: str) -> str:
 def _pusher_channel(value: str) -> str:
     if not PUSHER_CHANNEL.fullmatch(value):
         raise fault("must be 1 to 164 letters, digits or any of _-=@,.;")
-    return value
-
-
-def _endpoint(value: str) -> str:
-    sentence = "must be the address of a push service, such as https://push.example/abc"
-    try:
-        fits = ENDPOINT.fullmatch(value) and urlsplit(value).port != 0
-    except ValueError:  # a port beyond 65535, or brackets around what is no address
-        fits = False
-    if not fits:
-        raise fault(sentence)
-    return value
-
-
-def _p256dh(value: str) -> str:
-    try:
-        point = urlsafe_b64decode(f"{value.rstrip('=')}=")
-        EllipticCurvePublicKey.from_encoded_point(SECP256R1(), point)
-    except ValueError:
-        raise fault("must be a public key of the curve P-256") from None
     return value
 
 
@@ -214,12 +187,6 @@ Limit = Annotated[
     int,
     Field(ge=1, le=200, description="How many at most. A page without it has 50."),
     BeforeValidator(_number),
-]
-Endpoint = Annotated[
-    str,
-    Field(max_length=2_000),
-    AfterValidator(_endpoint),
-    Shown(pattern=f"^{ENDPOINT.pattern}$", description="https, and at a public address."),
 ]
 Flag = Annotated[bool, WithJsonSchema({"type": ["boolean", "null"]})]
 
@@ -344,26 +311,6 @@ class FileUrl(Parameters):
 
 class ReadMark(Parameters):
     message_id: Id | None = None
-
-
-class PushKeys(Parameters):
-    p256dh: Annotated[
-        str,
-        Field(pattern=r"^B[A-Za-z0-9_-]{86}=?$", description="A point of P-256, uncompressed."),
-        AfterValidator(_p256dh),
-    ]
-    auth: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{21}[AQgw](==)?$")]
-
-
-class PushEndpoint(Parameters):
-    endpoint: Endpoint
-
-
-class PushSubscription(PushEndpoint):
-    """A browser's own, as its toJSON() gives it."""
-
-    expirationTime: Annotated[float, Field(ge=0)] | None = None
-    keys: PushKeys
 
 
 class Edit(Parameters):

@@ -57,9 +57,10 @@ class Outage(Failure):
 class PushServices:
     """Calls push services in our name."""
 
-    def __init__(self, settings: Settings, private_key: str) -> None:
-        self._subject = settings.vapid_subject
-        self._allow_private = settings.push_allow_private
+    def __init__(self, private_key: str, subject: str = "", *, allow_private: bool = False) -> None:
+        """`subject` is an address at which services reach us, and `allow_private` is for tests."""
+        self._subject = subject
+        self._allow_private = allow_private
         number = int.from_bytes(decoded(private_key))
         self._key = ec.derive_private_key(number, CURVE)
         #: What a browser asks for when it subscribes.
@@ -123,6 +124,12 @@ class PushServices:
         if not self._allow_private and not all(map(is_public, addresses)):
             raise Outage("must be at a public address")
         return addresses
+
+
+def of(settings: Settings) -> PushServices:
+    """Push services, called as the settings say, with a key that is made on first need."""
+    key = settings.vapid_private_key or settings.kept("vapid_private_key", made_up_key)
+    return PushServices(key, settings.vapid_subject, allow_private=settings.push_allow_private)
 
 
 class Call:

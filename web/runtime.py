@@ -23,10 +23,9 @@ from config import Settings
 from contract.errors import NotFound
 from database import db, init_db
 from gateway import Gateway
-from realtime import pooling, servers
+from realtime import pooling, push_services, servers
 from realtime.bell import Bell
 from realtime.outbox import Outbox, State
-from realtime.push_services import PushServices, made_up_key
 from realtime.pushes import Pushes
 from realtime.subscriptions import Subscriptions
 from web.addresses import counted_as, is_of_this_machine
@@ -69,7 +68,7 @@ class Runtime:
     gateway: Gateway | None
     subscriptions: Subscriptions
     outbox: Outbox
-    push_services: PushServices
+    push_services: push_services.PushServices
     bell: Bell | None
     storage: Storage
 
@@ -158,13 +157,9 @@ class Runtime:
             )
         else:
             self.outbox = outbox(server.client)
-        key = self.settings.vapid_private_key or self.settings.kept(
-            "vapid_private_key", made_up_key
-        )
-        self.push_services = PushServices(self.settings, key)
-        self._pushes = Pushes(
-            db.engine, self.push_services, self.outbox.is_relied_on, self.metrics.count
-        )
+        self.push_services = push_services.of(self.settings)
+        may_send = self.outbox.is_relied_on
+        self._pushes = Pushes(db.engine, self.push_services, may_send, self.metrics.count)
         self.has_database = True
 
     def _on_lease(self) -> None:
