@@ -47,16 +47,16 @@ class Service:
     retry_at: float = 0.0
     underway: int = 0
 
-    def note(self, failure: Failure | None, now: float) -> None:
-        """Learn from a call."""
+    def note(self, failure: Failure | None, started: float) -> None:
+        """Learn from a call. Of several that failed together only the first one counts."""
         self.underway -= 1
         self.answers = not isinstance(failure, Outage)
-        if self.answers:
+        if not isinstance(failure, Outage):
             self.failures = 0
-        else:
+        elif not self.failures or started >= self.retry_at:
+            wait = _jittered(FIRST_DELAY * 2.0 ** min(self.failures, 10))
+            self.retry_at = time.monotonic() + max(failure.wait, wait)
             self.failures += 1
-            wait = failure.wait if failure else 0.0
-            self.retry_at = now + max(wait, _jittered(FIRST_DELAY * 2.0 ** min(self.failures, 10)))
 
 
 @dataclass(eq=False)
@@ -203,9 +203,8 @@ class Pushes:
     def _book(self, done: list[Sending]) -> None:
         """Write down what came of pushes. Where the database does not take it, they are sent
         again."""
-        now = time.monotonic()
         for each in done:
-            each.service.note(each.failure, now)
+            each.service.note(each.failure, each.started)
             self._underway.pop((each.row.subscription_id, each.row.message_id))
         if not done:
             return

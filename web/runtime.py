@@ -152,15 +152,17 @@ class Runtime:
             count=self.metrics.count,
         )
         if gateway:
-            self.outbox = outbox(
-                lambda: server.client(servers.InProcess, handle=gateway.api), couriers=1
-            )
+            connect = partial(server.client, servers.InProcess, handle=gateway.api)
+            self.outbox = outbox(connect, couriers=1)
         else:
             self.outbox = outbox(server.client)
+        self._connect_pushes()
+        self.has_database = True
+
+    def _connect_pushes(self) -> None:
         self.push_services = push_services.of(self.settings)
         may_send = self.outbox.is_relied_on
         self._pushes = Pushes(db.engine, self.push_services, may_send, self.metrics.count)
-        self.has_database = True
 
     def _on_lease(self) -> None:
         """This process delivers from here on."""
