@@ -23,28 +23,25 @@ from chat import (
     logins,
     messages,
     profiles,
+    pushes,
     reactions,
     search,
     sync,
 )
-from contract import answers, errors, names, openapi, requests
+from contract import answers, errors, names, openapi, push_requests, requests
 from contract.passwords import fault_of_password
-from database import db, engine_options, prepare, writing
+from database import db, engine_options, prepare, release, writing
 from gateway import BODY_BYTES
 from models import Channel, User
-from realtime import commands, servers, subscriptions
+from realtime import servers, subscriptions
 from web import (
-    backups,
     bodies,
-    copies,
     downloads,
-    file_commands,
     layers,
     logs,
     monitoring,
     responses,
     uploads,
-    user_commands,
 )
 from web.bodies import name_or_id, parse, query, socket_id
 from web.docs import docs
@@ -82,7 +79,7 @@ def login() -> ResponseReturnValue:
     with writing():
         token = auth.log_in(user, remember=body.remember, user_agent=bodies.user_agent())
         db.session.commit()
-    return logged_in(user, token)
+    return auth.logged_in(user, token)
 
 
 @api.get("/users")
@@ -214,6 +211,18 @@ def mark_read(user: User, channel: str) -> ResponseReturnValue:
         mark = inbox.mark_read(found, user, body.message_id, socket_id())
         db.session.commit()
     return mark
+
+
+@api.put("/chats/<channel>/mute", endpoint="mute")
+@api.delete("/chats/<channel>/mute", endpoint="unmute")
+@login_required
+def mute(user: User, channel: str) -> ResponseReturnValue:
+    """Have new messages in a chat pushed to the caller no more, or again."""
+    with writing():
+        found = channels.to_write(user, name_or_id(channel))
+        inbox.mute(found, user, muted=request.method == "PUT")
+        db.session.commit()
+    return "", 204
 
 
 @api.patch("/messages/<id:message_id>")
@@ -426,6 +435,39 @@ def end_login(user: User, session_id: int) -> ResponseReturnValue:
     return "", 204
 
 
+@api.get("/push/key")
+@login_required
+def push_key(_user: User) -> ResponseReturnValue:
+    """Give the key with which a browser subscribes to pushes."""
+    key: answers.PushKey = {"key": runtime().push_services.public_key}
+    return key
+
+
+@api.put("/push/subscriptions")
+@login_required
+def subscribe(user: User) -> ResponseReturnValue:
+    """Have a browser told of new messages."""
+    body = parse(push_requests.PushSubscription)
+    release()
+    with runtime().slots.released():  # a name server may take its time
+        runtime().push_services.check(body.endpoint)
+    with writing():
+        pushes.subscribe(user, auth.current_jti(), body)
+        db.session.commit()
+    return "", 204
+
+
+@api.delete("/push/subscriptions")
+@login_required
+def unsubscribe(user: User) -> ResponseReturnValue:
+    """Have a browser told of new messages no more."""
+    body = parse(push_requests.PushEndpoint)
+    with writing():
+        pushes.unsubscribe(user, body.endpoint)
+        db.session.commit()
+    return "", 204
+
+
 @api.post("/logout")
 @login_required
 def logout(user: User) -> ResponseReturnValue:
@@ -447,7 +489,7 @@ def refresh(user: User) -> ResponseReturnValue:
     with writing():
         token = auth.renew_login(user, bodies.user_agent())
         db.session.commit()
-    return logged_in(user, token)
+    return auth.logged_in(user, token)
 
 
 @api.put("/me/password")
@@ -463,7 +505,7 @@ def change_password(user: User) -> ResponseReturnValue:
         accounts.change_password(confirmed, password_hash, auth.current_jti())
         token = auth.renew_login(confirmed, bodies.user_agent())
         db.session.commit()
-    return logged_in(user, token)
+    return auth.logged_in(user, token)
 
 
 @api.delete("/me")
@@ -561,16 +603,6 @@ def channel_to_send(user: User, body: requests.NewMessage) -> Channel:
     return channel
 
 
-def logged_in(user: User, token: auth.Token) -> answers.LoggedIn:
-    """What a login answers."""
-    data: answers.Token = {
-        **accounts.person(user),
-        "token": token.text,
-        "expires_in": token.seconds,
-    }
-    return {"status": "success", "message": "Logged in.", "data": data}
-
-
 # The application -----------------------------------------------------------------------------
 
 
@@ -590,7 +622,6 @@ def create_app(settings: config.Settings | None = None) -> Flask:
         SQLALCHEMY_ENGINE_OPTIONS=engine_options(settings),
     )
     logs.set_up(settings.access_log)
-
     db.init_app(app)
     app.teardown_appcontext(end_session)  # before the one of db, which then finds nothing
     Migrate(app, db)
@@ -600,11 +631,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     layers.wrap(app, settings, slots)
     register_routes(app)
     answer_errors_of(app)
-    app.cli.add_command(commands.events)
-    backups.add_commands(app)
-    app.cli.add_command(user_commands.users)
-    copies.add_commands()
-    app.cli.add_command(file_commands.files)
+    layers.add_commands(app)
     layers.exit_on_sigterm()
     return app
 

@@ -21,6 +21,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from chat import accounts, logins
+from contract import answers
 from contract.errors import Forbidden, Taken, TokenExpired, Unauthorized
 from contract.requests import DIGITS
 from database import db, release, writing
@@ -225,6 +226,16 @@ def _life(remember: bool) -> int:
 def _signed(user: User, jti: str, now: datetime, expires_at: datetime) -> str:
     claims = {"sub": str(user.id), "iat": now, "exp": expires_at, "jti": jti}
     return jwt.encode(claims, runtime().settings.jwt_key, ALGORITHM)
+
+
+def logged_in(user: User, token: Token) -> answers.LoggedIn:
+    """What a login answers."""
+    data: answers.Token = {
+        **accounts.person(user),
+        "token": token.text,
+        "expires_in": token.seconds,
+    }
+    return {"status": "success", "message": "Logged in.", "data": data}
 
 
 def login_required(

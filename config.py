@@ -32,6 +32,11 @@ _HASH = (
     "must look like scrypt:32768:8:3",
 )
 _CLUSTER = (r"[A-Za-z0-9-]+", "must be a name such as eu")
+_VAPID = (r"[A-Za-z0-9_-]{43}", "must be 43 letters, digits, - or _: 32 bytes in base64url")
+_SUBJECT = (
+    r"mailto:[!-~]+@[!-~]+|https://[!-~]+",
+    "must look like mailto:you@example.com or https://example.com",
+)
 _BUCKET = (
     r"s3://[a-z0-9][a-z0-9.-]*[a-z0-9](/[A-Za-z0-9._/-]*)?",
     "must look like s3://bucket/prefix",
@@ -140,6 +145,21 @@ class Settings:
     pusher_public_port: int = setting(0, "Its port as browsers see it. Unset: PUSHER_PORT.")
     pusher_public_ssl: bool | None = setting(
         None, "Whether browsers reach it over TLS. Unset: PUSHER_SSL."
+    )
+
+    vapid_private_key: str = setting(
+        "",
+        "The key that signs pushes, 32 bytes in base64url. Unset: made in the instance folder.",
+        secret=True,
+        shape=_VAPID,
+    )
+    vapid_subject: str = setting(
+        "",
+        "mailto: or https: address at which push services reach you. Apple's insists on one.",
+        shape=_SUBJECT,
+    )
+    push_allow_private: bool = setting(
+        False, "true pushes to http and private addresses too, for tests."
     )
 
     embedded_app_id: str = setting(

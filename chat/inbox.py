@@ -75,6 +75,7 @@ def _statement() -> Any:
             case((is_low, chat.high_read_id), else_=chat.low_read_id).label("peer_read_id"),
             unread.scalar_subquery().label("unread"),
             blocks.between(chat.low_id, chat.high_id).label("blocked"),
+            case((is_low, chat.low_muted), else_=chat.high_muted).label("muted"),
         )
         .select_from(chat)
         .join(User, User.id == case((is_low, chat.high_id), else_=chat.low_id))
@@ -120,6 +121,7 @@ def _summary(row: AnyRow) -> answers.ChatSummary:
         "last_read_message_id": row.read_id or None,
         "peer_last_read_message_id": row.peer_read_id or None,
         "blocked": row.blocked,
+        "muted": row.muted,
     }
 
 
@@ -167,3 +169,14 @@ def _unread(channel: Channel, user: User, read_id: int) -> int:
         Message.id > read_id,
     )
     return db.session.scalar(unread) or 0
+
+
+# Muting --------------------------------------------------------------------------------------
+
+
+def mute(channel: Channel, user: User, *, muted: bool) -> None:
+    """Have the user's browsers told of new messages in a chat no more, or again."""
+    if user.id == channel.low_id:
+        channel.low_muted = muted
+    else:
+        channel.high_muted = muted

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 from flask import current_app
 from sqlalchemy import and_, bindparam, case, exists, func, not_, select, update
 
-from chat import blocks, channels, events, files, index, logins
+from chat import blocks, channels, events, files, index, logins, pushes
 from contract import answers, requests
 from contract.errors import Blocked, Conflict, Forbidden, NotFound, Unauthorized
 from contract.names import chat_channel
@@ -96,10 +96,10 @@ def shown(row: Sequence[Any], low_id: int, high_id: int) -> answers.Message:
 # Sending -------------------------------------------------------------------------------------
 
 
-def _posted(mark: str) -> Any:
+def _posted(mark: str, receiver: Any, muted: Any) -> Any:
     """The channel's row after a message, and the sender's mark; only while nobody is blocked or
-    deleted. In one statement: an earlier one, made to wait for the row, would not have seen a
-    block of the meantime."""
+    deleted. Says whether the receiver wants a push. In one statement: an earlier one, made to wait
+    for the row, would not have seen a block of the meantime."""
     both = User.id.in_((Channel.low_id, Channel.high_id))
     open_ = and_(
         Channel.id == bindparam("channel"),
@@ -113,10 +113,13 @@ def _posted(mark: str) -> Any:
         "indexed_id": bindparam("indexed"),
         "unindexed": bindparam("characters"),
     }
-    return update(Channel.__table__).where(open_).values(values)  # type: ignore[arg-type]
+    wants = and_(not_(muted), pushes.is_subscribed(receiver).correlate(Channel))
+    posted = update(Channel.__table__).where(open_).values(values)  # type: ignore[arg-type]
+    return posted.returning(wants)
 
 
-_LOW_POSTED, _HIGH_POSTED = _posted("low_read_id"), _posted("high_read_id")
+_LOW_POSTED = _posted("low_read_id", Channel.high_id, Channel.high_muted)
+_HIGH_POSTED = _posted("high_read_id", Channel.low_id, Channel.low_muted)
 
 
 _BY_ID = select(*SHOWN).where(_message.id == bindparam("id"))
@@ -158,8 +161,10 @@ def post(
         raise Conflict("A deleted message cannot be answered.")
     added = files.add(row.id, sender, file) if file else None
     message = shown((*row[:-1], quote, added), channel.low_id, channel.high_id)
-    _move_channel(channel, sender, message["id"], new.message, now)
+    wants_push = _move_channel(channel, sender, message["id"], new.message, now)
     _tell(channel, sender, message, socket_id)
+    if wants_push:
+        pushes.record(message["id"], message["to_user"])
     return message, True
 
 
@@ -196,9 +201,9 @@ def _check_same(
         raise Conflict("This client_message_id was used for a different message.")
 
 
-def _move_channel(channel: Channel, sender: User, message_id: int, text: str, now: Any) -> None:
-    """Note in the channel's row that a message has come. Not before it is stored: a retry of what
-    was stored before a block is still answered."""
+def _move_channel(channel: Channel, sender: User, message_id: int, text: str, now: Any) -> bool:
+    """Note in the channel's row that a message has come; whether the receiver wants a push. Not
+    before it is stored: a retry of what was stored before a block is still answered."""
     characters = channel.unindexed + (len(text) or 1)  # each that waits counts
     full = characters >= index.UNINDEXED
     values = {
@@ -208,16 +213,16 @@ def _move_channel(channel: Channel, sender: User, message_id: int, text: str, no
         "indexed": message_id if full else channel.indexed_id,
         "characters": 0 if full else characters,
     }
-    moved: Any = db.session.execute(
-        _LOW_POSTED if sender.id == channel.low_id else _HIGH_POSTED, values
-    )
-    if not moved.rowcount:
+    posted = _LOW_POSTED if sender.id == channel.low_id else _HIGH_POSTED
+    moved = db.session.execute(posted, values).one_or_none()
+    if moved is None:
         _refuse(channel, sender)
     if full:
         index.add_waiting(channel)
+    return bool(moved[0])
 
 
-def _refuse(channel: Channel, sender: User) -> None:
+def _refuse(channel: Channel, sender: User) -> NoReturn:
     """Say why nothing can be sent in this channel."""
     if blocks.in_channel(channel):
         raise Blocked

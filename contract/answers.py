@@ -233,6 +233,11 @@ class ChatSummary(TypedDict):
     blocked: Annotated[
         bool, Field(description="Whether one of the two has blocked the other, whichever it is.")
     ]
+    muted: Annotated[bool, Field(description="Whether the caller wants no pushes of it.")]
+
+
+class PushKey(TypedDict):
+    key: Annotated[str, Field(description="The applicationServerKey of a browser's subscribe().")]
 
 
 class Mark(TypedDict):

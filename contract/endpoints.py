@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from contract import answers, requests
+from contract import answers, push_requests, requests
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +122,9 @@ MARK: answers.Mark = {
     "last_read_message_id": 1,
 }
 CURSOR = "c3luYy4yNzE4MjgxODI4NDU5MDQ1MjM1LjAuOTIyMzM3MjAzNjg1NDc3NTgwNy4"
+# The key of RFC 8291's example.
+P256DH = "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4"
+PUSH_ENDPOINT = "https://push.example/send/dpH5lCsTSSM"
 THIS_CHANNEL = {"channel": CHANNEL}
 THIS_MESSAGE: dict[str, str | int] = {"message_id": 1}
 THIS_FILE: dict[str, str | int] = {"file_id": 1}
@@ -324,6 +327,7 @@ ENDPOINTS = {
                 "last_read_message_id": 1,
                 "peer_last_read_message_id": None,
                 "blocked": False,
+                "muted": False,
             }
         ],
     ),
@@ -343,6 +347,21 @@ ENDPOINTS = {
         given=THIS_CHANNEL,
         sent={"message_id": 1},
         got={**MARK, "unread": 0},
+    ),
+    "mute": Endpoint(
+        tag=CONVERSATIONS,
+        summary="Mute a chat",
+        description="New messages in it are not pushed to the caller. Events are not changed.",
+        success={204: "Muted, now or before."},
+        refusals=["not_found"],
+        given=THIS_CHANNEL,
+    ),
+    "unmute": Endpoint(
+        tag=CONVERSATIONS,
+        summary="Mute a chat no more",
+        success={204: "Not muted any more, or never was."},
+        refusals=["not_found"],
+        given=THIS_CHANNEL,
     ),
     "search": Endpoint(
         tag=CONVERSATIONS,
@@ -650,6 +669,41 @@ ENDPOINTS = {
         refusals=["busy"],
         shape=answers.ExportLine,
         media="application/x-ndjson",
+    ),
+    "push_key": Endpoint(
+        tag=ACCOUNT,
+        summary="Get the key for pushes",
+        description="What a browser's PushManager.subscribe() needs (VAPID, RFC 8292).",
+        success={200: "The public key."},
+        shape=answers.PushKey,
+        got={"key": P256DH},
+    ),
+    "subscribe": Endpoint(
+        tag=ACCOUNT,
+        summary="Have a browser told of new messages",
+        description=(
+            "The body is the browser's PushSubscription. Every new message that somebody sends to "
+            "the caller, in a chat that is not muted, is then pushed to it (RFC 8030, 8291), with "
+            "`from_user`, `username`, `display_name`, `channel`, `id`, `type` and `message`; the "
+            "text is cut so that all fits into 3,000 bytes. The endpoint belongs to whoever put "
+            "it last, until the login ends or the push service knows it no more. One user has 20 "
+            "at most; then the oldest goes."
+        ),
+        body=push_requests.PushSubscription,
+        success={204: "Subscribed."},
+        sent={
+            "endpoint": PUSH_ENDPOINT,
+            "expirationTime": None,
+            "keys": {"p256dh": P256DH, "auth": "BTBZMqHH6r4Tts7J_aSIgg"},
+        },
+    ),
+    "unsubscribe": Endpoint(
+        tag=ACCOUNT,
+        summary="Have a browser told no more",
+        description="The body is the browser's PushSubscription, of which `endpoint` is enough.",
+        body=push_requests.PushEndpoint,
+        success={204: "Not subscribed any more, or never was."},
+        sent={"endpoint": PUSH_ENDPOINT},
     ),
     "logout": Endpoint(
         tag=ACCOUNT,

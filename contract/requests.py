@@ -14,7 +14,6 @@ from pydantic import (
     ConfigDict,
     Field,
     GetJsonSchemaHandler,
-    ValidationError,
     WithJsonSchema,
     model_validator,
 )
@@ -222,7 +221,9 @@ class Parameters(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _leave_out_null(cls, members: dict[str, Any]) -> dict[str, Any]:
+    def _leave_out_null(cls, members: Any) -> Any:
+        if not isinstance(members, dict):
+            return members  # of a body inside a body, which is then refused
         return {name: value for name, value in members.items() if value is not None}
 
 
@@ -371,29 +372,3 @@ class PasswordChange(Parameters):
 class AccountDeletion(Parameters):
     password: Text
     erase: Flag = False
-
-
-# Faults in words ----------------------------------------------------------------------------
-
-_SENTENCES: dict[str, str] = {
-    "missing": "is missing",
-    "string_type": "must be a string",
-    "string_unicode": PLAIN,
-    "too_short": "must have at least {min_length} characters",
-    "too_long": "must have at most {max_length} characters",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than_equal": "must be at most {le}",
-    "bool_type": "must be true or false",
-}
-
-
-def sentence(error: ValidationError) -> str:
-    """The first fault, in our words: those of pydantic name its classes."""
-    fault = error.errors(include_url=False, include_input=False)[0]
-    context = fault.get("ctx", {})
-    words = _SENTENCES.get(fault["type"])
-    said = words.format(**context) if words else fault["msg"]
-    if context.get("min_length") == 1:
-        said = "must not be empty"
-    member = str(fault["loc"][0]) if fault["loc"] else ""
-    return f"{member} {said}.".strip()

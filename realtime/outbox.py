@@ -96,6 +96,10 @@ class Outbox:
         """Whether this process has the right to deliver."""
         return self.state is State.DELIVERING
 
+    def is_relied_on(self) -> bool:
+        """Whether this process has that right, and no other one can have it yet."""
+        return bool(self._dispatcher and self.delivers and self._dispatcher.is_relied_on())
+
     @property
     def sees_delivery(self) -> bool:
         """Whether this process delivers, or has seen another one do so within UNSEEN_SECONDS."""
@@ -152,7 +156,8 @@ class Dispatcher(threading.Thread):
         self._engine = engine
         self._hooks = hooks
         self._lease = Lease(engine)
-        self._couriers = [courier(self.stopping, self._lease.is_relied_on) for _ in range(couriers)]
+        self.is_relied_on = self._lease.is_relied_on
+        self._couriers = [courier(self.stopping, self.is_relied_on) for _ in range(couriers)]
         self._news: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._outgoing: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._turns = 0  # of the dispatcher, which the database may keep waiting

@@ -32,7 +32,13 @@ from realtime.lease import lock_of
 from web.runtime import runtime
 
 #: The secrets: files of the instance folder that are made on first need.
-KEPT = ("jwt_secret_key", "embedded_app_id", "embedded_key", "embedded_secret")
+KEPT = (
+    "jwt_secret_key",
+    "embedded_app_id",
+    "embedded_key",
+    "embedded_secret",
+    "vapid_private_key",
+)
 #: What SQLite may keep beside a database. Beside another one it would poison that.
 BESIDE = ("-wal", "-shm", "-journal")
 SERVER_RUNS = "A server is running on this database. Stop it first."

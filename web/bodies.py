@@ -15,8 +15,9 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from contract.emoji import is_emoji
 from contract.errors import Invalid, TooLarge, UnsupportedMediaType
+from contract.faults import sentence
 from contract.names import MAX_ID
-from contract.requests import DIGITS, MAX_BODY, SOCKET_ID, Parameters, sentence
+from contract.requests import DIGITS, MAX_BODY, SOCKET_ID, Parameters
 from web.runtime import runtime
 
 HUGE = re.compile(rb"[0-9](?:[eE]|[0-9]{299})")  # in any body with a number too large for a float

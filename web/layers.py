@@ -1,4 +1,5 @@
-"""Layers: what every request meets before it comes to its route, the outermost last."""
+"""Layers: what every request meets before it comes to its route, the outermost last; and the
+commands of `flask`."""
 
 import signal
 import sys
@@ -8,7 +9,8 @@ from flask import Flask, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from config import Settings
-from web import access_log, responses, uploads
+from realtime import commands
+from web import access_log, backups, copies, file_commands, responses, uploads, user_commands
 from web.access_log import AccessLog
 from web.prefix import Prefix
 from web.runtime import NAME, Runtime, runtime
@@ -52,3 +54,11 @@ def exit_on_sigterm() -> None:
     command = click.get_current_context(silent=True)
     if command and command.info_name == "run":
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+
+
+def add_commands(app: Flask) -> None:
+    """Give `flask` what operators need: events, users, files, backups and copies."""
+    for group in (commands.events, user_commands.users, file_commands.files):
+        app.cli.add_command(group)
+    backups.add_commands(app)
+    copies.add_commands()

@@ -36,6 +36,8 @@ COUNTS: dict[str, tuple[Key, str]] = {
     "chat_messages_sent_total": ((), "Messages that were stored; retries do not count."),
     "chat_events_delivered_total": ((), "Events that the Pusher server has taken."),
     "chat_events_refused_total": ((), "Times that the Pusher server has refused an event."),
+    "chat_pushes_delivered_total": ((), "Pushes that a push service has taken."),
+    "chat_pushes_failed_total": ((), "Times that a push service has not taken a push."),
 }
 #: Measured in each process, and added up.
 LEVELS = {

@@ -23,9 +23,10 @@ from config import Settings
 from contract.errors import NotFound
 from database import db, init_db
 from gateway import Gateway
-from realtime import pooling, servers
+from realtime import pooling, push_services, servers
 from realtime.bell import Bell
 from realtime.outbox import Outbox, State
+from realtime.pushes import Pushes
 from realtime.subscriptions import Subscriptions
 from web.addresses import counted_as, is_of_this_machine
 from web.erasures import Erasures
@@ -67,6 +68,7 @@ class Runtime:
     gateway: Gateway | None
     subscriptions: Subscriptions
     outbox: Outbox
+    push_services: push_services.PushServices
     bell: Bell | None
     housekeeping: Housekeeping
 
@@ -112,6 +114,8 @@ class Runtime:
                 self._connect()
             atexit.register(close, db.engine)  # run last: after the stop of the outbox
             self.outbox.start()
+            self._pushes.start()
+            atexit.register(self._pushes.stop)  # run first
             self.outbox.wait(2)  # whether the sockets are ours: /health says it
             self.erasures.resume()
             self.metrics.start()
@@ -149,17 +153,22 @@ class Runtime:
             count=self.metrics.count,
         )
         if gateway:
-            self.outbox = outbox(
-                lambda: server.client(servers.InProcess, handle=gateway.api), couriers=1
-            )
+            connect = partial(server.client, servers.InProcess, handle=gateway.api)
+            self.outbox = outbox(connect, couriers=1)
         else:
             self.outbox = outbox(server.client)
+        self._connect_pushes()
         self.has_database = True
 
     @cached_property
     def storage(self) -> Storage:
         """Where the bytes of files are."""
         return files.storage(self.settings.files_url, self.settings.folder / FILES)
+
+    def _connect_pushes(self) -> None:
+        self.push_services = push_services.of(self.settings)
+        may_send = self.outbox.is_relied_on
+        self._pushes = Pushes(db.engine, self.push_services, may_send, self.metrics.count)
 
     def _on_lease(self) -> None:
         """This process delivers from here on."""

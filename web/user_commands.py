@@ -14,6 +14,7 @@ from werkzeug.security import generate_password_hash
 from chat import accounts, departure, files, logins, name_words
 from contract import requests
 from contract.errors import ApiError
+from contract.faults import sentence
 from contract.passwords import fault_of_password
 from database import db, release, writing
 from models import User
@@ -168,7 +169,7 @@ def refuse_easy(password: str, user: User) -> None:
     try:
         requests.PasswordChange(current_password="", new_password=password)
     except ValidationError as error:
-        said = requests.sentence(error).removeprefix("new_password ")
+        said = sentence(error).removeprefix("new_password ")
         raise click.ClickException(f"The password {said}") from None
     if fault := fault_of_password(password, user.username):
         raise click.ClickException(f"The password {fault}.")

@@ -3,6 +3,7 @@
 import ast
 import inspect
 import io
+import json
 import re
 import threading
 import time
@@ -172,6 +173,8 @@ def conversation(api: Judged, settings: Settings, document: Document) -> Convers
             path = f"/api/files/{send_picture(person)}/thumbnail"
         if name == "signed_file":
             path = conversation.answers["file_url"].json["url"]
+        if name == "subscribe":
+            operation = at_a_public_address(operation)
         answer = say_example(person, method, path, operation)
         conversation.answers[name] = answer
         if name == "register":
@@ -186,6 +189,12 @@ def conversation(api: Judged, settings: Settings, document: Document) -> Convers
             person = Person(api, **api.login("ada", NEW_PASSWORD).json["data"])
         conversation.events[name] = events(settings)[before:]
     return conversation
+
+
+def at_a_public_address(operation: dict[str, Any]) -> dict[str, Any]:
+    """The same, without a name that would have to be found. Nothing is sent there."""
+    made: dict[str, Any] = json.loads(json.dumps(operation).replace("push.example", "1.1.1.1"))
+    return made
 
 
 def say_example(person: Api, method: str, path: str, operation: dict[str, Any]) -> Answer:
@@ -252,6 +261,7 @@ VARYING = [
     r"[0-9a-f]+:[0-9a-f]{64}",
     r"/api/users/1/avatar\?v=[0-9a-f]{8}",
     r"[A-Z]\w+/[0-9.]+.*",  # how clients call themselves
+    r"B[\w-]{86}",
 ]
 
 

@@ -24,6 +24,10 @@ IN_ORDER = re.compile(
     r"|username must (have 1 to 50 characters|not begin or end with white space)\."  # as NFKC
     r"|username must (have a character that can be seen|not mix Latin, Cyrillic and Greek .*)\."
     r"|username must not have (control, private-use or unassigned characters|characters that .*)\."
+    r"|endpoint (has a host that cannot be found|must be at a public address)\."
+    r"|endpoint must begin with https://\."
+    r"|endpoint must be the address of a push service, such as .*"  # a port beyond 65535
+    r"|keys\.p256dh must be a public key of the curve P-256\."
     r"|(new_)?password must not be (the user name|a common word or password, .*)\."
 )
 
