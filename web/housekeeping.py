@@ -27,12 +27,11 @@ class Housekeeping:
         self._folder = folder
         self._storage = storage
         self._erased: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
 
     def start(self) -> None:
         """Begin to work."""
         files.erased.connect(self._remove_soon)
-        self._thread.start()
+        threading.Thread(target=self._run, name="housekeeping", daemon=True).start()
 
     def _remove_soon(self, keys: list[str]) -> None:
         # Connected itself, put() would be forgotten at once: signals hold their receivers weakly.

@@ -34,6 +34,14 @@ def health(server: ChatServer) -> dict[str, Any]:
     return found
 
 
+def test_first_requests_at_once_are_all_answered(make_api: Callable[..., InProcess]) -> None:
+    api = make_api()
+
+    answers = at_once(8, lambda _: api.get("/health"))
+
+    assert [answer.status for answer in answers] == [200] * 8
+
+
 def test_a_server_that_delivers_is_well(start: Callable[..., ChatServer]) -> None:
     found = health(start())
 

@@ -39,7 +39,7 @@ def server(start: Callable[..., ChatServer]) -> ChatServer:
 
 @pytest.fixture
 def settings(server: ChatServer) -> Settings:
-    return load(server.settings | {"INSTANCE_PATH": str(server.directory / "instance")})
+    return load(server.environment())
 
 
 @pytest.fixture
