@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, update
 
+from app import create_app
 from config import Settings
 from database import utcnow
 from models import Event
@@ -34,11 +35,14 @@ def health(server: ChatServer) -> dict[str, Any]:
     return found
 
 
-def test_first_requests_at_once_are_all_answered(make_api: Callable[..., InProcess]) -> None:
-    api = make_api()
+def test_first_requests_at_once_are_all_answered(settings: Settings) -> None:
+    api = InProcess(create_app(settings))
 
     answers = at_once(8, lambda _: api.get("/health"))
 
+    running = runtime_of(api.app)
+    running.outbox.stop()
+    running.metrics.close()
     assert [answer.status for answer in answers] == [200] * 8
 
 
