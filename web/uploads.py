@@ -118,8 +118,8 @@ def parse(model: type[Parsed]) -> tuple[Parsed, files.Upload]:
 def _examined(path: Path, name: str) -> files.Upload:
     """What the file is. One picture is looked at at a time, because that takes memory."""
     release()
-    with runtime().slots.released(), runtime().turn_to_look:
-        return files.examined(path, name)
+    with runtime().slots.released():
+        return runtime().looking.submit(files.examined, path, name).result()
 
 
 def _name(sent: str) -> str:
