@@ -97,7 +97,7 @@ SENT_FILE: answers.Message = {
     "id": 2,
     "type": "File",
     "message": "My notes",
-    "client_message_id": None,
+    "client_message_id": "0b9d6c1e-52c7-4f0e-b1a4-6d1f3a7c2e55",
     "file": FILE,
 }
 EDITED: answers.Message = {**MESSAGE, "message": "Hello Bob! How are you?", "edited_at": TIME}
@@ -455,7 +455,12 @@ ENDPOINTS = {
         shape=answers.Message,
         refusals=["forbidden", "blocked", "not_found", "conflict"],
         events=True,
-        sent={"channel": CHANNEL, "message": "My notes", "file": "Hello there"},
+        sent={
+            "channel": CHANNEL,
+            "message": "My notes",
+            "client_message_id": SENT_FILE["client_message_id"],
+            "file": "Hello there",
+        },
         got=SENT_FILE,
     ),
     "file_bytes": Endpoint(

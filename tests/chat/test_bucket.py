@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -205,7 +206,7 @@ def test_files_move_to_a_bucket_and_back(
 
     assert f"{before + 2} copied, 0 were there" in done(run(settings, "files", "copy", URL))
     assert f"0 copied, {before + 2} were there" in done(run(settings, "files", "copy", URL))
-    there = settings.__class__(**{**vars(settings), "files_url": URL})
+    there = replace(settings, files_url=URL)
     in_bucket = make_api(files_url=URL)
     ada.api = in_bucket
     for path in map(Path, kept(settings)):
