@@ -94,7 +94,7 @@ FILE: answers.File = {
 }
 SENT_FILE: answers.Message = {
     **MESSAGE,
-    "id": 2,
+    "id": 3,
     "type": "File",
     "message": "My notes",
     "client_message_id": "0b9d6c1e-52c7-4f0e-b1a4-6d1f3a7c2e55",
