@@ -9,6 +9,7 @@ import hashlib
 import logging
 import re
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -31,8 +32,8 @@ from models import Channel, File, Message, User
 
 #: What the thumbnail of a file is stored as.
 SMALL = "-thumbnail"
-#: What keep() calls what it stores. Whatever else is in a bucket is not ours to prune.
-OURS = re.compile(rf"([0-9a-f]{{32}})(?:{SMALL})?")
+#: What keep() calls what it stores.
+OURS = re.compile(rf"[0-9a-f]{{32}}(?:{SMALL})?")
 #: Keys that are looked up at once.
 SOME = 500
 
@@ -237,10 +238,15 @@ def with_id(file_id: int) -> File:
 # Pruning -------------------------------------------------------------------------------------
 
 
+def ours(storage: Storage, seconds: float) -> Iterator[str]:
+    """The keys of what keep() has stored longer ago. Other objects of a bucket are left alone."""
+    return (key for key in storage.old_keys(seconds) if OURS.fullmatch(key))
+
+
 def prune(storage: Storage, seconds: float) -> int:
     """Remove what was stored longer ago and no row refers to; how many files that were."""
     pruned = 0
-    keys = (ours[1] for key in storage.old_keys(seconds) if (ours := OURS.fullmatch(key)))
+    keys = (key.removesuffix(SMALL) for key in ours(storage, seconds))
     while some := set(islice(keys, SOME)):
         lost = some - _referred_to(sorted(some))
         remove(storage, sorted(lost))

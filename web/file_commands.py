@@ -12,6 +12,8 @@ from web.runtime import runtime
 
 #: So long a message may take that belongs to bytes which are stored by now.
 HOUR = 3_600
+#: Also of what was stored just now, by a clock that is ahead of ours.
+ANY_AGE = -86_400
 
 files = AppGroup("files", help="The bytes of files that people have sent.")
 
@@ -36,10 +38,10 @@ def copy(url: str) -> None:
     folder = runtime().settings.folder
     source = runtime().storage
     target = rows.storage("" if url == "folder" else url, folder / FILES)
-    there = set(target.old_keys(0))
+    there = set(rows.ours(target, ANY_AGE))
     copied = 0
     with tempfile.TemporaryDirectory(dir=arriving(folder)) as place:
-        for key in source.old_keys(0):
+        for key in rows.ours(source, ANY_AGE):
             if key in there:
                 continue
             draft = Path(place, key)

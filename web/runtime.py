@@ -5,6 +5,7 @@ import logging
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,8 @@ class Runtime:
         self.streams = Streams()
         self.erasures = Erasures(slots)
         self.metrics = Metrics(settings.folder / "metrics", self.levels)
-        self.turn_to_look = threading.Lock()  # at a picture, which takes memory
+        # Pictures take memory, and each thread that has looked at some would keep a part of it.
+        self.looking = ThreadPoolExecutor(1, "pictures")
         self.has_database = False  # whether start() has got that far
         self._starting = threading.Lock()
         self._started_in = 0  # the process

@@ -130,8 +130,8 @@ def _texts() -> dict[str, str]:
 def _examined(path: Path, name: str) -> files.Upload:
     """What the file is. One picture is looked at at a time, because that takes memory."""
     release()
-    with runtime().slots.released(), runtime().turn_to_look:
-        return files.examined(path, name)
+    with runtime().slots.released():
+        return runtime().looking.submit(files.examined, path, name).result()
 
 
 def _name(sent: str) -> str:
@@ -175,8 +175,8 @@ def avatar() -> bytes:
     bytes are no picture, and Unavailable."""
     sent = bodies.receive(AVATAR_BYTES)
     release()
-    with runtime().slots.released(), runtime().turn_to_look:
-        picture = pictures.square(sent)
+    with runtime().slots.released():
+        picture = runtime().looking.submit(pictures.square, sent).result()
     if picture is None:
         raise UnsupportedMediaType("Send the bytes of a picture: PNG, JPEG, GIF or WebP.")
     return picture

@@ -5,6 +5,7 @@ import os
 import shutil
 import time
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from tests.support.conversations import (
     edit,
     entry,
     found,
+    meanwhile,
     now,
     ok,
     statements,
@@ -557,5 +559,10 @@ def test_the_export_has_the_addresses_of_files(ada: Person, photo: Message) -> N
 
 
 def test_pictures_are_looked_at_one_by_one(ada: Person, chat: Chat, app: Flask) -> None:
-    with runtime_of(app).turn_to_look:
+    done = Event()
+    runtime_of(app).looking.submit(done.wait, 60)
+    with meanwhile(lambda: ada.sends(chat, "a.png", picture())) as sending:
         assert ada.says(chat, "Others go on").status == 201
+        assert not sending.done()
+        done.set()
+        assert sending.result().status == 201

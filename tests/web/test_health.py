@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, update
 
+from app import create_app
 from config import Settings
 from database import utcnow
 from models import Event
@@ -32,6 +33,17 @@ def health(server: ChatServer) -> dict[str, Any]:
     assert answer.status == 200, answer
     found: dict[str, Any] = answer.json
     return found
+
+
+def test_first_requests_at_once_are_all_answered(settings: Settings) -> None:
+    api = InProcess(create_app(settings))
+
+    answers = at_once(8, lambda _: api.get("/health"))
+
+    running = runtime_of(api.app)
+    running.outbox.stop()
+    running.metrics.close()
+    assert [answer.status for answer in answers] == [200] * 8
 
 
 def test_a_server_that_delivers_is_well(start: Callable[..., ChatServer]) -> None:

@@ -39,7 +39,7 @@ def server(start: Callable[..., ChatServer]) -> ChatServer:
 
 @pytest.fixture
 def settings(server: ChatServer) -> Settings:
-    return load(server.settings | {"INSTANCE_PATH": str(server.directory / "instance")})
+    return load(server.environment())
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ def test_pictures_at_once_take_the_memory_of_one(
     server: ChatServer, ada: Person, chat: Chat
 ) -> None:
     made = io.BytesIO()
-    Image.new("RGBA", (3_000, 3_000), "red").save(made, "PNG")  # 34 MiB, unpacked
+    Image.new("RGBA", (1_800, 1_800), "red").save(made, "PNG")  # 12 MiB, unpacked
     assert ada.sends(chat, "a.png", made.getvalue()).json["type"] == "Image"
 
     def send() -> None:
@@ -155,7 +155,7 @@ def test_pictures_at_once_take_the_memory_of_one(
             sent = pool.map(lambda _: ada.sends(chat, "a.png", made.getvalue()).status, range(40))
             assert list(sent) == [201] * 40
 
-    assert grown(server, send) < 200 * MIB
+    assert grown(server, send) < 120 * MIB
 
 
 def test_slow_uploads_keep_nobody_from_working(
