@@ -4,7 +4,7 @@ They are stored beside the names. An older version of the program, while it runs
 stores new people without them, and forgets them when an account ends: mend() makes that good.
 """
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, literal_column, select
 
 from contract.characters import beginnings, without_marks
 from database import db, writing
@@ -31,12 +31,13 @@ def store(user_id: int, username: str, display_name: str | None = None) -> None:
 
 def found(start: str, after: int, limit: int) -> list[int]:
     """The ids, in order and from `after` on, of those who have a word that begins like this."""
+    # As a sum, or a database might go through all people in the order of their ids.
+    user_id = (NameWord.user_id + literal_column("0")).label("user_id")
     ids = (
-        select(NameWord.user_id)
-        .where(starts_with(NameWord.word, start), NameWord.user_id > after)
-        .group_by(NameWord.user_id)
-        # A sum, or PostgreSQL might go through all people in the order of their ids.
-        .order_by(NameWord.user_id + 0)
+        select(user_id)
+        .where(starts_with(NameWord.word, start), user_id > after)
+        .distinct()
+        .order_by(user_id)
         .limit(limit)
     )
     return list(db.session.scalars(ids))

@@ -64,10 +64,10 @@ def show_user(name_or_id: str, by: str | None) -> None:
     user = find(name_or_id, by)
     click.echo(f"id: {user.id}")
     click.echo(f"username: {user.username}")
+    click.echo(f"created at: {user.created_at:%Y-%m-%d %H:%M:%S} UTC")
     click.echo(f"display name: {user.display_name or 'none'}")
     click.echo(f"about: {_on_one_line(user.about) or 'nothing'}")
     click.echo(f"picture: {'yes' if user.avatar else 'none'}")
-    click.echo(f"created at: {user.created_at:%Y-%m-%d %H:%M:%S} UTC")
     for what, count in accounts.figures(user).items():
         click.echo(f"{what}: {count}")
 

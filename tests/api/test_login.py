@@ -21,7 +21,8 @@ def test_a_login_answers_with_a_token_that_works(api: Api) -> None:
     assert answer.status == 200
     assert answer.json["status"] == "success"
     data = answer.json["data"]
-    assert list(data) == ["id", "username", "token", "expires_in"]
+    members = ["id", "username", "display_name", "avatar", "token", "expires_in"]
+    assert list(data) == members
     assert (data["id"], data["username"]) == (registered["id"], "Ada")
     token = {"Authorization": f"Bearer {data['token']}"}
     assert api.get("/api/users", headers=token).status == 200
