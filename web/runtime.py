@@ -100,6 +100,8 @@ class Runtime:
             return
         came = time.monotonic()
         with self._starting:
+            if self._started_in == os.getpid():
+                return  # by a request that came at the same time
             if not self.has_database:
                 if self._failed_at > came:
                     # Or those who queue here would wait for the same, one after the other.
