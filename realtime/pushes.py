@@ -93,9 +93,10 @@ class Pushes:
         self._thread = threading.Thread(target=self._run, name="pushes", daemon=True)
 
     def start(self) -> None:
-        """Begin to send what waits."""
-        pushes.recorded.connect(self._wake)
-        self._thread.start()
+        """Begin to send what waits, once."""
+        if not self._thread.is_alive():
+            pushes.recorded.connect(self._wake)
+            self._thread.start()
 
     def stop(self) -> None:
         """Send no more, and book what is on its way within STOP_SECONDS. What is not booked will be
