@@ -111,8 +111,7 @@ button.addEventListener("click", () => {
 
 /** Read out what arrives, but not what was there when the chat was opened. */
 function readAloud(open) {
-  const last = open.messages.at(-1);
-  if (open.loading || !last) return;
+  if (open.loading) return;
   if (newest !== Infinity && !open.newer) {
     for (const message of open.messages) {
       if (message.id <= newest || message.from_user === state.me.id) continue;
@@ -120,7 +119,7 @@ function readAloud(open) {
       announce(`${shownName(nameOf(open.peer))}: ${said}`);
     }
   }
-  newest = Math.max(newest === Infinity ? 0 : newest, last.id);
+  newest = Math.max(newest === Infinity ? 0 : newest, open.messages.at(-1)?.id ?? 0);
 }
 
 // Scrolling --------------------------------------------------------------------------------------
