@@ -13,7 +13,7 @@ import {
 } from "./api.js";
 import { learnBlocks } from "./blocks.js";
 import { retry } from "./conversation.js";
-import { flush } from "./outbox.js";
+import { flush, flushFor } from "./outbox.js";
 import { changed, isBlocked, learnChats, learnMark, learnMessage, peerOf, state } from "./store.js";
 import { onNews } from "./windows.js";
 
@@ -70,7 +70,7 @@ async function keepUp() {
     let again = false;
     try {
       await catchUp();
-      again = await flushAwhile();
+      again = await flushFor(POLL_MS, look);
       revive();
       await retry(); // awaited: otherwise a LoggedOut in there would go unnoticed
       failures = 0;
@@ -83,17 +83,6 @@ async function keepUp() {
     const pause = Math.min(POLL_MS * 1.3 ** failures, AWAY_MS) * (0.7 + 0.6 * Math.random());
     await rest(isLive() && !failures && !again ? LIVE_MS : pause);
   }
-}
-
-/** Send what waits, but let nothing else wait for long: an upload may take minutes. */
-async function flushAwhile() {
-  const sent = flush();
-  let timer;
-  const enough = new Promise((resolve) => (timer = setTimeout(resolve, POLL_MS, null)));
-  const again = await Promise.race([sent, enough]);
-  clearTimeout(timer);
-  if (again === null) sent.then((late) => late && look(), look);
-  return again;
 }
 
 async function rest(ms) {

@@ -8,13 +8,19 @@ import { api, Refused } from "./api.js";
 import { blobs } from "./blobs.js";
 import { now } from "./clock.js";
 import { chatWith } from "./conversation.js";
+import { announce } from "./dom.js";
 import { shelf } from "./session.js";
 import { changed, learnMessage, state } from "./store.js";
 import { cancel, upload } from "./uploads.js";
 import { tellOthers } from "./windows.js";
 
 // Another window of the same person has put something here, or removed it.
-addEventListener("storage", ({ key }) => key?.startsWith(outbox().prefix) && changed());
+addEventListener("storage", ({ key, newValue }) => {
+  const { prefix } = outbox();
+  if (!key?.startsWith(prefix)) return;
+  if (newValue === null) cancel(key.slice(prefix.length));
+  changed();
+});
 
 const TRIES = 5;
 const LEFT_BEHIND_MS = 3_600_000; // bytes without a message this old: the window closed in between
@@ -105,6 +111,7 @@ export function resend(id) {
 /** Say why a message cannot be sent; null: it is to be tried. */
 function blame(id, error) {
   const known = outbox().get(id);
+  if (error) announce("A message could not be sent.");
   if (known) outbox().set(id, { ...known, error }); // another window may have sent or discarded it
   changed();
 }
@@ -122,6 +129,15 @@ export async function flush() {
   const failed = ends.find(({ status }) => status === "rejected");
   if (failed) throw failed.reason;
   return ends.some(({ value }) => value);
+}
+
+/** The same, but for `ms` at most, since an upload may take minutes. `look` is for what ends later. */
+export async function flushFor(ms, look) {
+  const sent = flush();
+  const enough = new Promise((resolve) => setTimeout(resolve, ms, null));
+  const again = await Promise.race([sent, enough]);
+  if (again === null) sent.then((late) => late && look(), look);
+  return again;
 }
 
 /** Returns whether the first that waits has to be tried again: what follows must not overtake it. */
@@ -143,6 +159,7 @@ async function deliver(message) {
   try {
     const { channel } = await chatWith(peer);
     const sent = await send(channel, message);
+    if (!sent) return true; // another window has sent it meanwhile
     discard(id);
     state.apart.delete(peer);
     learnMessage(sent);
@@ -163,12 +180,19 @@ async function deliver(message) {
   return true;
 }
 
-async function send(channel, { id, text, file, replyTo }) {
+function send(channel, { id, text, file, replyTo }) {
   if (!file) return api.send(channel, text, id, replyTo?.id);
-  const bytes = await bytesOf(id);
-  if (!bytes) throw new Refused(410, GONE);
-  return upload(id, { channel, bytes, name: file.name, text, replyTo: replyTo?.id });
+  return alone(id, async () => {
+    if (!outbox().get(id)) return null;
+    const bytes = await bytesOf(id);
+    if (!bytes) throw new Refused(410, GONE);
+    return upload(id, { channel, bytes, name: file.name, text, replyTo: replyTo?.id });
+  });
 }
+
+/** Let only one window upload a file at a time. Two would send it once, too, but with twice the bytes. */
+const alone = (id, act) =>
+  navigator.locks ? navigator.locks.request(`chat/${state.me.id}/${id}`, act) : act();
 
 const GONE = {
   code: "gone",

@@ -37,14 +37,17 @@ export function upload(id, { channel, bytes, name, text, replyTo }) {
     timer = setTimeout(() => request.abort(), SILENCE_MS);
   };
   return new Promise((resolve, reject) => {
-    const fail = (status) =>
-      reject(Object.assign(new Unreachable(status), { begun: state.share > 0 }));
+    const fail = () => {
+      const error = new Unreachable();
+      if (state.share > 0) error.message = "The connection broke while the file was being sent.";
+      reject(Object.assign(error, { begun: state.share > 0 }));
+    };
     request.upload.onprogress = ({ loaded, total }) => {
       heard();
       state.share = loaded / total;
       uploads.dispatchEvent(new CustomEvent("progress", { detail: id }));
     };
-    request.onerror = request.onabort = () => fail();
+    request.onerror = request.onabort = fail;
     request.onload = () => {
       try {
         resolve(judged("/send_file", request.status, parsed(request.responseText)));

@@ -28,7 +28,8 @@ function verbsFor(message) {
 export function drawActions(message) {
   const verbs = verbsFor(message);
   if (!verbs.length) return null;
-  const react = { name: "react", label: "React", key: "+", act: (event) => chooseFor(message, event.currentTarget) };
+  const choose = (event) => openMenu(message, event.currentTarget);
+  const react = { name: "react", label: "React", key: "+", act: choose };
   const all = message.pending || !canWrite() ? verbs : [react, ...verbs];
   return h("div.actions", {}, all.map(button));
 }
@@ -43,8 +44,6 @@ function button({ name, label, key, act }) {
   };
   return h("button.quiet", properties, icon(name));
 }
-
-const chooseFor = (message, near) => openMenu(message, near);
 
 /** The message that an element of the list shows. */
 export function messageOf(element) {
@@ -68,7 +67,7 @@ export function actByKey(element, key) {
   const message = messageOf(element);
   if (!message || message.deleted_at || message.pending || !canWrite()) return false;
   if (key.toLowerCase() === "r") reply(message);
-  else if (key === "+") chooseFor(message, element.querySelector(".bubble"));
+  else if (key === "+") openMenu(message, element.querySelector(".bubble"));
   else return false;
   return true;
 }

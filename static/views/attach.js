@@ -53,7 +53,12 @@ function draw(peer, file) {
     ),
     h(
       "button.quiet",
-      { type: "button", "aria-label": `Remove ${file.name}`, title: "Remove", onclick: () => remove(peer, file) },
+      {
+        type: "button",
+        "aria-label": `Remove ${file.name}`,
+        title: "Remove",
+        onclick: () => remove(peer, file),
+      },
       icon("close"),
     ),
   );

@@ -5,7 +5,7 @@
 // innerHTML and inline styles, which the policy of this page forbids.
 
 import { api } from "../api.js";
-import { h, icon } from "../dom.js";
+import { announce, h, icon } from "../dom.js";
 import { isEmoji, shownName } from "../format.js";
 import { isBlocked, learnMessage, nameOf, state } from "../store.js";
 import { tellOthers } from "../windows.js";
@@ -15,10 +15,14 @@ const menu = document.getElementById("menu");
 const ROW = 6; // emoji in a row, as the style sheet has it
 
 const PALETTE = {
-  "👍": "Thumbs up", "❤️": "Heart", "😂": "Tears of joy", "😮": "Surprised", "😢": "Crying", "🙏": "Thank you",
-  "👎": "Thumbs down", "🎉": "Party", "🔥": "Fire", "👏": "Applause", "💯": "Hundred points", "✅": "Done",
-  "😀": "Smile", "😍": "In love", "🤔": "Thinking", "😅": "Relief", "😎": "Cool", "🥳": "Celebrating",
-  "😴": "Asleep", "😡": "Angry", "🤯": "Mind blown", "🤷": "Shrug", "👀": "Eyes", "💪": "Strong",
+  "👍": "Thumbs up", "❤️": "Heart", "😂": "Tears of joy",
+  "😮": "Surprised", "😢": "Crying", "🙏": "Thank you",
+  "👎": "Thumbs down", "🎉": "Party", "🔥": "Fire",
+  "👏": "Applause", "💯": "Hundred points", "✅": "Done",
+  "😀": "Smile", "😍": "In love", "🤔": "Thinking",
+  "😅": "Relief", "😎": "Cool", "🥳": "Celebrating",
+  "😴": "Asleep", "😡": "Angry", "🤯": "Mind blown",
+  "🤷": "Shrug", "👀": "Eyes", "💪": "Strong",
 };
 
 /** Whether something can be written to the other side of the open chat. */
@@ -36,8 +40,11 @@ const isMine = ({ reactions }, emoji) =>
   );
 
 async function toggle(message, emoji) {
-  const request = isMine(message, emoji) ? api.takeBack : api.react;
-  if (await attempt(request(message.id, emoji).then(learnMessage))) tellOthers();
+  const mine = isMine(message, emoji);
+  const request = mine ? api.takeBack : api.react;
+  if (!(await attempt(request(message.id, emoji).then(learnMessage)))) return;
+  announce(`${emoji} ${mine ? "taken back" : "added"}`);
+  tellOthers();
 }
 
 /** The list under a message, or null if there are none. */
@@ -89,7 +96,12 @@ function palette(message) {
   const pick = ([emoji, label]) =>
     h(
       "button.quiet",
-      { "aria-label": label, title: label, "aria-pressed": String(isMine(message, emoji)), onclick: () => choose(emoji) },
+      {
+        "aria-label": label,
+        "aria-pressed": String(isMine(message, emoji)),
+        title: label,
+        onclick: () => choose(emoji),
+      },
       emoji,
     );
   const other = h("input", {
@@ -107,7 +119,11 @@ function palette(message) {
   return h(
     "div",
     {},
-    h("div.palette", { role: "group", "aria-label": "React", onkeydown: move }, Object.entries(PALETTE).map(pick)),
+    h(
+      "div.palette",
+      { role: "group", "aria-label": "React", onkeydown: move },
+      Object.entries(PALETTE).map(pick),
+    ),
     other,
   );
 }
