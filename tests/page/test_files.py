@@ -97,7 +97,7 @@ def test_a_picture_is_sent_shown_opened_and_saved(
 
     attach(writer, ("sunset.png", picture()))
     writer.says("From the bridge")
-    expect(writer.message("From the bridge").get_by_title("Sent")).to_be_visible()
+    expect(writer.message("From the bridge").get_by_title("Read")).to_be_visible()
     expect(writer.page.locator("#attached")).to_be_hidden()
     expect(writer.row(bob)).to_contain_text("You: Photo: From the bridge")
 
