@@ -52,7 +52,7 @@ def photograph(kind: str) -> bytes:
     exif[0x0112] = 6
     exif[0x010F] = "A camera"
     exif[0x8825] = {1: "N", 2: (IFDRational(48), IFDRational(12), IFDRational(30))}
-    more = {"comment": b"At home"} if kind == "JPEG" else {}
+    more: dict[str, Any] = {"comment": b"At home"} if kind == "JPEG" else {}
     taken = picture(kind, exif=exif, **more)
     # Phones put a second picture behind the first, with all of this in it again.
     return taken + taken if kind == "JPEG" else taken
@@ -276,7 +276,7 @@ def test_a_file_that_is_refused_says_why(
     full = {"status": "error", "code": "too_large", "message": "You have no room left for files."}
     refusal = {"status": 413, "json": full}
 
-    writer.page.route("**/api/send_file", lambda route: route.fulfill(**refusal))  # type: ignore[arg-type]
+    writer.page.route("**/api/send_file", lambda route: route.fulfill(**refusal))
     attach(writer, ("sunset.png", picture()))
     send(writer)
 
