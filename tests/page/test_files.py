@@ -232,7 +232,7 @@ def test_a_picture_of_an_offline_person_is_sent_once(
     assert eventually(lambda: writer.page.evaluate(KEPT) == 0)
 
 
-def test_an_upload_holds_up_nobody_else_and_can_be_cancelled(
+def test_an_upload_holds_up_nobody_else(
     window: Windows, server: ChatServer, ada: Person, bob: Person, chat: Chat
 ) -> None:
     carol = server.api.sign_up(f"carol of {ada.username}")
@@ -289,7 +289,7 @@ def test_a_file_that_is_refused_says_why(
     assert sent_files(bob, chat) == ["sunset.png"]
 
 
-def test_a_file_that_is_too_large_is_not_even_sent(
+def test_a_file_too_large_is_not_sent(
     window: Windows, ada: Person, bob: Person, chat: Chat
 ) -> None:
     writer = window()
