@@ -32,7 +32,7 @@ export class LoggedOut extends Error {}
 
 const SILENCE_MS = 15_000;
 /** Where the API is: beside this script's folder, whatever path everything is served below. */
-const API = new URL("../api", import.meta.url).pathname;
+export const API = new URL("../api", import.meta.url).pathname;
 
 let token = null;
 let socketId = null;
@@ -61,10 +61,13 @@ export function authorization() {
   return token ? { Authorization: `Bearer ${token}` } : {};
 }
 
+/** What goes with every request that changes something. */
+export const headersOfAChange = () =>
+  socketId ? { ...authorization(), "X-Socket-ID": socketId } : authorization();
+
 async function ask(method, path, body) {
-  const headers = authorization();
+  const headers = method === "GET" ? authorization() : headersOfAChange();
   if (body !== undefined) headers["Content-Type"] = "application/json";
-  if (socketId && method !== "GET") headers["X-Socket-ID"] = socketId;
   // The limit is on silence. A long answer over a slow line may take as long as it takes.
   const patience = new AbortController();
   let timer;
@@ -90,13 +93,18 @@ async function ask(method, path, body) {
   } finally {
     clearTimeout(timer);
   }
-  if (answer.ok) return { data, link: answer.headers.get("Link") ?? "" };
-  if (typeof data?.code !== "string") throw new Unreachable(answer.status); // not the API's words
-  if (answer.status === 401 && path !== "/login") {
+  return { data: judged(path, answer.status, data), link: answer.headers.get("Link") ?? "" };
+}
+
+/** The data of an answer, if it is good news. Otherwise raises which of the three ways it failed. */
+export function judged(path, status, data) {
+  if (status >= 200 && status < 300 && (data || status === 204)) return data;
+  if (typeof data?.code !== "string") throw new Unreachable(status); // not the API's words
+  if (status === 401 && path !== "/login") {
     onLoggedOut(data.message);
     throw new LoggedOut(data.message);
   }
-  throw new Refused(answer.status, data);
+  throw new Refused(status, data);
 }
 
 /** The whole text of an answer. Each part that comes is told of. */
@@ -154,10 +162,19 @@ export const api = {
   messages: (channel, place) => page(`/get_message/${channel}${query({ limit: 50, ...place })}`),
   message: async (channel, id) =>
     (await get(`/get_message/${channel}${query({ around: id, limit: 1 })}`))[0],
-  send: (channel, text, id) =>
-    send("POST", "/send_message", { channel, message: text, client_message_id: id }),
+  send: (channel, text, id, replyTo) =>
+    send("POST", "/send_message", {
+      channel,
+      message: text,
+      client_message_id: id,
+      reply_to: replyTo,
+    }),
   edit: (id, text) => send("PATCH", `/messages/${id}`, { message: text }),
   remove: (id) => send("DELETE", `/messages/${id}`),
+  react: (id, emoji) => send("PUT", `/messages/${id}/reactions/${encodeURIComponent(emoji)}`),
+  takeBack: (id, emoji) => send("DELETE", `/messages/${id}/reactions/${encodeURIComponent(emoji)}`),
+  /** An address of a file that holds for some minutes, and when it ends: {url, expires_at}. */
+  fileUrl: (id, thumbnail) => send("POST", `/files/${id}/url${query({ thumbnail })}`),
   search: (q) => get(`/search${query({ q, limit: 30 })}`),
 
   sync: (since) => get(`/sync${query({ since, limit: since && 200 })}`),

@@ -1,10 +1,11 @@
 // Where the page begins: log in, then hear of everything, then draw what the address names.
 
 import { actAs, api, LoggedOut, whenLoggedOut } from "./api.js";
+import { blobs } from "./blobs.js";
 import { open } from "./conversation.js";
 import { counted } from "./format.js";
 import { start, stop, watch } from "./live.js";
-import { unsent } from "./outbox.js";
+import { sweep, unsent } from "./outbox.js";
 import { end, forget, load } from "./session.js";
 import { device, tab } from "./storage.js";
 import { changed, isBlocked, onChange, state, unreadInAll } from "./store.js";
@@ -14,6 +15,7 @@ import { logIn } from "./views/login.js";
 import { drawMessages } from "./views/messages.js";
 import { drawSidebar, loadPeople } from "./views/sidebar.js";
 import { drawTalk } from "./views/talk.js";
+import "./views/touch.js";
 
 const RETRY_MS = 3_000;
 const NOTICE = "chat/notice";
@@ -47,7 +49,7 @@ async function logOut() {
   leaving = true;
   stop();
   await api.logout().catch(() => {}); // without a connection the token ends when it expires
-  forget(state.me.id);
+  await forget(state.me.id);
   history.replaceState(null, "", location.pathname);
   leave();
 }
@@ -99,7 +101,7 @@ const NOT_KEPT =
 
 function drawConnection() {
   const line = byId("connection");
-  const text = `${CONNECTIONS[state.connection]} ${device.lasting ? "" : NOT_KEPT}`.trim();
+  const text = `${CONNECTIONS[state.connection]} ${device.lasting && blobs.lasting ? "" : NOT_KEPT}`.trim();
   if (line.textContent !== text) line.textContent = text;
   line.className = state.connection;
 }
@@ -129,6 +131,7 @@ async function begin() {
   byId("logout").addEventListener("click", logOut);
   route();
   attempt(loadPeople());
+  sweep();
 }
 
 // Without these the page could only fail later. The document then keeps the sentence that says so.

@@ -35,6 +35,7 @@ export function keyed(list, items) {
   const focused = list.contains(document.activeElement)
     ? [...old.values()].find((element) => element.contains(document.activeElement))
     : null;
+  const part = focused && document.activeElement.dataset.keep; // such as a button in it
   const elements = items.map(({ key, version, make }) => {
     const known = old.get(key);
     if (known?.version === version) return known;
@@ -47,6 +48,8 @@ export function keyed(list, items) {
   });
   if (!focused || focused.isConnected) return;
   const again = elements.find((element) => element.key === focused.key);
+  const same = part && again?.querySelector(`[data-keep="${CSS.escape(part)}"]`);
+  if (same) return same.focus();
   (again?.matches("[tabindex], a") ? again : again?.querySelector("a, button"))?.focus();
 }
 

@@ -94,6 +94,24 @@ export const NOTHING_TO_SEE = "Nothing to see";
 export const preview = (text) =>
   text && isBlank(text) ? NOTHING_TO_SEE : part(text.trim().replace(/\s+/g, " "), 0, 120);
 
+/** What a message is about, for one line: its text, or what it brings. */
+export function gist({ type, message, file, deleted_at }) {
+  if (deleted_at) return "Deleted";
+  const what = type === "Image" ? "Photo" : type === "File" ? (file?.name ?? "File") : null;
+  const said = what && message ? `${what}: ${message}` : (what ?? message);
+  return preview(said);
+}
+
+const bytes = (unit, digits) =>
+  new Intl.NumberFormat([], { style: "unit", unit, maximumFractionDigits: digits });
+
+/** "812 byte", "3.4 MB": of 1024 each. */
+export function size(count) {
+  const units = ["byte", "kilobyte", "megabyte", "gigabyte"];
+  const step = Math.min(Math.floor(Math.log2(Math.max(count, 1)) / 10), units.length - 1);
+  return bytes(units[step], step > 1 ? 1 : 0).format(count / 1024 ** step);
+}
+
 /** The text around the first match; matches with a word of the query are marked. */
 export function excerpt(text, query) {
   const words = query.split(/[^\p{L}\p{N}\p{M}]+/u).filter(Boolean);
@@ -107,9 +125,9 @@ export function excerpt(text, query) {
 
 const EMOJI = /^(?:\p{Extended_Pictographic}|\p{Regional_Indicator}{2}|[0-9#*]\ufe0f?\u20e3)/u;
 
-/** One to three emoji and nothing else: shown large. */
-export function isEmoji(text) {
+/** One to three emoji, or `most`, and nothing else: shown large. */
+export function isEmoji(text, most = 3) {
   if (text.length > 100) return false;
   const shown = characters(text);
-  return shown.length <= 3 && shown.every((each) => EMOJI.test(each));
+  return shown.length <= most && shown.every((each) => EMOJI.test(each));
 }

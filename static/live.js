@@ -13,7 +13,7 @@ import {
 } from "./api.js";
 import { learnBlocks } from "./blocks.js";
 import { retry } from "./conversation.js";
-import { flush } from "./outbox.js";
+import { flush, flushFor } from "./outbox.js";
 import { changed, isBlocked, learnChats, learnMark, learnMessage, peerOf, state } from "./store.js";
 import { onNews } from "./windows.js";
 
@@ -70,7 +70,7 @@ async function keepUp() {
     let again = false;
     try {
       await catchUp();
-      again = await flush();
+      again = await flushFor(POLL_MS, look);
       revive();
       await retry(); // awaited: otherwise a LoggedOut in there would go unnoticed
       failures = 0;

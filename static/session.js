@@ -1,4 +1,5 @@
-// Who is logged in here, and what each person has on this device: drafts and unsent messages.
+// Who is logged in here, and what each person has on this device: drafts, and unsent messages
+// with their files.
 //
 // The token is in sessionStorage. Each window is a person of its own, so that ada and bob can be
 // tried side by side, and closing the window forgets the token. "Stay logged in" puts it into
@@ -6,6 +7,7 @@
 // page's Content-Security-Policy lets none in. A cookie would be safe from scripts, but would go
 // along with requests that other sites make.
 
+import { blobs } from "./blobs.js";
 import { device, tab } from "./storage.js";
 
 const KEY = "chat/session";
@@ -44,6 +46,7 @@ export function shelf(userId, name) {
 }
 
 /** Remove all that a person has on this device, for a log-out that the person asked for. */
-export function forget(userId) {
+export async function forget(userId) {
   for (const key of device.keys()) if (key.startsWith(`chat/${userId}/`)) device.remove(key);
+  await blobs.removeAll(`${userId}/`);
 }

@@ -15,6 +15,7 @@ export const state = {
   left: new Set(), // ids of those who were seen to leave; of others nobody can tell (see live.js)
   blocked: new Set(), // the ids of those whom I have blocked
   apart: new Set(), // of those with a block between us, as the API said; no matter whose
+  replying: new Map(), // the other person's id -> the message that is being answered
   opened: new Set(), // of those whose chat was opened in this window
   open: null, // the chat on the screen, see conversation.js
   connection: "connecting", // "live", "polling" (no pusher-js), "catching-up" or "offline"
@@ -55,7 +56,9 @@ export function later(known, heard) {
   if (!known.deleted_at !== !heard.deleted_at) return known.deleted_at ? known : heard;
   const age = (message) => message.edited_at ?? "";
   if (age(known) !== age(heard)) return age(known) < age(heard) ? heard : known;
-  return known.truncated ? heard : known; // an event's text may have been cut, a page's is whole
+  // Reactions have no time of their own, and events of a chat come in order. An event's text may
+  // have been cut, a page's is whole.
+  return heard.truncated && !known.truncated ? { ...known, reactions: heard.reactions } : heard;
 }
 
 /** Merge a chat, as GET /api/chats shows it. */

@@ -37,7 +37,8 @@ def name_media_types(_: BlueprintSetupState) -> None:
 @chat_page.get("/")
 def chat() -> str:
     """The page itself."""
-    return render_template("chat.html", live=PUSHER_JS.exists())
+    most = runtime().settings.file_max_bytes
+    return render_template("chat.html", live=PUSHER_JS.exists(), file_max_bytes=most)
 
 
 @chat_page.get("/vendor/pusher.js")
@@ -58,7 +59,7 @@ def restrict(response: Response) -> Response:
         "default-src": "'none'",
         "script-src": "'self'",
         "style-src": "'self'",
-        "img-src": "'self'",
+        "img-src": "'self' blob:",  # blob: for pictures that are not sent yet
         "connect-src": f"'self' {_pusher_hosts()}",
         "base-uri": "'none'",
         "form-action": "'none'",

@@ -29,6 +29,14 @@ function hide() {
   toast.textContent = "";
 }
 
+/** Say something in passing. */
+export function tell(sentence) {
+  toast.textContent = sentence;
+  toast.showPopover?.(); // above a question
+  clearTimeout(timer);
+  timer = setTimeout(hide, TOAST_MS);
+}
+
 /** Wait for it; if it fails, say why. Returns whether it worked. */
 export async function attempt(promise) {
   try {
@@ -36,10 +44,7 @@ export async function attempt(promise) {
     return true;
   } catch (error) {
     if (error instanceof LoggedOut) return false; // the page is being left
-    toast.textContent = error.message;
-    toast.showPopover?.(); // above a question
-    clearTimeout(timer);
-    timer = setTimeout(hide, TOAST_MS);
+    tell(error.message);
     return false;
   }
 }

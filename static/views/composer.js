@@ -3,18 +3,22 @@
 import { api } from "../api.js";
 import { isComposing } from "../dom.js";
 import { toEnd } from "../conversation.js";
-import { isBlank } from "../format.js";
+import { gist, isBlank, part } from "../format.js";
 import { sayDone, sayTyping, sendWaiting } from "../live.js";
 import { post } from "../outbox.js";
 import { shelf } from "../session.js";
 import { device } from "../storage.js";
 import { changed, learnMessage, nameOf, state } from "../store.js";
 import { tellOthers } from "../windows.js";
-import { attempt } from "./ask.js";
+import { attempt, tell } from "./ask.js";
+import { attachedTo, drawAttached, isPreparing, takeAttached } from "./attach.js";
+import { authorOf, quoted } from "./quote.js";
+import { canWrite } from "./reactions.js";
 
 const form = document.getElementById("composer");
 const text = document.getElementById("text");
 const length = document.getElementById("length");
+const replying = document.getElementById("replying");
 const editing = document.getElementById("editing");
 const MOST = 5_000; // characters; the API counts code points, but .length counts UTF-16 units
 const TELL = 4_500;
@@ -42,6 +46,8 @@ export function drawComposer() {
     measure();
   }
   editing.hidden = !open.editing;
+  drawReplying(open);
+  drawAttached();
   text.readOnly = open.saving !== null && open.saving === open.editing;
   const blocked = state.blocked.has(open.peer);
   const gone = nameOf(open.peer) === null;
@@ -51,6 +57,19 @@ export function drawComposer() {
     : blocked
       ? "You have blocked them."
       : "Message";
+  allow();
+}
+
+function drawReplying(open) {
+  const answered = quoted(state.replying.get(open.peer));
+  if (answered && (answered.deleted_at || !canWrite())) {
+    state.replying.delete(open.peer);
+    if (answered.deleted_at) tell("The message you were replying to was deleted.");
+  }
+  replying.hidden = open.editing !== null || !state.replying.has(open.peer);
+  if (replying.hidden) return;
+  replying.querySelector(".author").textContent = authorOf(answered);
+  replying.querySelector(".said").textContent = gist(answered);
 }
 
 const edited = ({ id, message }) => unfinished.get(id) ?? message;
@@ -61,7 +80,18 @@ function measure() {
   const count = text.value.length > TELL ? [...text.value].length : 0;
   length.textContent = count > TELL ? `${count} of ${MOST} characters` : "";
   length.classList.toggle("fault", count > MOST);
-  form.querySelector("#send").disabled = count > MOST || isBlank(text.value);
+  allow();
+}
+
+/** Let be sent what may be sent. */
+function allow() {
+  form.querySelector("#send").disabled = !maySend(text.value);
+}
+
+function maySend(said) {
+  const { editing, peer } = state.open;
+  if (isPreparing() || (said.length > MOST && [...said].length > MOST)) return false;
+  return !isBlank(said) || (!editing && attachedTo(peer).length > 0);
 }
 
 text.addEventListener("input", () => {
@@ -82,6 +112,8 @@ text.addEventListener("keydown", (event) => {
     form.querySelector("#send").click();
   } else if (event.key === "Escape" && state.open.editing) {
     stopEditing();
+  } else if (event.key === "Escape" && state.replying.has(state.open.peer)) {
+    stopReplying();
   } else if (event.key === "ArrowUp" && !text.value && !state.open.editing) {
     const mine = state.open.messages.filter((each) => each.from_user === state.me.id).at(-1);
     if (!mine || mine.deleted_at) return;
@@ -90,6 +122,14 @@ text.addEventListener("keydown", (event) => {
     changed();
   }
 });
+
+document.getElementById("stop-replying").addEventListener("click", stopReplying);
+
+function stopReplying() {
+  state.replying.delete(state.open.peer);
+  changed();
+  text.focus();
+}
 
 document.getElementById("stop-editing").addEventListener("click", stopEditing);
 
@@ -103,21 +143,35 @@ form.addEventListener("submit", (event) => {
   event.preventDefault();
   // Empty lines around it go; the first line keeps the spaces that it begins with.
   const said = text.value.replace(/^\s*\n/, "").trimEnd();
-  if (isBlank(said) || [...said].length > MOST || text.readOnly) return;
+  if (!maySend(said) || text.readOnly || text.disabled) return;
   if (state.open.editing) attempt(finishEditing(state.open, said));
   else say(said);
 });
 
 function say(said) {
   const { peer } = state.open;
-  post(peer, said);
+  const replyTo = takeReply(peer);
+  const files = takeAttached(peer);
+  const posted = files.length
+    ? // What was written stands below the first of them.
+      files.map((file, at) => post(peer, at ? "" : said, { file, replyTo: at ? null : replyTo }))
+    : [post(peer, said, { replyTo })];
   drafts().remove(peer);
   text.value = "";
   measure();
   sayDone();
   attempt(toEnd());
-  sendWaiting();
+  Promise.all(posted).then(sendWaiting);
   text.focus();
+}
+
+/** The quote that goes with what is sent to a person now, and with nothing after it; or null. */
+function takeReply(peer) {
+  const message = quoted(state.replying.get(peer));
+  state.replying.delete(peer);
+  if (!message) return null;
+  const { id, from_user, type, deleted_at } = message;
+  return { id, from_user, type, deleted_at, message: part(message.message, 0, 200) };
 }
 
 async function finishEditing(open, said) {

@@ -2,9 +2,10 @@
 
 import { markRead, more, toEnd, trim } from "../conversation.js";
 import { announce, h, keyed } from "../dom.js";
-import { day, part, shownName } from "../format.js";
-import { pendingFor } from "../outbox.js";
+import { day, gist, part, shownName } from "../format.js";
+import { asMessage, pendingFor } from "../outbox.js";
 import { changed, nameOf, state } from "../store.js";
+import { actByKey } from "./actions.js";
 import { attempt } from "./ask.js";
 import { row } from "./message.js";
 
@@ -70,15 +71,6 @@ function rows(open) {
   return found;
 }
 
-const asMessage = ({ id, text, at, error }) => ({
-  id, // its own for now; not a number
-  message: text,
-  created_at: at,
-  from_user: state.me.id,
-  pending: true,
-  error,
-});
-
 const sameDay = (before, after) =>
   before && after && day(before.created_at) === day(after.created_at);
 
@@ -119,15 +111,15 @@ button.addEventListener("click", () => {
 
 /** Read out what arrives, but not what was there when the chat was opened. */
 function readAloud(open) {
-  const last = open.messages.at(-1);
-  if (open.loading || !last) return;
+  if (open.loading) return;
   if (newest !== Infinity && !open.newer) {
     for (const message of open.messages) {
       if (message.id <= newest || message.from_user === state.me.id) continue;
-      announce(`${shownName(nameOf(open.peer))}: ${part(message.message, 0, 500)}`);
+      const said = message.file ? gist(message) : part(message.message, 0, 500);
+      announce(`${shownName(nameOf(open.peer))}: ${said}`);
     }
   }
-  newest = Math.max(newest === Infinity ? 0 : newest, last.id);
+  newest = Math.max(newest === Infinity ? 0 : newest, open.messages.at(-1)?.id ?? 0);
 }
 
 // Scrolling --------------------------------------------------------------------------------------
@@ -195,6 +187,8 @@ function setTabStop(stop = list.querySelector(".message:focus")) {
 
 list.addEventListener("keydown", (event) => {
   const message = event.target.closest(".message");
+  const isPlain = !event.ctrlKey && !event.metaKey && !event.altKey && event.target === message;
+  if (isPlain && actByKey(message, event.key)) return event.preventDefault();
   const all = [...list.querySelectorAll(".message")];
   const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
   const ends = { Home: all[0], End: all.at(-1) };

@@ -2,8 +2,8 @@
 
 import { api, LoggedOut } from "../api.js";
 import { announce, h, icon, isComposing, keyed } from "../dom.js";
-import { avatar, counted, excerpt, preview, shownName, when } from "../format.js";
-import { pendingFor } from "../outbox.js";
+import { avatar, counted, excerpt, gist, shownName, when } from "../format.js";
+import { asMessage, pendingFor } from "../outbox.js";
 import { changed, chatsInOrder, isOnline, learnChats, nameOf, peerOf, state } from "../store.js";
 import { attempt } from "./ask.js";
 import { hasDraft } from "./composer.js";
@@ -77,8 +77,8 @@ function chatRow(chat) {
   const online = isOnline(chat.peer);
   const current = state.open?.peer === chat.peer;
   const waiting = pendingFor(chat.peer).at(-1);
-  const last = waiting ? { message: waiting.text, from_user: state.me.id } : chat.last;
-  const said = !last ? "No messages yet" : last.deleted_at ? "Deleted" : preview(last.message);
+  const last = waiting ? asMessage(waiting) : chat.last;
+  const said = last ? gist(last) : "No messages yet";
   const mine = last?.from_user === state.me.id && !last.deleted_at;
   const at = waiting?.at ?? chat.last?.created_at;
   return row(
@@ -126,7 +126,7 @@ function messageRow(message) {
       "span.said",
       {},
       message.from_user === state.me.id && "You: ",
-      h("bdi", {}, excerpt(message.message, found.query)),
+      h("bdi", {}, message.message ? excerpt(message.message, found.query) : gist(message)),
     ),
   ]);
 }

@@ -306,7 +306,8 @@ def test_a_view_parses_the_models_that_describe_it(name: str, app: Flask) -> Non
         form = ", form=True" if endpoint.form else ""
         optional = ", optional=True" if endpoint.may_lack_body else ""
         parse = "uploads.parse" if endpoint.upload else "parse"
-        described.add(f"{parse}(requests.{endpoint.body.__name__}{form}{optional})")
+        module = endpoint.body.__module__.rpartition(".")[2]
+        described.add(f"{parse}({module}.{endpoint.body.__name__}{form}{optional})")
     if endpoint.query:
         described.add(f"query(requests.{endpoint.query.__name__})")
 

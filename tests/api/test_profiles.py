@@ -149,7 +149,7 @@ def test_somebody_who_is_not_there_has_no_profile(ada: Person, bob: Person) -> N
 # Another user name -------------------------------------------------------------------------------
 
 
-def test_a_new_name_logs_in_and_the_old_is_free(api: Api, ada: Person) -> None:
+def test_a_new_name_frees_the_old_one(api: Api, ada: Person) -> None:
     changed(ada, username="Grace Hopper")
 
     assert ada.get("/api/me").json["username"] == "Grace Hopper"
@@ -380,7 +380,7 @@ def test_one_picture_is_left_of_many_at_once(ada: Person, settings: Settings) ->
     eventually(lambda: len(kept(settings)) == 1)
 
 
-def test_the_path_of_a_picture_has_the_prefix_in_front(make_api: Any, ada: Person) -> None:
+def test_the_path_of_a_picture_has_the_prefix(make_api: Any, ada: Person) -> None:
     there: InProcess = make_api(script_name="/chat")
     shown(ada, picture())
 

@@ -691,9 +691,9 @@ def test_the_keyboard_alone_is_enough(
     keys.press("Shift+Tab")
     keys.press("ArrowUp")
     expect(writer.message("One")).to_be_focused()
-    keys.press("Tab")
-    keys.press("Tab")
-    expect(writer.page.get_by_role("button", name="Delete")).to_be_focused()
+    for _ in ("React", "Reply", "Copy", "Edit", "Delete"):
+        keys.press("Tab")
+    expect(writer.message("One").get_by_role("button", name="Delete")).to_be_focused()
     keys.press("Enter")
     keys.press("Tab")
     keys.press("Enter")

@@ -31,6 +31,7 @@ def test_the_policy_lets_in_nothing_of_others(serve: Callable[..., Api]) -> None
     policy = dict(each.split(" ", 1) for each in headers["content-security-policy"].split("; "))
     assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
     assert policy["script-src"] == policy["style-src"] == "'self'"
+    assert policy["img-src"] == "'self' blob:"
     assert policy["connect-src"] == "'self' ws://localhost:80 wss://localhost:80"
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "no-referrer"

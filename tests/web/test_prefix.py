@@ -11,8 +11,8 @@ from websockets.sync.client import connect
 from tests.support.browser import CHROMIUM, OPTIONS, Chromium, PagePackages, Windows
 from tests.support.conversations import sqlite_only
 from tests.support.nginx import Nginx
-from tests.support.people import Api, ChatServer, InProcess
-from tests.support.servers import HOST, require
+from tests.support.people import ROOT, Api, ChatServer, InProcess
+from tests.support.servers import HOST, eventually, require
 
 SAID = {"X-Forwarded-Prefix": "/chat"}
 #: Prefixes that a browser would take for another host, or that are no path at all.
@@ -134,6 +134,10 @@ def test_people_chat_below_a_path_of_nginx(nginx: Nginx) -> None:
         bob.says("Hello!")
         ada.page.get_by_role("link", name="bob").click()
         ada.sees("Hello!")
+        bob.page.locator("#file").set_input_files(ROOT / "docs/screenshot.png")
+        bob.page.get_by_role("button", name="Send").click()
+        picture = ada.page.get_by_role("img", name="Photo: screenshot.png")
+        assert eventually(lambda: picture.evaluate("(image) => image.naturalWidth > 0"))
         ada.page.locator("#logout").click()
         ada.agrees("Log out")
         expect(ada.page.get_by_label("Password")).to_be_visible()

@@ -1,0 +1,46 @@
+// Files that were chosen: looked at, freed of traces, and ready to be sent.
+
+import { size } from "./format.js";
+import { kindOf, mayTell, withoutTraces } from "./photographs.js";
+
+/** What the server takes, in bytes. */
+const most = Number(document.getElementById("file").dataset.most);
+
+/**
+ * A file as it is going to be sent: {name, media_type, blob, bytes, width, height, tells}.
+ * Only pictures that this browser shows have a width and a height. Raises Error with a sentence.
+ */
+export async function prepared(file) {
+  const name = file.name || "file";
+  if (file.size > most) {
+    throw new Error(`“${name}” is too large: ${size(file.size)}, and ${size(most)} is the most.`);
+  }
+  const content = await file.arrayBuffer().catch(() => null);
+  if (!content) throw new Error(`“${name}” cannot be read. A folder cannot be sent.`);
+  if (!content.byteLength) throw new Error(`“${name}” is empty.`);
+  const bytes = new Uint8Array(content);
+  const kind = kindOf(bytes);
+  const made = { name, media_type: kind ?? file.type, tells: !kind && mayTell(name, file.type) };
+  try {
+    made.blob = new Blob(withoutTraces(bytes), { type: made.media_type });
+    made.bytes = made.blob.size;
+  } catch (error) {
+    throw new Error(`“${name}” is not sent. ${error.message}`);
+  }
+  return { ...made, ...(kind && (await measured(made.blob))) };
+}
+
+/** The width and height of a picture; null if the browser cannot show it. */
+async function measured(blob) {
+  const url = URL.createObjectURL(blob);
+  const image = new Image();
+  try {
+    image.src = url;
+    await image.decode();
+    return { width: image.naturalWidth, height: image.naturalHeight };
+  } catch {
+    return null;
+  } finally {
+    URL.revokeObjectURL(url);
+  }
+}

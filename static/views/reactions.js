@@ -1,0 +1,141 @@
+// Reactions: those under a message, and the menu to choose one from. On touch screens the same menu
+// holds what else can be done with the message.
+//
+// Any other emoji comes from the system's own picker. The known pickers write their markup with
+// innerHTML and inline styles, which the policy of this page forbids.
+
+import { api } from "../api.js";
+import { announce, h, icon } from "../dom.js";
+import { isEmoji, shownName } from "../format.js";
+import { isBlocked, learnMessage, nameOf, state } from "../store.js";
+import { tellOthers } from "../windows.js";
+import { attempt } from "./ask.js";
+
+const menu = document.getElementById("menu");
+const ROW = 6; // emoji in a row, as the style sheet has it
+
+const PALETTE = {
+  "👍": "Thumbs up", "❤️": "Heart", "😂": "Tears of joy",
+  "😮": "Surprised", "😢": "Crying", "🙏": "Thank you",
+  "👎": "Thumbs down", "🎉": "Party", "🔥": "Fire",
+  "👏": "Applause", "💯": "Hundred points", "✅": "Done",
+  "😀": "Smile", "😍": "In love", "🤔": "Thinking",
+  "😅": "Relief", "😎": "Cool", "🥳": "Celebrating",
+  "😴": "Asleep", "😡": "Angry", "🤯": "Mind blown",
+  "🤷": "Shrug", "👀": "Eyes", "💪": "Strong",
+};
+
+/** Whether something can be written to the other side of the open chat. */
+export const canWrite = () => {
+  const peer = state.open?.peer;
+  return !isBlocked(peer) && nameOf(peer) !== null;
+};
+
+const same = (emoji) => emoji.replaceAll("\ufe0f", ""); // spelled as a text or as an emoji
+
+/** Whether this person has reacted to a message with this emoji. */
+const isMine = ({ reactions }, emoji) =>
+  Boolean(
+    reactions?.some((each) => same(each.emoji) === same(emoji) && each.users.includes(state.me.id)),
+  );
+
+async function toggle(message, emoji) {
+  const mine = isMine(message, emoji);
+  const request = mine ? api.takeBack : api.react;
+  if (!(await attempt(request(message.id, emoji).then(learnMessage)))) return;
+  announce(`${emoji} ${mine ? "taken back" : "added"}`);
+  tellOthers();
+}
+
+/** The list under a message, or null if there are none. */
+export function drawReactions(message) {
+  if (!message.reactions?.length) return null;
+  return h("ul.reactions", { "aria-label": "Reactions" }, message.reactions.map(one));
+
+  function one({ emoji, users }) {
+    const names = users.map((id) => (id === state.me.id ? "You" : shownName(nameOf(id))));
+    const mine = isMine(message, emoji);
+    const properties = {
+      "aria-pressed": String(mine),
+      "data-keep": `reaction ${same(emoji)}`,
+      title: names.join(", "),
+      disabled: !mine && !canWrite(),
+      onclick: () => toggle(message, emoji),
+    };
+    return h("li", {}, h("button", properties, h("span", {}, emoji), ` ${users.length}`));
+  }
+}
+
+/** Open the menu near an element. `verbs`: [{name, label, act}] that stand below the emoji. */
+export function openMenu(message, near, verbs = []) {
+  menu.replaceChildren(
+    h("h2.unseen", { id: "menu-title" }, "What to do with the message"),
+    canWrite() && !message.pending ? palette(message) : "",
+    verbs.length
+      ? h("ul.verbs", {}, verbs.map(({ name, label, act }) =>
+          h("li", {}, h("button.quiet", { onclick: () => close(act) }, icon(name), label))))
+      : "",
+  );
+  menu.showModal();
+  const { left, right, top, bottom } = near.getBoundingClientRect();
+  const x = left + right > innerWidth ? right - menu.offsetWidth : left;
+  const y = bottom + menu.offsetHeight > innerHeight ? top - menu.offsetHeight - 6 : bottom + 6;
+  const within = (place, room) => `${Math.max(8, Math.min(place, room - 8))}px`;
+  menu.style.setProperty("--x", within(x, innerWidth - menu.offsetWidth));
+  menu.style.setProperty("--y", within(y, innerHeight - menu.offsetHeight));
+}
+
+/** Close first: the focus goes back, and then to where the act puts it. */
+function close(act) {
+  menu.close();
+  act();
+}
+
+function palette(message) {
+  const choose = (emoji) => close(() => toggle(message, emoji));
+  const pick = ([emoji, label]) =>
+    h(
+      "button.quiet",
+      {
+        "aria-label": label,
+        "aria-pressed": String(isMine(message, emoji)),
+        title: label,
+        onclick: () => choose(emoji),
+      },
+      emoji,
+    );
+  const other = h("input", {
+    "aria-label": "Another emoji",
+    placeholder: "Another emoji",
+    autocomplete: "off",
+    oninput: () => {
+      const given = other.value.trim();
+      const isOne = given && isEmoji(given, 1);
+      if (isOne) choose(given);
+      else other.setCustomValidity(given ? "One emoji, from the emoji keyboard." : "");
+      if (!isOne && given) other.reportValidity();
+    },
+  });
+  return h(
+    "div",
+    {},
+    h(
+      "div.palette",
+      { role: "group", "aria-label": "React", onkeydown: move },
+      Object.entries(PALETTE).map(pick),
+    ),
+    other,
+  );
+}
+
+/** The arrows move in the grid. */
+function move(event) {
+  const all = [...event.currentTarget.children];
+  const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -ROW, ArrowDown: ROW }[event.key];
+  const next = all[all.indexOf(event.target) + step];
+  if (!next) return;
+  event.preventDefault();
+  next.focus();
+}
+
+menu.addEventListener("click", (event) => event.target === menu && menu.close()); // beside it
