@@ -571,6 +571,7 @@ ENDPOINTS = {
             "at a time. The id is never used again."
         ),
         body=requests.AccountDeletion,
+        events=True,
         success={204: "The account is gone."},
         refusals=["forbidden", "busy"],
         sent={"password": NEW_PASSWORD, "erase": True},
@@ -678,7 +679,7 @@ ERRORS: Mapping[answers.ErrorCode, tuple[int, str, str]] = {
     "requested_range_not_satisfiable": (
         416,
         "The file has fewer bytes than Range asks for.",
-        "The requested range cannot be provided.",
+        "The server cannot provide the requested range.",
     ),
     "rate_limited": (
         429,
