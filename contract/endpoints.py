@@ -731,9 +731,9 @@ ENDPOINTS = {
             "at a time. The id is never used again."
         ),
         body=requests.AccountDeletion,
+        events=True,
         success={204: "The account is gone."},
         refusals=["forbidden", "busy"],
-        events=True,
         sent={"password": NEW_PASSWORD, "erase": True},
     ),
     "front_end_config": Endpoint(

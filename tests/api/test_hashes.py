@@ -22,8 +22,8 @@ WEAK, TODAY, STRONG = "scrypt:128:8:1", "scrypt:256:8:1", "scrypt:512:8:1"
 
 
 def hash_of_ada(settings: Settings) -> str:
-    ((*_, password_hash, _, _, _),) = stored(settings, "users")["users"]
-    return str(password_hash)
+    with looking_into(settings) as connection:
+        return str(connection.execute(select(User.password_hash)).scalar_one())
 
 
 @pytest.mark.parametrize("former", [WEAK, "pbkdf2:sha256:1000"])

@@ -22,7 +22,7 @@ from tests.support.people import Api, Person, at_once, looking_into, refused
 
 MEMBERS = [
     *("channel_id", "channel_name", "user", "last_message", "unread"),
-    *("last_read_message_id", "peer_last_read_message_id", "blocked"),
+    *("last_read_message_id", "peer_last_read_message_id", "blocked", "muted"),
 ]
 
 

@@ -245,9 +245,7 @@ def test_words_follow_the_names(ada: Person, bob: Person, settings: Settings) ->
     assert words == {"lovelace", "countess"}
 
 
-def test_a_search_makes_the_same_statements_always(
-    app: Flask, api: Api, ada: Person
-) -> None:
+def test_a_search_makes_the_same_statements_always(app: Flask, api: Api, ada: Person) -> None:
     def cost() -> int:
         with statements(app) as made:
             assert ada.get("/api/users", q="per", limit=5).status == 200

@@ -153,4 +153,5 @@ class Bookkeeping:
             "last_read_message_id": self.marks[which][person.id] or None,
             "peer_last_read_message_id": self.marks[which][peer.id] or None,
             "blocked": False,
+            "muted": False,
         }

@@ -234,7 +234,7 @@ def test_a_database_with_rows_is_no_target(
 
     assert (end, said) == (
         1,
-        "Error: The other database is not empty: there are rows in sessions.\n",
+        "Error: The other database is not empty: there are rows in name_words.\n",
     )
     assert rows(target) == before
 
