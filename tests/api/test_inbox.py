@@ -108,6 +108,7 @@ def test_a_chat_is_in_the_inbox_of_both(ada: Person, bob: Person, chat: Chat) ->
         "last_read_message_id": last["id"],
         "peer_last_read_message_id": None,
         "blocked": False,
+        "muted": False,
     }
     assert of_bob == {
         **of_ada,

@@ -8,7 +8,7 @@ import re
 import threading
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, get_args
@@ -276,9 +276,6 @@ def test_an_example_is_answered_as_described(
     _, _, operation = operations(document)[name]
     answer = conversation.answers[name]
 
-    if name == "file_thumbnail":  # the example is no picture
-        assert answer.status == 404
-        return
     assert answer.status == min(map(int, operation["responses"])) or answer.status == 201, answer
     content = operation["responses"][str(answer.status)].get("content", {})
     example = content.get("application/json", {}).get("example")
@@ -315,8 +312,8 @@ def test_a_view_parses_the_models_that_describe_it(name: str, app: Flask) -> Non
     source = ast.parse(inspect.getsource(inspect.unwrap(view)))
     calls = [ast.unparse(node) for node in ast.walk(source) if isinstance(node, ast.Call)]
 
-    parsing = ("parse", "query", "uploads.parse")
-    assert {ast.unparse(c) for c in calls if ast.unparse(c.func) in parsing} == described
+    parsing = ("parse(", "query(", "uploads.parse(")
+    assert {call for call in calls if call.startswith(parsing)} == described
 
 
 @pytest.mark.parametrize("name", ENDPOINTS)
@@ -553,6 +550,27 @@ def of_a_crowd(api: Api, _: Settings) -> Answer:
             go_on.set()
 
 
+WAYS: dict[str, Callable[[Api, Settings], Answer]] = {
+    "invalid": lambda api, _: api.post("/api/register", {"password": "correct horse"}),
+    "unauthorized": lambda api, _: api.get("/api/me"),
+    "token_expired": of_an_expired_token,
+    "forbidden": of_an_impostor,
+    "blocked": of_a_blocker,
+    "not_found": lambda api, _: api.sign_up("xia").get("/api/get_message/nowhere"),
+    "method_not_allowed": lambda api, _: api.get("/api/register"),
+    "taken": of_a_name_in_use,
+    "conflict": of_a_deleted_message,
+    "too_large": lambda api, _: api.post("/api/login", body=b"[" * 70_000, headers=JSON),
+    "unsupported_media_type": lambda api, _: api.post("/api/login", body=b"username=ada"),
+    "requested_range_not_satisfiable": of_a_short_file,
+    "rate_limited": of_too_many,
+    "internal": of_a_fault,
+    "unavailable": of_a_locked_database,
+    "busy": of_a_crowd,
+}
+
+
+@pytest.mark.parametrize("code", ERRORS)
 def test_an_error_is_answered_as_its_example_says(
     code: ErrorCode, api: Judged, settings: Settings
 ) -> None:

@@ -7,11 +7,11 @@ from flask import Flask
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
 from chat.words import LONGEST, sought, words
 from config import Settings
-from models import Word
+from models import Channel, Word
 from tests.support.conversations import OFTEN, Chat, delete, edit, found, ok, plans, statements
 from tests.support.people import Person, at_once, looking_into, refused, runtime_of, stored
 from tests.support.servers import IN_CI

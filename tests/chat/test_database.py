@@ -3,6 +3,7 @@
 import shutil
 import socket
 import stat
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
