@@ -336,7 +336,8 @@ def test_a_login_just_beginning_ends_with_the_others(
     ada: Person, other: Person, settings: Settings, expired: str, opening: str, ending: str
 ) -> None:
     # A login sweeps the expired ones away; a refresh changes its own.
-    awaited = expired if opening == "login" else jti_of(other)
+    own = f"SELECT 1 FROM sessions WHERE jti = '{jti_of(other)}' FOR UPDATE"
+    awaited = expired if opening == "login" else own
     opened, ended = one_behind_the_other(
         settings, awaited, lambda: OPENINGS[opening](other), lambda: ENDINGS[ending](ada)
     )
