@@ -19,6 +19,7 @@ from sqlalchemy import delete
 from sqlalchemy.exc import IntegrityError
 from werkzeug.routing import Map
 
+from chat.storage import FILES
 from config import Settings
 from tests.support.document import Contract
 from tests.support.people import (
@@ -191,13 +192,15 @@ def _empty() -> None:
 
 @pytest.fixture
 def settings(only_app: Flask) -> Settings:
-    """Of an application whose database is empty."""
+    """Of an application whose database and storage are empty."""
     with only_app.app_context():
         try:
             _empty()
         except IntegrityError:  # housekeeping has just added words of a name
             _empty()
-    return runtime_of(only_app).settings
+    found = runtime_of(only_app).settings
+    shutil.rmtree(found.folder / FILES, ignore_errors=True)
+    return found
 
 
 @pytest.fixture

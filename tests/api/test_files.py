@@ -2,7 +2,6 @@
 
 import io
 import os
-import shutil
 import time
 from pathlib import Path
 from threading import Event
@@ -55,11 +54,6 @@ def kept(settings: Settings) -> list[str]:
     """What is in the storage and on its way there."""
     places = (Path(settings.instance_path, name) for name in ("files", "arriving"))
     return [str(path) for place in places for path in place.rglob("*") if path.is_file()]
-
-
-@pytest.fixture(autouse=True)
-def _empty_storage(settings: Settings) -> None:
-    shutil.rmtree(Path(settings.instance_path, "files"), ignore_errors=True)
 
 
 @pytest.fixture
