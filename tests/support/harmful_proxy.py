@@ -69,9 +69,10 @@ class HarmfulProxy:
         with suppress(OSError):
             while some := server.recv(65_536):
                 time.sleep(self._pause)
-                client.sendall(some[: int(min(left, len(some)))])
+                harms = self._times > 0
+                client.sendall(some[: int(min(left, len(some)))] if harms else some)
                 left -= len(some)
-                if left < 0 and self._times > 0:
+                if left < 0 and harms:
                     self._times -= 1
                     self._hang(client)
                     break
