@@ -368,7 +368,7 @@ def me(user: User) -> ResponseReturnValue:
 @login_required
 def change_profile(user: User) -> ResponseReturnValue:
     """Give the caller other names, or another text about them."""
-    body = parse(requests.ProfileChange)
+    body = parse(requests.ProfileChange, optional=True)
     with writing():
         row = profiles.change(user, body)
         db.session.commit()

@@ -612,6 +612,7 @@ ENDPOINTS = {
             "An empty `display_name` or `about` takes away what was there."
         ),
         body=requests.ProfileChange,
+        may_lack_body=True,
         success={200: "The caller as others see them now."},
         shape=answers.Profile,
         refusals=["taken"],

@@ -165,9 +165,19 @@ def operation(
 def with_file(body: type[requests.Parameters]) -> dict[str, Any]:
     """The schema of a form with a file beside these members."""
     schema = body.model_json_schema(schema_generator=Schemas)
+    schema["properties"] = {name: not_null(each) for name, each in schema["properties"].items()}
     schema["properties"]["file"] = {"type": "string", "format": "binary", "minLength": 1}
     schema["required"] = [*schema.get("required", []), "file"]
     return schema
+
+
+def not_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a member where there is no null, as in forms and queries: clients leave it out
+    by not sending it."""
+    one: dict[str, Any] = next(
+        (each for each in schema.get("anyOf", []) if each.get("type") != "null"), schema
+    )
+    return one
 
 
 SOCKET_ID = {
@@ -184,8 +194,7 @@ def in_query(model: type[requests.Parameters], endpoint: Endpoint) -> list[dict[
     whole = model.model_json_schema(schema_generator=Schemas)
     parameters = []
     for name, schema in whole["properties"].items():
-        # A query has no null: clients leave a parameter out by not sending it.
-        one = next((s for s in schema.get("anyOf", []) if s.get("type") != "null"), schema)
+        one = not_null(schema)
         required = name in whole.get("required", [])
         parameter = {"name": name, "in": "query", "required": required, "schema": one}
         if name in endpoint.given:
@@ -210,6 +219,9 @@ def successes(endpoint: Endpoint, shapes: dict[Any, Any]) -> dict[int, dict[str,
             response["content"] = {JSON: content}
         elif endpoint.media != JSON and status != 304:
             response["content"] = {endpoint.media: {"schema": {"type": "string"}}}
+            if endpoint.media == "*/*":  # which generated clients do not know
+                any_bytes = {"schema": {"type": "string", "format": "binary"}}
+                response["content"] = {BYTES: any_bytes, **response["content"]}
             if endpoint.shape:
                 response["content"][endpoint.media]["x-line-schema"] = shapes[endpoint.shape]
         if endpoint.follow:
