@@ -70,6 +70,9 @@ class Bucket:
                     if item["LastModified"].timestamp() < until:
                         yield item["Key"].removeprefix(self._prefix)
 
+    def close(self) -> None:
+        self._client.close()
+
 
 @contextmanager
 def _answers() -> Iterator[None]:

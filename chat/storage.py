@@ -37,6 +37,9 @@ class Storage(Protocol):
     def old_keys(self, seconds: float) -> Iterator[str]:
         """The keys of all that was stored longer ago."""
 
+    def close(self) -> None:
+        """Give its connections up."""
+
 
 class Folder:
     """Files below one folder, spread over folders by the first two characters of the key."""
@@ -68,6 +71,9 @@ class Folder:
             with suppress(FileNotFoundError):  # removed meanwhile
                 if path.stat().st_mtime < until:
                     yield path.name
+
+    def close(self) -> None:
+        """A folder has none."""
 
     def _path(self, key: str) -> Path:
         return self._folder / key[:2] / key

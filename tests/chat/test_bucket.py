@@ -56,19 +56,22 @@ def proxy(s3: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[HarmfulProxy]:
 
 
 @pytest.fixture
-def client(proxy: HarmfulProxy) -> Any:
+def client(proxy: HarmfulProxy) -> Iterator[Any]:
     """The bucket, which has an object of somebody else's."""
     client = boto3.client("s3")
     client.create_bucket(Bucket=NAME)
     for item in client.list_objects_v2(Bucket=NAME).get("Contents", []):
         client.delete_object(Bucket=NAME, Key=item["Key"])
     client.put_object(Bucket=NAME, Key=FOREIGN, Body=b"Not ours")
-    return client
+    yield client
+    client.close()
 
 
 @pytest.fixture
-def api(client: Any, make_api: Any) -> Any:
-    return make_api(files_url=URL, ratelimit_enabled=False)
+def api(client: Any, make_api: Any) -> Iterator[Any]:
+    api = make_api(files_url=URL, ratelimit_enabled=False)
+    yield api
+    runtime_of(api.app).storage.close()
 
 
 @pytest.fixture

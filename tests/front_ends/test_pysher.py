@@ -26,7 +26,7 @@ class Program:
         self._pongs: queue.SimpleQueue[str] = queue.SimpleQueue()
         config = server.api.get("/api/config").json
         api = f"http://{HOST}:{server.port}/api"
-        me, token = person.get("/api/me").json, person.token
+        me, token = person.get("/api/users/me").json["data"], person.token
         self.pusher = pysher.Pusher(
             config["key"],
             custom_host=config["wsHost"],

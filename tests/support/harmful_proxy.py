@@ -18,6 +18,7 @@ class HarmfulProxy:
         self._listener = socket.create_server((HOST, 0))
         self.port: int = self._listener.getsockname()[1]
         self._open: set[socket.socket] = set()
+        self._closing = threading.Event()
         self.heal()
 
     def harm(self, *, after: float, hangs: bool = False, times: float = math.inf) -> None:
@@ -40,8 +41,11 @@ class HarmfulProxy:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._closing.set()
         self._listener.close()
         self._drop_all()
+        for each in list(self._open):
+            each.close()
 
     def _drop_all(self) -> None:
         for each in list(self._open):
@@ -81,5 +85,5 @@ class HarmfulProxy:
             self._open.discard(each)
 
     def _hang(self, client: socket.socket) -> None:
-        while self._hangs and client.fileno() >= 0:
-            time.sleep(0.05)
+        while self._hangs and client.fileno() >= 0 and not self._closing.wait(0.05):
+            pass

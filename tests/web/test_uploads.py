@@ -6,7 +6,7 @@ import resource
 import socket
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from http.client import HTTPException, HTTPResponse
@@ -58,6 +58,17 @@ def kept(settings: Settings) -> list[Path]:
     ]
 
 
+#: Connections of uploads, which tests leave in all states.
+opened: list[socket.socket] = []
+
+
+@pytest.fixture(autouse=True)
+def _close_connections() -> Iterator[None]:
+    yield
+    while opened:
+        opened.pop().close()
+
+
 class Upload:
     """A request that sends a file, as slowly as the test likes."""
 
@@ -72,6 +83,7 @@ class Upload:
         length = len(form) + size + len(self.END)
         self.chunked = chunked
         self.connection = socket.create_connection((HOST, person.api.port), timeout=120)  # type: ignore[attr-defined]
+        opened.append(self.connection)
         head = (
             "POST /api/send_file HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
             f"Authorization: Bearer {person.token}\r\n"
@@ -92,6 +104,7 @@ class Upload:
         response = HTTPResponse(self.connection)
         response.begin()
         response.read()
+        response.close()
         self.connection.close()
         return response.status
 
