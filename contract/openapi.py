@@ -167,7 +167,8 @@ def with_file(body: type[requests.Parameters]) -> dict[str, Any]:
     schema = body.model_json_schema(schema_generator=Schemas)
     schema["properties"] = {name: not_null(each) for name, each in schema["properties"].items()}
     schema["properties"]["file"] = {"type": "string", "format": "binary", "minLength": 1}
-    schema["required"] = [*schema.get("required", []), "file"]
+    del schema["not"]  # which says in terms of null that a channel is named
+    schema["required"] = ["channel", "file"]
     return schema
 
 

@@ -102,10 +102,12 @@ class Upload:
     def status(self) -> int:
         """How it is answered."""
         response = HTTPResponse(self.connection)
-        response.begin()
-        response.read()
-        response.close()
-        self.connection.close()
+        try:
+            response.begin()
+            response.read()
+        finally:
+            response.close()
+            self.connection.close()
         return response.status
 
     def finish(self) -> int:
