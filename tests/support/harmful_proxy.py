@@ -42,6 +42,8 @@ class HarmfulProxy:
 
     def __exit__(self, *_: object) -> None:
         self._closing.set()
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # or it would accept one more
         self._listener.close()
         self._drop_all()
         for each in list(self._open):
@@ -56,7 +58,11 @@ class HarmfulProxy:
         with suppress(OSError):  # closed
             while True:
                 client, _ = self._listener.accept()
-                server = socket.create_connection((HOST, self._to))
+                try:
+                    server = socket.create_connection((HOST, self._to))
+                except OSError:  # it has stopped
+                    client.close()
+                    continue
                 self._open |= {client, server}
                 threading.Thread(target=self._ask, args=(client, server), daemon=True).start()
                 threading.Thread(target=self._answer, args=(client, server), daemon=True).start()
