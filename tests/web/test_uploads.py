@@ -275,7 +275,8 @@ def send_until_the_end(person: Person, chat: Chat, number: int) -> None:
     Image.new("RGB", (300, 300), (number, 0, 0)).save(made, "PNG")
     with suppress(OSError, HTTPException):
         while True:
-            assert person.sends(chat, "a.png", made.getvalue()).status == 201
+            # A server that has just started again, with six at once, may ask to come back.
+            assert person.sends(chat, "a.png", made.getvalue()).status in (201, 503)
 
 
 def test_after_kills_every_message_has_its_bytes(
