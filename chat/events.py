@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from blinker import Signal
-from sqlalchemy import event, insert, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import insert, or_, select, update
 
+from chat import commits
 from contract.answers import encode
 from database import db, utcnow
 from models import Event, Message
@@ -44,7 +44,7 @@ def record(
         {"channel": channel, "name": name, "data": data, **same} for channel, name, data in events
     ]
     db.session.execute(_RECORD, rows)
-    db.session.info["recorded"] = True
+    commits.tell(recorded)
 
 
 def notify(user_id: int, name: str, **data: Any) -> None:
@@ -57,17 +57,6 @@ def notified_user(channel: str) -> int | None:
     """Whose rights a row of this channel is about, or None if it is for the subscribers of a real
     channel."""
     return int(channel.removeprefix(_NOTICES)) if channel.startswith(_NOTICES) else None
-
-
-@event.listens_for(db.session, "after_commit")
-def _tell_of_events(session: Session) -> None:
-    if session.info.pop("recorded", False):
-        recorded.send()
-
-
-@event.listens_for(db.session, "after_rollback")
-def _forget_events(session: Session) -> None:
-    session.info.pop("recorded", None)
 
 
 def erase(message_id: int) -> None:

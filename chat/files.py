@@ -18,11 +18,10 @@ from typing import Any
 import filetype
 from blinker import Signal
 from flask import current_app
-from sqlalchemy import bindparam, delete, event, func, select, union_all
+from sqlalchemy import bindparam, delete, func, select, union_all
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
 
-from chat import pictures
+from chat import commits, pictures
 from chat.channels import MINE
 from chat.storage import Folder, Storage, refusing_when_full
 from contract import answers
@@ -195,18 +194,7 @@ def forget(key: str | None) -> None:
     """Have bytes removed once this transaction, which leaves no row that refers to them, is
     committed."""
     if key:
-        db.session.info.setdefault("erased_files", []).append(key)
-
-
-@event.listens_for(db.session, "after_commit")
-def _tell_of_erased(session: Session) -> None:
-    if keys := session.info.pop("erased_files", None):
-        erased.send(keys)
-
-
-@event.listens_for(db.session, "after_rollback")
-def _forget_erased(session: Session) -> None:
-    session.info.pop("erased_files", None)
+        commits.tell(erased, key)
 
 
 # Finding -------------------------------------------------------------------------------------

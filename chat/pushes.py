@@ -17,7 +17,6 @@ from sqlalchemy import (
     bindparam,
     case,
     delete,
-    event,
     exists,
     func,
     insert,
@@ -28,9 +27,8 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session
 
-from chat import blocks, logins
+from chat import blocks, commits, logins
 from contract.push_requests import PushSubscription as Browser
 from database import AnyRow, db
 from models import Channel, Message, Push, PushSubscription, User
@@ -106,18 +104,7 @@ def record(message_id: int, receiver_id: int) -> None:
     ]
     if rows:
         db.session.execute(_RECORD, rows)
-        db.session.info["pushes"] = True
-
-
-@event.listens_for(db.session, "after_commit")
-def _tell_of_pushes(session: Session) -> None:
-    if session.info.pop("pushes", False):
-        recorded.send()
-
-
-@event.listens_for(db.session, "after_rollback")
-def _forget_pushes(session: Session) -> None:
-    session.info.pop("pushes", None)
+        commits.tell(recorded)
 
 
 # Sending. The connection is the sender's own. -------------------------------------------------

@@ -16,9 +16,7 @@ from pathlib import Path
 
 import click
 from filelock import Timeout
-from flask import Flask
 from flask.cli import with_appcontext
-from flask_migrate.cli import db as of_the_database
 from sqlalchemy import NullPool, create_engine
 from sqlalchemy.engine import URL
 
@@ -48,13 +46,6 @@ ON_POSTGRESQL = (
     "The database is on PostgreSQL. Back it up with pg_dump; after pg_restore, run "
     "`flask db new-generation`."
 )
-
-
-def add_commands(app: Flask) -> None:
-    """Give `flask` these commands."""
-    app.cli.add_command(backup)
-    app.cli.add_command(restore)
-    of_the_database.add_command(new_generation)
 
 
 @click.command()

@@ -15,7 +15,6 @@ import click
 import psycopg
 from flask import current_app
 from flask.cli import with_appcontext
-from flask_migrate.cli import db as of_the_database
 from sqlalchemy import (
     Connection,
     Engine,
@@ -48,11 +47,6 @@ SERVED = (
     "A server runs on this database. Stop all of its servers first: what they store during the "
     "copy, and until they use the other database, would be missing there."
 )
-
-
-def add_commands() -> None:
-    """Put the command beside those of Flask-Migrate."""
-    of_the_database.add_command(copy_database)
 
 
 @click.command("copy")

@@ -6,6 +6,8 @@ import logging
 import queue
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from flask import Flask
@@ -35,7 +37,7 @@ class Housekeeping:
         self._app = app
         self._folder = folder
         self._storage = storage
-        self._jobs: queue.SimpleQueue[tuple[list[str], list[str]]] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._noted: set[str] = set()
         self._thread: threading.Thread | None = None
 
@@ -49,24 +51,21 @@ class Housekeeping:
 
     def _remove(self, keys: list[str]) -> None:
         # A signal does not keep its receivers, and `self._jobs.put` is gone once it is connected.
-        self._jobs.put((keys, []))
+        self._jobs.put(partial(files.remove, self._storage, keys))
 
     def note_use(self, jti: str) -> None:
         """Have it stored that a login was used in this hour."""
         if jti not in self._noted and len(self._noted) < MOST_USES:
             self._noted.add(jti)
-            self._jobs.put(([], [jti]))
+            self._jobs.put(partial(self._note, [jti]))
 
     def _run(self) -> None:
         next_look = next_mend = time.monotonic()
         while True:
             try:
                 until = min(next_look, next_mend)
-                keys, used = self._jobs.get(timeout=max(until - time.monotonic(), 0))
-                if keys:
-                    files.remove(self._storage, keys)
-                if used:
-                    self._note(used)
+                job = self._jobs.get(timeout=max(until - time.monotonic(), 0))
+                job()
             except queue.Empty:
                 now = time.monotonic()
                 if now >= next_mend:

@@ -6,6 +6,7 @@ import sys
 
 import click
 from flask import Flask, request
+from flask_migrate.cli import db as of_the_database
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from config import Settings
@@ -58,7 +59,8 @@ def exit_on_sigterm() -> None:
 
 def add_commands(app: Flask) -> None:
     """Give `flask` what operators need: events, users, files, backups and copies."""
-    for group in (commands.events, user_commands.users, file_commands.files):
-        app.cli.add_command(group)
-    backups.add_commands(app)
-    copies.add_commands()
+    groups = (commands.events, user_commands.users, file_commands.files)
+    for command in (*groups, backups.backup, backups.restore):
+        app.cli.add_command(command)
+    for command in (backups.new_generation, copies.copy_database):
+        of_the_database.add_command(command)

@@ -154,12 +154,19 @@ def kept(upload: files.Upload) -> Iterator[files.Kept]:
     release()
     with runtime().slots.released():
         file = files.keep(runtime().storage, upload)
-    try:
+    with _dropped_if_unused(file.key):
         yield file
+
+
+@contextmanager
+def _dropped_if_unused(key: str) -> Iterator[None]:
+    """After the block remove the bytes of a key that no row refers to then."""
+    try:
+        yield
     finally:
         release()
         with runtime().slots.released():
-            files.drop_unused(runtime().storage, file.key)
+            files.drop_unused(runtime().storage, key)
 
 
 # Pictures of people --------------------------------------------------------------------------
@@ -190,9 +197,5 @@ def kept_avatar(picture: bytes) -> Iterator[str]:
     refuse_without_room(place, len(picture))
     with runtime().slots.released():
         key = files.keep_avatar(runtime().storage, place, picture)
-    try:
+    with _dropped_if_unused(key):
         yield key
-    finally:
-        release()
-        with runtime().slots.released():
-            files.drop_unused(runtime().storage, key)

@@ -8,9 +8,16 @@ from typing import Any
 import pytest
 
 from tests.support.conversations import ok
+from tests.support.endings import (
+    change_password,
+    delete_account,
+    log_out,
+    log_out_everywhere,
+    refresh,
+)
 from tests.support.gateway_client import Client, make_gateway
 from tests.support.gateway_client import Server as Sockets
-from tests.support.people import PASSWORD, Answer, ChatServer, Person
+from tests.support.people import Answer, ChatServer, Person
 from tests.support.servers import eventually
 from tests.support.stub_pusher import StubPusher
 from tests.support.tabs import KEYS, join
@@ -37,29 +44,6 @@ def again(server: ChatServer, person: Person) -> Person:
 def through(server: ChatServer, person: Person) -> Person:
     """The same login, in another process."""
     return Person(server.api, person.id, person.username, person.token, person.expires_in)
-
-
-def log_out(person: Person) -> Answer:
-    return person.post("/api/logout")
-
-
-def log_out_everywhere(person: Person) -> Answer:
-    return person.post("/api/logout", {"all": True})
-
-
-def change_password(person: Person) -> Answer:
-    body = {"current_password": PASSWORD, "new_password": "battery staple"}
-    return person.request("PUT", "/api/me/password", body)
-
-
-def refresh(person: Person) -> Answer:
-    answer = person.post("/api/refresh")
-    person.token = ok(answer)["data"]["token"]
-    return answer
-
-
-def delete_account(person: Person) -> Answer:
-    return person.request("DELETE", "/api/me", {"password": PASSWORD})
 
 
 # Expiry ------------------------------------------------------------------------------------------

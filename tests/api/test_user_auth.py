@@ -11,9 +11,17 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.support.conversations import ok
+from tests.support.endings import (
+    change_password,
+    delete_account,
+    log_out,
+    log_out_everywhere,
+    refresh,
+    refresh_and_log_out,
+)
 from tests.support.gateway_client import KEY, SECRET, Client, make_gateway
 from tests.support.gateway_client import Server as Sockets
-from tests.support.people import PASSWORD, Answer, Api, ChatServer, InProcess, Person, refused
+from tests.support.people import Answer, Api, ChatServer, InProcess, Person, refused
 from tests.support.pusher_js import PusherJs
 from tests.support.servers import HOST
 from tests.support.tabs import KEYS
@@ -166,32 +174,6 @@ def test_pusher_js_cannot_sign_in_with_an_ended_login(server: ChatServer, member
         connect(browser, server, member)
 
         assert browser.sign_in() is None
-
-
-def log_out(person: Person) -> Answer:
-    return person.post("/api/logout")
-
-
-def log_out_everywhere(person: Person) -> Answer:
-    return person.post("/api/logout", {"all": True})
-
-
-def change_password(person: Person) -> Answer:
-    body = {"current_password": PASSWORD, "new_password": "battery staple"}
-    return person.request("PUT", "/api/me/password", body)
-
-
-def refresh(person: Person) -> Answer:
-    return person.post("/api/refresh")
-
-
-def refresh_and_log_out(person: Person) -> Answer:
-    person.token = ok(refresh(person))["data"]["token"]
-    return log_out(person)
-
-
-def delete_account(person: Person) -> Answer:
-    return person.request("DELETE", "/api/me", {"password": PASSWORD})
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,14 @@ from gateway import Limits
 from gateway.frames import event_frame
 from gateway.hub import Delivery
 from tests.support.browser import CHROMIUM, OPTIONS, Chromium, PagePackages
+from tests.support.endings import (
+    change_password,
+    delete_account,
+    log_out,
+    log_out_everywhere,
+    refresh,
+    refresh_and_log_out,
+)
 from tests.support.gateway_client import (
     APP_ID,
     KEY,
@@ -34,7 +42,6 @@ from tests.support.gateway_client import (
 )
 from tests.support.gateway_client import Server as Sockets
 from tests.support.people import (
-    PASSWORD,
     Answer,
     Api,
     ChatServer,
@@ -380,32 +387,6 @@ def test_pusher_js_stays_away_after_its_login_ends(server: ChatServer) -> None:
         assert tab.person.post("/api/logout").status == 204
 
         tab.wait_for_state("disconnected")
-
-
-def log_out(person: Person) -> Answer:
-    return person.post("/api/logout")
-
-
-def log_out_everywhere(person: Person) -> Answer:
-    return person.post("/api/logout", {"all": True})
-
-
-def change_password(person: Person) -> Answer:
-    body = {"current_password": PASSWORD, "new_password": "battery staple"}
-    return person.request("PUT", "/api/me/password", body)
-
-
-def refresh(person: Person) -> Answer:
-    return person.post("/api/refresh")
-
-
-def refresh_and_log_out(person: Person) -> Answer:
-    person.token = refresh(person).json["data"]["token"]
-    return log_out(person)
-
-
-def delete_account(person: Person) -> Answer:
-    return person.request("DELETE", "/api/me", {"password": PASSWORD})
 
 
 @pytest.mark.parametrize(
