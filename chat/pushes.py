@@ -21,7 +21,6 @@ from sqlalchemy import (
     func,
     insert,
     not_,
-    null,
     or_,
     select,
     update,
@@ -146,7 +145,7 @@ def _due() -> Any:
             Channel.low_id,
             Channel.high_id,
             User.username,
-            getattr(User, "display_name", null()).label("display_name"),
+            User.display_name,
             not_(gone).label("wanted"),
         )
         .select_from(Push)

@@ -153,6 +153,7 @@ def application(settings: Settings) -> Iterator[Flask]:
     # Events stay where they were recorded; their delivery has tests of its own.
     running.outbox.stop()
     yield app
+    running.stop()
     running.metrics.close()
     with app.app_context():
         db.engine.dispose()

@@ -22,6 +22,7 @@ from database import db
 DAY = 86_400
 HOUR = 3_600
 MINUTE = 60
+STOP_SECONDS = 5
 #: Uses that wait to be stored. What is left out comes again with the next request.
 MOST_USES = 10_000
 
@@ -40,6 +41,7 @@ class Housekeeping:
         self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._noted: set[str] = set()
         self._thread: threading.Thread | None = None
+        self._stopping = False
 
     def start(self) -> None:
         """Begin to work, unless it does; a child made by fork begins anew."""
@@ -48,6 +50,14 @@ class Housekeeping:
         files.erased.connect(self._remove)
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
         self._thread.start()
+
+    def stop(self) -> None:
+        """End after the job at hand, within STOP_SECONDS; what is left is found later. It can be
+        called again."""
+        self._stopping = True
+        self._jobs.put(lambda: None)
+        if self._thread:
+            self._thread.join(STOP_SECONDS)
 
     def _remove(self, keys: list[str]) -> None:
         # A signal does not keep its receivers, and `self._jobs.put` is gone once it is connected.
@@ -61,7 +71,7 @@ class Housekeeping:
 
     def _run(self) -> None:
         next_look = next_mend = time.monotonic()
-        while True:
+        while not self._stopping:
             try:
                 until = min(next_look, next_mend)
                 job = self._jobs.get(timeout=max(until - time.monotonic(), 0))

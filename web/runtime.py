@@ -117,12 +117,18 @@ class Runtime:
             atexit.register(close, db.engine)  # run last: after the stop of the outbox
             self.outbox.start()
             self._pushes.start()
-            atexit.register(self._pushes.stop)  # run first
+            atexit.register(self.stop)  # run first
             self.outbox.wait(2)  # whether the sockets are ours: /health says it
             self.erasures.resume()
             self.metrics.start()
             self.housekeeping.start()
             self._started_in = os.getpid()
+
+    def stop(self) -> None:
+        """End the threads that work beside the requests, but for the outbox, which does it itself.
+        They have connections to the database that they give back."""
+        self._pushes.stop()
+        self.housekeeping.stop()
 
     def _connect(self) -> None:
         self._file = file_of(self.settings)
