@@ -112,3 +112,8 @@ class Unavailable(ApiError):
     """The database does not answer, or cannot be used as it is."""
 
     status, code = 503, "unavailable"
+
+
+def first_line(error: object) -> str:
+    """What to log of an error of the database: its other lines are the same each time."""
+    return str(error).partition("\n")[0]

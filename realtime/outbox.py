@@ -24,6 +24,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as WaitedTooLong
 
 from chat.events import recorded
+from contract.errors import first_line
 from database import AnyRow, writing_on
 from realtime import backlog
 from realtime.delivery import BATCH, Batch, Courier, ServerHealth, batches, delay
@@ -214,7 +215,7 @@ class Dispatcher(threading.Thread):
     def _lose(self, error: Exception) -> None:
         self.state = State.NO_DATABASE
         if not self._lost:
-            reason = str(error).partition("\n")[0]
+            reason = first_line(error)
             log.error("The outbox lost the database; events wait: %s", reason)
         self._lost = True
 
@@ -282,7 +283,7 @@ class Dispatcher(threading.Thread):
             try:
                 self._hooks.sweep()
             except (OperationalError, WaitedTooLong) as error:
-                log.warning("Expired logins stay for now: %s", str(error).partition("\n")[0])
+                log.warning("Expired logins stay for now: %s", first_line(error))
 
     def _receive(self, seconds: float) -> bool:
         """Wait for a commit of this process or the end of a batch; whether there may be

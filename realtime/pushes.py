@@ -21,6 +21,7 @@ from sqlalchemy import Connection, Engine
 
 from chat import pushes
 from contract.answers import encode
+from contract.errors import first_line
 from contract.names import chat_channel
 from database import AnyRow, utcnow, writing_on
 from realtime.push_services import CALL_SECONDS, Call, Failure, Gone, Outage, PushServices
@@ -118,7 +119,7 @@ class Pushes:
                 failed = False
             except Exception as error:  # whatever it was: pushes must go out again
                 if not failed:
-                    log.error("Pushes wait: %s", str(error).partition("\n")[0])
+                    log.error("Pushes wait: %s", first_line(error))
                 failed = True
                 self._stopping.wait(LOOK_SECONDS)
 

@@ -12,6 +12,7 @@ from flask import Flask, Response, g, request
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as WaitedTooLong
 
+from contract.errors import first_line
 from web import addresses
 from web.slots import WSGI
 
@@ -108,7 +109,7 @@ class Call:
         except OSError:
             raise
         except Exception as error:
-            reason = str(error).partition("\n")[0]
+            reason = first_line(error)
             foreseen = isinstance(error, (DBAPIError, WaitedTooLong))
             log.error(
                 "An answer broke off: %s",

@@ -32,6 +32,7 @@ from sqlalchemy.exc import DBAPIError
 
 import migrations
 from config import Settings
+from contract.errors import first_line
 from database import AnyRow, Base, db, engine_options, init_db, prepare
 from migrations import DatabaseError
 from realtime.lease import Lease
@@ -83,7 +84,7 @@ def _clear_errors() -> Iterator[None]:
         yield
     except (DBAPIError, psycopg.Error) as error:
         # The lines after the first can quote what people wrote.
-        reason = str(getattr(error, "orig", error)).partition("\n")[0]
+        reason = first_line(getattr(error, "orig", error))
         raise DatabaseError(f"Nothing was copied: {reason}") from error
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError
 from sqlalchemy.exc import TimeoutError as WaitedTooLong
 from werkzeug.exceptions import HTTPException
 
-from contract.errors import ApiError, Internal, Unavailable
+from contract.errors import ApiError, Internal, Unavailable, first_line
 from migrations import DatabaseError
 
 log = logging.getLogger(f"app.{__name__}")
@@ -76,8 +76,7 @@ def answer_flask(error: HTTPException) -> Response:
 
 def answer_database_trouble(error: Exception) -> Response:
     foreseen = isinstance(error, OperationalError | InterfaceError | WaitedTooLong)
-    # Its other lines are the same for each of a thousand requests.
-    reason = str(error).partition("\n")[0]
+    reason = first_line(error)
     log.error("503, because the database failed: %s", reason, exc_info=None if foreseen else error)
     return answer(Unavailable("The database does not answer. Try again later."))
 

@@ -16,6 +16,7 @@ from sqlalchemy.exc import TimeoutError as WaitedTooLong
 
 from chat import files, logins, name_words
 from chat.storage import Storage, sweep_arriving
+from contract.errors import first_line
 from database import db
 
 #: How long bytes that no message refers to are kept: until the message of a slow upload is there.
@@ -90,7 +91,7 @@ class Housekeeping:
             with self._app.app_context():
                 logins.note_use(jtis)
         except (DBAPIError, WaitedTooLong) as error:
-            reason = str(error).partition("\n")[0]
+            reason = first_line(error)
             log.warning("That logins are in use is noted with their next requests: %s", reason)
         finally:
             self._noted.difference_update(jtis)
@@ -101,7 +102,7 @@ class Housekeeping:
                 while name_words.mend():
                     db.session.remove()
         except (DBAPIError, WaitedTooLong) as error:
-            reason = str(error).partition("\n")[0]
+            reason = first_line(error)
             log.warning("Words of names stay missing for a minute: %s", reason)
 
     def _look_through(self) -> None:

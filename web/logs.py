@@ -9,6 +9,8 @@ from typing import Any
 from flask import g, has_app_context
 from flask.logging import default_handler
 
+from contract.errors import first_line
+
 #: For how long a traceback that was logged is not repeated.
 AGAIN_SECONDS = 600
 #: Tracebacks that are remembered.
@@ -66,7 +68,7 @@ class Lines(logging.Formatter):
         where = (kind, trace.tb_frame.f_code, trace.tb_lineno) if trace else (kind, None, 0)
         now = time.monotonic()
         if now - self._logged.get(where, -AGAIN_SECONDS) < AGAIN_SECONDS:
-            reason = str(error).partition("\n")[0]
+            reason = first_line(error)
             return f"{kind.__name__}: {reason} (its traceback was logged before)"
         if len(self._logged) >= MOST_REMEMBERED:
             self._logged.clear()

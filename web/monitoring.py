@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as WaitedTooLong
 
 from contract import answers
-from contract.errors import Unauthorized
+from contract.errors import Unauthorized, first_line
 from migrations import DatabaseError
 from realtime import backlog
 from web import addresses
@@ -82,7 +82,7 @@ def metrics() -> bytes:
         runtime().start()
         lag = backlog.lag()
     except (DBAPIError, WaitedTooLong) as error:
-        reason = str(error).partition("\n")[0]
+        reason = first_line(error)
         log.error("The metrics lack what the database says: it failed: %s", reason)
     except DatabaseError as error:
         log.error("The metrics lack what the database says: %s", error.message)

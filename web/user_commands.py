@@ -13,7 +13,7 @@ from werkzeug.security import generate_password_hash
 
 from chat import accounts, departure, files, logins, name_words
 from contract import requests
-from contract.errors import ApiError
+from contract.errors import ApiError, first_line
 from contract.faults import sentence
 from contract.passwords import fault_of_password
 from database import db, release, writing
@@ -31,7 +31,7 @@ class Users(AppGroup):
         except ApiError as error:
             raise click.ClickException(error.message) from None
         except (DBAPIError, WaitedTooLong) as error:
-            reason = str(error).partition("\n")[0]
+            reason = first_line(error)
             raise click.ClickException(f"The database failed: {reason}") from None
 
 
