@@ -160,7 +160,6 @@ def one_is_cut_off_and_catches_up(ada: Tab, bob: Tab, chat: dict[str, Any]) -> N
         ada.hears(chat, message)
     before = bob.heard(chat)
 
-    bob.clear()
     bob.reconnect()
     bob.wait_for("pusher:subscription_succeeded", chat["channel_name"])
 

@@ -95,7 +95,6 @@ def test_a_chat_survives_its_killed_pusher_server(
             assert eventually(lambda: len(sent) > during), "nobody waits for it"
             soketi.start()
             for browser in (adas, bobs):
-                browser.clear()
                 browser.reconnect()
                 browser.wait_for("pusher:subscription_succeeded", chat["channel_name"])
         finally:

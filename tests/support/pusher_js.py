@@ -94,12 +94,14 @@ class PusherJs:
         self._call("disconnect")
 
     def reconnect(self, timeout: float = PATIENCE) -> None:
-        """Disconnect and connect at once, as on a new page.
+        """Disconnect and connect at once, as on a new page: the events before are forgotten.
 
-        Left to itself, pusher-js may take 15 seconds to find a server that was away.
+        Left to itself, pusher-js may take 15 seconds to find a server that was away. It may also
+        have found it already, and the events of that connection say nothing of the new one.
         """
         socket_id = self.socket_id
         self._call("disconnect")
+        self.clear()
         self._call("reconnect")
         self.wait_for_socket(socket_id, timeout)
 

@@ -201,11 +201,11 @@ def test_a_client_can_leave_a_channel_and_the_server(soketi: Soketi) -> None:
 
         publisher_to(soketi).trigger(["chat-3", "chat-4"], "new_message", 1)
         ada.wait_for("new_message", "chat-4")
+        assert not [e for e in ada.events if e.name == "new_message" and e.channel == "chat-3"]
         ada.disconnect()
         assert ada.state == "disconnected"
         ada.reconnect()
 
-        assert not [e for e in ada.events if e.name == "new_message" and e.channel == "chat-3"]
         assert ada.states.count("connected") == 2
 
 
