@@ -71,7 +71,7 @@ bind = "127.0.0.1:5000"
 forwarded_allow_ips = ""
 
 # One process, because each counts rate limits in a memory of its own. `--workers 2` works all the
-# same: README.md says what for.
+# same: docs/growing.md says what for.
 workers = 1
 
 # So many threads because requests wait: for a slow client, or for their turn to hash a password.

@@ -28,7 +28,7 @@ from web.page import PUSHER_JS
 
 pytestmark = pytest.mark.slow
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCS = ROOT / "docs"
 numbers = count(1)
 PHONE: dict[str, Any] = {"viewport": {"width": 360, "height": 640}, "has_touch": True}
 DARK: dict[str, Any] = {"color_scheme": "dark"}
@@ -135,7 +135,8 @@ def test_the_readmes_front_end_hears_after_its_token_ends(
     server = own_server
     for name, password in (("ada", PASSWORD), ("bob", "battery staple")):
         server.api.post("/api/register", {"username": name, "password": password})
-    front_end = README.partition("```html\n")[2].partition("```")[0]
+    shown = (DOCS / "front-end.md").read_text(encoding="utf-8")
+    front_end = shown.partition("```html\n")[2].partition("```")[0]
     front_end = front_end.replace("http://localhost:5000/", address(server))
     page = chromium.new_page()
     readable = {"Access-Control-Allow-Origin": "*"}  # or the browser could not check integrity
