@@ -6,6 +6,7 @@ import { open } from "./conversation.js";
 import { counted } from "./format.js";
 import { start, stop, watch } from "./live.js";
 import { sweep, unsent } from "./outbox.js";
+import { register } from "./registration.js";
 import { end, forget, load } from "./session.js";
 import { device, tab } from "./storage.js";
 import { changed, isBlocked, onChange, state, unreadInAll } from "./store.js";
@@ -132,6 +133,7 @@ async function begin() {
   route();
   attempt(loadPeople());
   sweep();
+  register();
 }
 
 // Without these the page could only fail later. The document then keeps the sentence that says so.

@@ -1,4 +1,4 @@
-"""The chat page: one document, its static files, and pusher-js, if npm has installed it.
+"""The chat page: one document, its static files and worker, and pusher-js, if npm installed it.
 
 It is a front end like any other: it uses only the public API.
 """
@@ -6,7 +6,7 @@ It is a front end like any other: it uses only the public API.
 import mimetypes
 import re
 
-from flask import Blueprint, Response, render_template
+from flask import Blueprint, Response, render_template, request
 from flask import send_from_directory as send
 from flask.sansio.blueprints import BlueprintSetupState
 
@@ -49,11 +49,18 @@ def pusher_js() -> Response:
     return send(PUSHER_JS.parent, PUSHER_JS.name)
 
 
+@chat_page.get("/worker.js")
+def worker() -> Response:
+    """The service worker, which may serve only what is below its own address."""
+    return send(ROOT / "static", "worker.js")
+
+
 @chat_page.after_request
 def restrict(response: Response) -> Response:
-    """Keep the page from running a script, or talking to a host, that is not ours.
+    """Keep the page and its worker from running a script, or talking to a host, that is not ours.
 
-    With Trusted Types the browser refuses a text wherever it would read it as markup.
+    With Trusted Types the browser refuses a text wherever it would read it as markup, or as the
+    address of a script. The only one that it takes is that of the worker (registration.js).
     """
     policy = {
         "default-src": "'none'",
@@ -64,9 +71,10 @@ def restrict(response: Response) -> Response:
         "base-uri": "'none'",
         "form-action": "'none'",
         "frame-ancestors": "'none'",
-        "require-trusted-types-for": "'script'",
-        "trusted-types": "'none'",
+        "worker-src": "'self'",
     }
+    if request.endpoint != "page.worker":  # which has no markup, and names scripts by their address
+        policy |= {"require-trusted-types-for": "'script'", "trusted-types": "worker"}
     response.headers["Content-Security-Policy"] = "; ".join(map(" ".join, policy.items()))
     response.headers["Referrer-Policy"] = "no-referrer"
     return response

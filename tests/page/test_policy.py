@@ -37,6 +37,18 @@ def test_the_policy_lets_in_nothing_of_others(serve: Callable[..., Api]) -> None
     assert headers["referrer-policy"] == "no-referrer"
 
 
+def test_the_worker_may_do_no_more_than_the_page(serve: Callable[..., Api]) -> None:
+    for settings, path in [({}, "/"), ({"script_name": "/chat"}, "/chat/")]:
+        api = serve(**settings)
+        answer = api.get(f"{path}worker.js")
+
+        assert answer.status == 200
+        assert answer.headers["content-type"].startswith("text/javascript")
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'; script-src 'self';" in policy
+        assert policy.split("; worker-src")[0] in api.get(path).headers["content-security-policy"]
+
+
 @pytest.mark.parametrize(
     ("where", "allowed"),
     [

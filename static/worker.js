@@ -1,0 +1,87 @@
+// The service worker: it runs without a page, is told of new messages there (Web Push), and shows
+// them. It is a classic script, because not every browser takes modules here.
+//
+// What else it does is in files of their own, which importScripts() takes in here.
+
+/** Where the page is: beside this script. */
+const PAGE = new URL("./", self.location).href;
+const SHOWN = 4; // texts of a chat in its notification
+const PATIENCE_MS = 500; // for a window to say what it shows
+
+self.addEventListener("install", () => self.skipWaiting());
+self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
+
+const windows = () => self.clients.matchAll({ type: "window", includeUncontrolled: true });
+
+// New messages ------------------------------------------------------------------------------------
+
+let turn = Promise.resolve(); // two pushes at once would each miss what the other one shows
+
+self.addEventListener("push", (event) => {
+  const message = event.data?.json();
+  if (!message) return;
+  turn = turn.then(() => tell(message));
+  event.waitUntil(turn);
+  turn = turn.catch(() => {}); // the browser has reported it; the next one is shown all the same
+});
+
+async function tell(message) {
+  if (await isLookedAt(message)) return;
+  const { title, ...options } = notificationOf(message, await shownOf(message.channel));
+  await self.registration.showNotification(title, options);
+}
+
+/** Whether somebody has this chat before their eyes. */
+async function isLookedAt(message) {
+  const looking = (await windows()).filter(
+    ({ focused, visibilityState }) => focused && visibilityState === "visible",
+  );
+  const answers = await Promise.all(looking.map((client) => ask(client, { looksAt: message.channel })));
+  return answers.includes(true);
+}
+
+/** What a window answers; undefined if it says nothing, as while it is loading. */
+function ask(client, question) {
+  return new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = ({ data }) => resolve(data);
+    setTimeout(resolve, PATIENCE_MS);
+    client.postMessage(question, [port2]);
+  });
+}
+
+/** The messages of a chat that its notification shows now. */
+async function shownOf(channel) {
+  const shown = await self.registration.getNotifications({ tag: channel });
+  return shown.flatMap(({ data }) => data.messages);
+}
+
+/** One for each chat. A message may come twice, and after a later one. */
+function notificationOf(message, shown) {
+  const { channel, from_user, id } = message;
+  const isNew = !shown.some((each) => each.id === id);
+  const all = isNew ? [...shown, { id, text: message.message }] : shown;
+  const messages = all.sort((a, b) => a.id - b.id).slice(-SHOWN);
+  return {
+    title: message.display_name || message.username || "Chitchat",
+    body: messages.map(({ text }) => text).join("\n"),
+    tag: channel,
+    renotify: isNew,
+    data: { peer: from_user, messages },
+  };
+}
+
+// A click -----------------------------------------------------------------------------------------
+
+self.addEventListener("notificationclick", (event) => {
+  event.notification.close();
+  event.waitUntil(show(event.notification.data.peer));
+});
+
+/** Show the chat in a window that is open, or else in a new one. */
+async function show(peer) {
+  const [open] = await windows();
+  if (!open) return self.clients.openWindow(`${PAGE}#/${peer}`);
+  open.postMessage({ open: peer });
+  return open.focus();
+}
