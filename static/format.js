@@ -2,6 +2,7 @@
 
 import { now } from "./clock.js";
 import { h } from "./dom.js";
+import { plain } from "./formatting.js";
 
 const FORMATS = {
   clock: { hour: "numeric", minute: "2-digit" },
@@ -98,8 +99,8 @@ export const preview = (text) =>
 export function gist({ type, message, file, deleted_at }) {
   if (deleted_at) return "Deleted";
   const what = type === "Image" ? "Photo" : type === "File" ? (file?.name ?? "File") : null;
-  const said = what && message ? `${what}: ${message}` : (what ?? message);
-  return preview(said);
+  const said = message && plain(message);
+  return preview(what && said ? `${what}: ${said}` : (what ?? said));
 }
 
 const bytes = (unit, digits) =>
@@ -113,7 +114,8 @@ export function size(count) {
 }
 
 /** The text around the first match; matches with a word of the query are marked. */
-export function excerpt(text, query) {
+export function excerpt(written, query) {
+  const text = plain(written);
   const words = query.split(/[^\p{L}\p{N}\p{M}]+/u).filter(Boolean);
   if (!words.length) return [part(text, 0, 200)];
   const escaped = words.map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));

@@ -62,12 +62,17 @@ function read(text, { 0: found, index }) {
 function isApart(text, from, to = 0) {
   const near = (character) =>
     /[\p{L}\p{M}\p{N}_@./\\-]/u.test(character) && !WITHOUT_SPACES.test(character);
-  const before = [...text.slice(Math.max(0, from - 2), from)].at(-1) ?? "";
-  const after = to ? [...text.slice(to, to + 2)][0] ?? "" : "";
-  return !near(before) && !(near(after) && !/[./_-]/.test(after));
+  const [before, after] = beside(text, from, to);
+  return !near(before) && !(to && near(after) && !/[./_-]/.test(after));
 }
 
-const WITHOUT_SPACES =
+/** The characters before one place of a text and after another, "" where there is none. */
+export const beside = (text, from, to) => [
+  [...text.slice(Math.max(0, from - 2), from)].at(-1) ?? "",
+  [...text.slice(to, to + 2)][0] ?? "",
+];
+
+export const WITHOUT_SPACES =
   /[\p{sc=Han}\p{sc=Hira}\p{sc=Kana}\p{sc=Hang}\p{sc=Bopo}\p{sc=Thai}\p{sc=Laoo}\p{sc=Khmr}\p{sc=Mymr}ー]/u;
 
 /** Without what belongs to the sentence: brackets that the address does not open, and points. */

@@ -2,7 +2,7 @@
 
 import { h, icon } from "../dom.js";
 import { isBlank, isEmoji, moment, NOTHING_TO_SEE, shownName, time } from "../format.js";
-import { linked } from "../links.js";
+import { formatted } from "../formatting.js";
 import { sendWaiting } from "../live.js";
 import { discard, resend } from "../outbox.js";
 import { nameOf, state } from "../store.js";
@@ -54,7 +54,7 @@ function body({ message, file, deleted_at, truncated }) {
   if (deleted_at) return h("p.deleted", {}, "This message was deleted.");
   if (message && isBlank(message)) return h("p.deleted", {}, NOTHING_TO_SEE);
   const kind = isEmoji(message) ? "p.emoji" : "p";
-  return h(kind, { dir: "auto" }, linked(message), truncated && "…");
+  return h(kind, { dir: "auto" }, formatted(message), truncated && "…");
 }
 
 function meta({ created_at, edited_at, deleted_at, pending, error }, mine, read) {
