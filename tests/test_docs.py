@@ -1,0 +1,90 @@
+"""What the pages in docs/ explain is so, and their words are explained."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from config import ROOT
+from tests.support.people import Person
+
+DOCS = ROOT / "docs"
+#: Code, headings and the texts of links are not where a word can be made a link.
+NOT_PROSE = re.compile(r"^```.*?^```|`[^`]*`|^#[^\n]*|\[[^\]]*\]\([^)]*\)", re.M | re.S)
+
+
+def text(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+# The glossary --------------------------------------------------------------------------------
+
+GLOSSARY = text(DOCS / "glossary.md")
+TERMS = re.findall(r"^## (.+)$", GLOSSARY, re.M)
+
+
+def anchor(term: str) -> str:
+    return "glossary.md#" + term.lower().replace(" ", "-")
+
+
+def reading_order() -> list[Path]:
+    """The pages, as docs/README.md names them."""
+    named = re.findall(r"\]\(([\w/-]+\.md)\)", text(DOCS / "README.md"))
+    return [DOCS / name for name in dict.fromkeys(named) if name != "glossary.md"]
+
+
+def first_use(term: str, page: Path) -> int | None:
+    """Where the page first uses the term in prose, without a link."""
+    words = r"\s+".join(map(re.escape, term.split()))
+    case = re.NOFLAG if term.isupper() else re.I
+    prose = NOT_PROSE.sub(lambda rest: " " * len(rest[0]), text(page))
+    found = re.search(rf"(?<![\w-]){words}(e?s)?(?![\w-])", prose, case)
+    return found and found.start()
+
+
+def test_the_glossary_is_in_order() -> None:
+    assert len(TERMS) > 30, "the terms are not where they were"
+    assert sorted(TERMS, key=str.lower) == TERMS
+
+
+@pytest.mark.parametrize("term", TERMS)
+def test_a_term_is_linked_where_it_first_occurs(term: str) -> None:
+    for page in reading_order():
+        unlinked, linked = first_use(term, page), text(page).find(f"{anchor(term)})")
+        if unlinked is not None or linked != -1:
+            assert linked != -1, f"{page} comes first"
+            assert unlinked is None or linked < unlinked, f"{page} has it before the link"
+            return
+    pytest.fail("no page uses it")
+
+
+def test_links_to_the_glossary_name_its_terms() -> None:
+    known = {anchor(term) for term in TERMS}
+
+    for page in DOCS.rglob("*.md"):
+        assert set(re.findall(r"glossary\.md#[\w-]+", text(page))) <= known, page
+
+
+# What REST is --------------------------------------------------------------------------------
+
+
+def test_repeated_requests_answer_as_the_page_says(ada: Person, bob: Person) -> None:
+    """The list below "Idempotent means that twice is the same as once"."""
+    chat = ada.asks(bob).json
+    first, second = ada.said(chat, "Hello!"), ada.said(chat, "Bob?")
+    read = f"/api/chats/{chat['channel_name']}/read"
+    ada.api.login("ada")
+    login = ada.get("/api/me/sessions").json[1]["id"]
+
+    def twice(path: str) -> list[int]:
+        return [ada.request("DELETE", path).status for _ in range(2)]
+
+    blocked = [ada.request("PUT", f"/api/blocks/{bob.id}").status for _ in range(2)]
+    marks = [bob.request("PUT", read, {"message_id": each["id"]}) for each in (second, first)]
+
+    assert blocked == [204, 204]
+    assert [each["id"] for each in ada.get("/api/blocks").json] == [bob.id]
+    assert [each.status for each in marks] == [200, 200]
+    assert marks[1].json["last_read_message_id"] == second["id"]
+    assert twice(f"/api/messages/{first['id']}") == [200, 200]
+    assert twice(f"/api/me/sessions/{login}") == [204, 404]
