@@ -31,6 +31,7 @@ export class Unreachable extends Error {
 export class LoggedOut extends Error {}
 
 const SILENCE_MS = 15_000;
+const UPLOAD_MS = 120_000; // fetch does not tell how much of a body has been sent
 /** Where the API is: beside this script's folder, whatever path everything is served below. */
 export const API = new URL("../api", import.meta.url).pathname;
 
@@ -67,13 +68,14 @@ export const headersOfAChange = () =>
 
 async function ask(method, path, body) {
   const headers = method === "GET" ? authorization() : headersOfAChange();
-  if (body !== undefined) headers["Content-Type"] = "application/json";
+  const isFile = body instanceof Blob; // fetch names its type
+  if (body !== undefined && !isFile) headers["Content-Type"] = "application/json";
   // The limit is on silence. A long answer over a slow line may take as long as it takes.
   const patience = new AbortController();
   let timer;
   const heard = () => {
     clearTimeout(timer);
-    timer = setTimeout(() => patience.abort(), SILENCE_MS);
+    timer = setTimeout(() => patience.abort(), isFile ? UPLOAD_MS : SILENCE_MS);
   };
   let answer, data;
   try {
@@ -81,7 +83,7 @@ async function ask(method, path, body) {
     answer = await fetch(`${API}${path}`, {
       method,
       headers,
-      body: JSON.stringify(body),
+      body: isFile ? body : JSON.stringify(body),
       cache: "no-store",
       signal: patience.signal,
     });
@@ -142,6 +144,10 @@ export const api = {
     (await send("POST", "/login", { username, password })).data,
   logout: () => send("POST", "/logout"),
   me: () => get("/me"),
+  /** Any of username, display_name and about; an empty text takes away what was there. */
+  changeProfile: (changes) => send("PATCH", "/me", changes),
+  putAvatar: (picture) => send("PUT", "/me/avatar", picture),
+  deleteAvatar: () => send("DELETE", "/me/avatar"),
   config: () => get("/config"),
 
   users: (values) => page(`/users${query({ limit: 50, ...values })}`),

@@ -5,7 +5,7 @@
 import { now } from "./clock.js";
 
 export const state = {
-  me: null, // {id, username}
+  me: null, // {id, username, display_name, avatar, about}
   chats: new Map(), // by the other person's id, see `learnChat`
   moreChats: undefined, // the cursor of the chats not loaded yet; null: there are none
   people: [], // users by id, as far as loaded
@@ -44,7 +44,8 @@ export const isBlocked = (id) => state.blocked.has(id) || state.apart.has(id);
 /** Whether somebody is shown as online. Those with a block between them see nothing of each other. */
 export const isOnline = (id) => state.online.has(id) && !isBlocked(id);
 
-export const nameOf = (id) => (id === state.me?.id ? state.me.username : state.names.get(id));
+export const nameOf = (id) =>
+  id === state.me?.id ? state.me.display_name || state.me.username : state.names.get(id);
 
 export const peerOf = (message) =>
   message.from_user === state.me.id ? message.to_user : message.from_user;

@@ -16,13 +16,20 @@ const PAUSE_MS = 200;
 let found = null; // {query, people, messages}, or null while nothing is searched for
 
 export function drawSidebar() {
-  if (!me.firstChild && state.me) {
-    me.append(avatar(state.me.id, state.me.username));
-    me.append(h("bdi.name", {}, state.me.username));
-  }
+  drawMe();
   const shown = found ? foundSections() : sections();
   keyed(lists, shown);
   shown.forEach(({ rows }, at) => keyed(lists.children[at].querySelector("ul"), rows));
+}
+
+let drawnMe = null;
+
+function drawMe() {
+  const { id } = state.me;
+  const name = nameOf(id);
+  if (drawnMe === name) return;
+  drawnMe = name;
+  me.replaceChildren(avatar(id, name), h("bdi.name", {}, name));
 }
 
 /** A section stays the same element; its rows have keys of their own. */

@@ -1,0 +1,78 @@
+// The settings: a panel over the page. On a phone the list of its sections fills the screen, and
+// then the section that was chosen.
+//
+// A section is a module in settings/. It has a `title`, the name of an `icon`, and `build`, which
+// makes its elements. That is done once, so that nothing typed is lost by looking elsewhere. If it
+// has a `refresh`, that is called each time the section comes into sight.
+
+import { h, icon } from "../dom.js";
+import { attempt } from "./ask.js";
+import * as appearance from "./settings/appearance.js";
+import * as notifications from "./settings/notifications.js";
+import * as presence from "./settings/presence.js";
+import * as profile from "./settings/profile.js";
+
+const SECTIONS = { profile, notifications, presence, appearance };
+
+const panel = document.getElementById("settings");
+const heading = h("h2", { id: "settings-title", tabindex: -1 }, "Settings");
+const back = button("back", "Back to all settings", toList);
+const list = h("ul");
+const place = h("section", { "aria-labelledby": "settings-section" });
+const links = new Map();
+const built = new Map();
+let shown = null;
+
+function button(name, label, act) {
+  return h(`button.quiet.${name}`, { "aria-label": label, title: label, onclick: act }, icon(name));
+}
+
+function build() {
+  for (const [name, section] of Object.entries(SECTIONS)) {
+    const parts = [icon(section.icon), h("span", {}, section.title), icon("next")];
+    const link = h("button.quiet", { onclick: () => show(name, { move: true }) }, parts);
+    links.set(name, link);
+    list.append(h("li", {}, link));
+  }
+  panel.append(
+    h("header", {}, back, heading, button("close", "Close", () => panel.close())),
+    h("nav", { "aria-label": "Settings" }, list),
+    place,
+  );
+}
+
+/** Open the panel: at this section, or where it was. */
+export function openSettings(name) {
+  if (!links.size) build();
+  const isNarrow = matchMedia("(max-width: 719px)").matches;
+  panel.showModal(); // keeps the focus inside, and gives it back afterwards
+  if (name) show(name, { move: true });
+  else if (isNarrow) toList();
+  else show(shown ?? "profile", { move: false });
+}
+
+function show(name, { move }) {
+  const section = SECTIONS[name];
+  const title = h("h3", { id: "settings-section", tabindex: -1 }, section.title);
+  if (!built.has(name)) built.set(name, h(`div.${name}`, {}, section.build()));
+  place.replaceChildren(title, built.get(name));
+  place.scrollTop = 0;
+  shown = name;
+  for (const [each, link] of links) link.setAttribute("aria-current", `${each === name}`);
+  panel.classList.add("chosen");
+  if (section.refresh) attempt(Promise.resolve(section.refresh()));
+  if (move) title.focus();
+  else links.get(name).focus();
+}
+
+function toList() {
+  panel.classList.remove("chosen");
+  (links.get(shown) ?? links.values().next().value).focus();
+}
+
+panel.addEventListener("click", ({ target }) => {
+  if (target === panel) panel.close(); // beside it
+});
+
+document.getElementById("open-settings").addEventListener("click", () => openSettings());
+document.getElementById("me").addEventListener("click", () => openSettings("profile"));

@@ -1,0 +1,39 @@
+// How others see me: names, and a text about me.
+
+import { api } from "../../api.js";
+import { changed, state } from "../../store.js";
+import { field, form } from "./form.js";
+
+export const title = "Profile";
+export const icon = "person";
+
+const values = ({ display_name, about, username }) => ({
+  display_name: display_name ?? "",
+  about: about ?? "",
+  username,
+});
+
+export function build() {
+  const fields = [
+    field("display_name", "Name", { hint: "What others see. Without one they see your user name." }),
+    field("about", "About you", { rows: 3 }),
+    field("username", "User name", {
+      hint: "You log in with it.",
+      autocapitalize: "none",
+      spellcheck: "false",
+    }),
+  ];
+  const blame = ({ code }) => (code === "taken" ? "username" : null);
+  const element = form(fields, { verb: "Save", save, blame });
+  for (const [name, value] of Object.entries(values(state.me))) element.elements[name].value = value;
+  return element;
+}
+
+async function save(wanted) {
+  const known = values(state.me);
+  const changes = Object.entries(wanted).filter(([name, value]) => value !== known[name]);
+  if (!changes.length) return "Saved"; // as it was
+  state.me = await api.changeProfile(Object.fromEntries(changes));
+  changed();
+  return "Saved";
+}
