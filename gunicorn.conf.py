@@ -15,6 +15,9 @@ from typing import Any
 
 from gunicorn.workers.gthread import _DEFER, ThreadWorker
 
+from config import SettingsError
+from config import load as load_settings
+
 #: How long a thread waits for a new connection to say something. Then it is watched without one.
 FIRST_BYTE_SECONDS = 0.05
 #: As long as gunicorn itself waits for a client to close its side of a connection.
@@ -100,6 +103,14 @@ accesslog = None
 
 # Nothing here uses its management interface, and two servers would use the same path for it.
 control_socket_disable = True
+
+
+def on_starting(_server: Any) -> None:
+    """Refuse wrong settings in one sentence, before a worker does with a traceback."""
+    try:
+        load_settings()
+    except SettingsError as refusal:
+        raise SystemExit(f"Error: {refusal.message}") from None
 
 
 def post_worker_init(worker: Any) -> None:
