@@ -38,11 +38,12 @@ class Size:
     users: int = 2_000
 
 
+#: What grows along each axis, and how far.
 AXES = {
-    "messages": [Size(messages=count) for count in (5_000, 50_000, 500_000)],
-    "chats": [Size(chats=count) for count in (10, 100, 1_000)],
-    "users": [Size(users=count) for count in (1_000, 10_000, 100_000)],
-    "names": [Size(users=count) for count in (1_000, 30_000, 1_000_000)],
+    "messages": ("messages", (5_000, 50_000, 500_000)),
+    "chats": ("chats", (10, 100, 1_000)),
+    "users": ("users", (1_000, 10_000, 100_000)),
+    "names": ("users", (1_000, 30_000, 1_000_000)),
 }
 SEQUENCE = "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < {})"
 #: Of the chat of a pair, of user 1 and one after the other, then of each two of the rest.
@@ -117,11 +118,12 @@ def requests(size: Size) -> dict[str, Request]:
 
 def slopes(axis: str, seconds: float, rounds: int) -> None:
     """The rows of one axis."""
-    sizes = AXES[axis]
-    print(f"\n| {axis} | " + " | ".join(f"{vars(size)[axis]:,}" for size in sizes) + " | slope |")
+    member, counts = AXES[axis]
+    sizes = [Size(**{member: count}) for count in counts]
+    print(f"\n| {axis} | " + " | ".join(f"{count:,}" for count in counts) + " | slope |")
     print("|---|---|---|---|---|")
     with tempfile.TemporaryDirectory(prefix="bench-") as name, pusher("down") as settings:
-        folders = [Path(name, str(vars(size)[axis])) for size in sizes]
+        folders = [Path(name, str(count)) for count in counts]
         for folder, size in zip(folders, sizes, strict=True):
             build(folder, size)
         found: dict[str, list[list[float]]] = {what: [[], [], []] for what in requests(sizes[0])}

@@ -26,7 +26,7 @@ from chat.channels import MINE
 from chat.storage import Folder, Storage, refusing_when_full
 from contract import answers
 from contract.errors import NotFound, TooLarge
-from database import db, utcnow
+from database import db, utcnow, writing
 from models import Channel, File, Message, User
 
 #: What the thumbnail of a file is stored as.
@@ -108,8 +108,9 @@ def keep_avatar(storage: Storage, folder: Path, picture: bytes) -> str:
     key = secrets.token_hex(16)
     draft = folder / key
     try:
-        draft.write_bytes(picture)
-        storage.put(key, draft)
+        with refusing_when_full():
+            draft.write_bytes(picture)
+            storage.put(key, draft)
     finally:
         draft.unlink(missing_ok=True)
     return key
@@ -199,12 +200,13 @@ def forget(key: str | None) -> None:
 
 # Finding -------------------------------------------------------------------------------------
 
+# Of a message that is not deleted: a process of a version without files leaves the row.
 _BY_ID = (
     select(File)
     .join(Message, Message.id == File.message_id)
-    .join(Channel, Channel.id == Message.channel_id)
+    .where(File.id == bindparam("id"), Message.deleted_at.is_(None))
 )
-_MINE = _BY_ID.where(File.id == bindparam("id"), MINE)
+_MINE = _BY_ID.join(Channel, Channel.id == Message.channel_id).where(MINE)
 
 
 def find(user: User, file_id: int) -> File:
@@ -217,7 +219,7 @@ def find(user: User, file_id: int) -> File:
 
 def with_id(file_id: int) -> File:
     """A file of anybody's, for whoever has a signed address of it. Raises NotFound."""
-    found = db.session.get(File, file_id)
+    found: File | None = db.session.scalar(_BY_ID, {"id": file_id})
     if found is None:
         raise NotFound("No such file.")
     return found
@@ -233,6 +235,7 @@ def ours(storage: Storage, seconds: float) -> Iterator[str]:
 
 def prune(storage: Storage, seconds: float) -> int:
     """Remove what was stored longer ago and no row refers to; how many files that were."""
+    _erase_left_rows()
     pruned = 0
     keys = (key.removesuffix(SMALL) for key in ours(storage, seconds))
     while some := set(islice(keys, SOME)):
@@ -240,6 +243,17 @@ def prune(storage: Storage, seconds: float) -> int:
         remove(storage, sorted(lost))
         pruned += len(lost)
     return pruned
+
+
+def _erase_left_rows() -> None:
+    """Remove the rows of messages that a process of a version without files has deleted."""
+    deleted = select(File.message_id).join(Message, Message.id == File.message_id)
+    left = db.session.scalars(deleted.where(Message.deleted_at.is_not(None))).all()
+    if left:
+        with writing():
+            for message_id in left:
+                erase(message_id)
+            db.session.commit()
 
 
 def _referred_to(keys: list[str]) -> set[str]:

@@ -72,6 +72,8 @@ def shown(row: Sequence[Any], low_id: int, high_id: int) -> answers.Message:
     """
     (id_, channel_id, sender_id, text, client_message_id, created, edited, deleted) = row[:8]
     type_, reactions, quote, file = row[8:12]
+    if deleted:  # perhaps by a process of a version that knows of neither
+        file = reactions = None
     if file:
         file = {**file, "has_thumbnail": type_ == "Image"}
     return {

@@ -3,6 +3,7 @@
 import io
 import os
 import time
+from datetime import datetime
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -10,9 +11,11 @@ from typing import Any
 import pytest
 from flask import Flask
 from PIL import Image
+from sqlalchemy import update
 from urllib3 import encode_multipart_formdata
 
 from config import Settings
+from models import Message as Row
 from tests.support.conversations import (
     Chat,
     Message,
@@ -26,9 +29,18 @@ from tests.support.conversations import (
     meanwhile,
     now,
     ok,
+    react,
     statements,
 )
-from tests.support.people import Answer, Person, at_once, refused, runtime_of, stored
+from tests.support.people import (
+    Answer,
+    Person,
+    at_once,
+    looking_into,
+    refused,
+    runtime_of,
+    stored,
+)
 from tests.support.servers import eventually
 
 TEXT = b"Meet me at noon."
@@ -527,6 +539,29 @@ def test_what_no_message_refers_to_is_pruned(
 
     assert result.output == "1 removed.\n"
     assert sorted(kept(settings)) == sorted([*before, str(new)])
+
+
+def test_what_an_older_version_deletes_shows_no_file(
+    app: Flask, ada: Person, bob: Person, chat: Chat, notes: Message, settings: Settings
+) -> None:
+    """It knows of no files: text and time of the message are all that it changes."""
+    react(bob, notes, "👍")
+    signed = bob.post(f"/api/files/{notes['file']['id']}/url").json["url"]
+    with looking_into(settings) as database:
+        database.execute(update(Row).values(text="", deleted_at=datetime(2026, 1, 1)))
+        database.commit()
+
+    (message,) = bob.reads(chat).json
+    assert (message["file"], message["reactions"]) == (None, [])
+    refused(bytes_of(bob, notes), 404, "not_found")
+    refused(bob.api.get(signed), 404, "not_found")
+    for path in map(Path, kept(settings)):
+        os.utime(path, (time.time() - 4_000,) * 2)
+
+    app.test_cli_runner().invoke(args=["files", "prune"])
+
+    assert stored(settings, "files")["files"] == []
+    assert eventually(lambda: kept(settings) == [])
 
 
 # Cost --------------------------------------------------------------------------------------------

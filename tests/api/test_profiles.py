@@ -1,5 +1,6 @@
 """Profiles: names, a text and a picture, which people change and others see."""
 
+import errno
 import io
 import shutil
 from pathlib import Path
@@ -13,7 +14,7 @@ from sqlalchemy import delete, update
 from chat import files, name_words
 from config import Settings
 from models import NameWord, User
-from tests.support.conversations import Chat, block, entry, inbox, statements
+from tests.support.conversations import Chat, block, entry, inbox, ok, statements
 from tests.support.people import (
     PASSWORD,
     Answer,
@@ -347,6 +348,20 @@ def test_a_picture_of_more_than_five_mebibytes_is_refused(ada: Person) -> None:
 
     refused(shows(ada, picture() + b"\0" * most), 413, "too_large")
     assert shows(ada, picture() + b"\0" * (most - len(picture()))).status == 200
+
+
+def test_a_full_disk_takes_no_picture(
+    ada: Person, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+
+    refused(shows(ada, picture()), 503, "unavailable")
+
+    assert ok(ada.get(f"/api/users/{ada.id}"))["avatar"] is None
+    assert not list((settings.folder / "arriving").iterdir())
 
 
 def test_a_picture_needs_a_token(api: Api, ada: Person) -> None:
