@@ -1,13 +1,16 @@
 // The calls this page makes of the API, and the three ways in which one can fail.
 
 import { setClock } from "./clock.js";
+import { t, textOfRefusal } from "./texts.js";
 
-/** The API said no. `code` is one of its stable words, `message` a sentence to show. */
+/** The API said no. `code` is one of its stable words, `message` a sentence to show, and `original`
+ * the one that the API itself said. */
 export class Refused extends Error {
-  constructor(status, { code, message }) {
+  constructor(status, { code, message, original = message }) {
     super(message);
     this.status = status;
     this.code = code;
+    this.original = original;
   }
 
   /** Whether the same request may succeed later. */
@@ -22,7 +25,7 @@ export class Refused extends Error {
  */
 export class Unreachable extends Error {
   constructor(status) {
-    super(status ? `The server cannot be reached (${status}).` : "No connection.");
+    super(status ? t("fault.unreachable", { status }) : t("fault.offline"));
     this.status = status;
   }
 }
@@ -95,18 +98,23 @@ async function ask(method, path, body) {
   } finally {
     clearTimeout(timer);
   }
-  return { data: judged(path, answer.status, data), link: answer.headers.get("Link") ?? "" };
+  return {
+    data: judged(path, answer.status, data, answer.headers.get("Retry-After")),
+    link: answer.headers.get("Link") ?? "",
+  };
 }
 
 /** The data of an answer, if it is good news. Otherwise raises which of the three ways it failed. */
-export function judged(path, status, data) {
+export function judged(path, status, data, seconds) {
   if (status >= 200 && status < 300 && (data || status === 204)) return data;
   if (typeof data?.code !== "string") throw new Unreachable(status); // not the API's words
+  const { code, message: original } = data;
+  const message = textOfRefusal(data, path, seconds);
   if (status === 401 && path !== "/login") {
-    onLoggedOut(data.message);
-    throw new LoggedOut(data.message);
+    onLoggedOut(message);
+    throw new LoggedOut(message);
   }
-  throw new Refused(status, data);
+  throw new Refused(status, { code, message, original });
 }
 
 /** The whole text of an answer. Each part that comes is told of. */

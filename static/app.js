@@ -3,13 +3,13 @@
 import { actAs, api, LoggedOut, whenLoggedOut } from "./api.js";
 import { blobs } from "./blobs.js";
 import { open } from "./conversation.js";
-import { counted } from "./format.js";
 import { start, stop, watch } from "./live.js";
 import { sweep, unsent } from "./outbox.js";
 import { register } from "./registration.js";
 import { end, forget, load } from "./session.js";
 import { device, tab } from "./storage.js";
 import { changed, isBlocked, onChange, state, unreadInAll } from "./store.js";
+import { currentLanguage, fillIn, onLanguage, t } from "./texts.js";
 import { ask, attempt } from "./views/ask.js";
 import { drawComposer, unsentDrafts } from "./views/composer.js";
 import { logIn } from "./views/login.js";
@@ -43,11 +43,11 @@ function leave() {
 async function logOut() {
   const waiting = unsent().length;
   const warnings = [
-    waiting && `${counted(waiting, "unsent message")} will be lost.`,
-    unsentDrafts() && "Unsent drafts on this device will be deleted.",
+    waiting && t("logout.unsent", { count: waiting }),
+    unsentDrafts() && t("logout.drafts"),
   ].filter(Boolean);
-  const warning = warnings.join(" ") || "You will need your password to come back.";
-  if (!(await ask("Log out?", warning, "Log out"))) return;
+  const warning = warnings.join(" ") || t("logout.password");
+  if (!(await ask(t("logout.ask"), warning, t("logout")))) return;
   leaving = true;
   stop();
   await api.logout().catch(() => {}); // without a connection the token ends when it expires
@@ -89,21 +89,13 @@ function draw() {
   drawComposer();
 }
 
-const NOT_LIVE = "Not live: checking for new messages every few seconds.";
-const CONNECTIONS = {
-  connecting: "Connecting…",
-  live: "",
-  "catching-up": NOT_LIVE,
-  polling: `${NOT_LIVE} To make it live, run npm ci and reload.`,
-  offline: "No connection. What you send waits here and goes out when it is back.",
-};
-
-const NOT_KEPT =
-  "This browser has no room for what you write, or keeps none: it is lost if you close this window before it is sent.";
-
 function drawConnection() {
   const line = byId("connection");
-  const text = `${CONNECTIONS[state.connection]} ${device.lasting && blobs.lasting ? "" : NOT_KEPT}`.trim();
+  const parts = [
+    state.connection !== "live" && t(`connection.${state.connection}`),
+    !(device.lasting && blobs.lasting) && t("connection.not-kept"),
+  ];
+  const text = parts.filter(Boolean).join(" ");
   if (line.textContent !== text) line.textContent = text;
   line.className = state.connection;
 }
@@ -140,6 +132,14 @@ async function begin() {
 // Without these the page could only fail later. The document then keeps the sentence that says so.
 if (!Array.prototype.at || !window.HTMLDialogElement) throw new Error("This browser is too old.");
 
+function speak() {
+  document.documentElement.lang = currentLanguage();
+  fillIn(document);
+  changed();
+}
+
+onLanguage(speak);
+speak();
 whenLoggedOut(endSession);
 const last = tab.get(NOTICE) ?? {};
 session = load() ?? (await logIn(last));

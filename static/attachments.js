@@ -2,6 +2,7 @@
 
 import { size } from "./format.js";
 import { kindOf, mayTell, withoutTraces } from "./photographs.js";
+import { t } from "./texts.js";
 
 /** What the server takes, in bytes. */
 const most = Number(document.getElementById("file").dataset.most);
@@ -11,21 +12,21 @@ const most = Number(document.getElementById("file").dataset.most);
  * Only pictures that this browser shows have a width and a height. Raises Error with a sentence.
  */
 export async function prepared(file) {
-  const name = file.name || "file";
+  const name = file.name || t("file.unnamed");
   if (file.size > most) {
-    throw new Error(`“${name}” is too large: ${size(file.size)}, and ${size(most)} is the most.`);
+    throw new Error(t("file.too-large", { name, size: size(file.size), most: size(most) }));
   }
   const content = await file.arrayBuffer().catch(() => null);
-  if (!content) throw new Error(`“${name}” cannot be read. A folder cannot be sent.`);
-  if (!content.byteLength) throw new Error(`“${name}” is empty.`);
+  if (!content) throw new Error(t("file.unreadable", { name }));
+  if (!content.byteLength) throw new Error(t("file.empty", { name }));
   const bytes = new Uint8Array(content);
   const kind = kindOf(bytes);
   const made = { name, media_type: kind ?? file.type, tells: !kind && mayTell(name, file.type) };
   try {
     made.blob = new Blob(withoutTraces(bytes), { type: made.media_type });
     made.bytes = made.blob.size;
-  } catch (error) {
-    throw new Error(`“${name}” is not sent. ${error.message}`);
+  } catch {
+    throw new Error(t("file.damaged", { name }));
   }
   return { ...made, ...(kind && (await measured(made.blob))) };
 }

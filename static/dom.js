@@ -1,5 +1,7 @@
 // Making elements. Text only ever becomes a text node or a property, never markup.
 
+import { currentLanguage } from "./texts.js";
+
 /** An element: h("p.note", { dir: "auto", onclick: act }, "text", otherElement). */
 export function h(tag, properties = {}, ...children) {
   const [name, ...classes] = tag.split(".");
@@ -28,7 +30,8 @@ export function icon(name) {
 
 /**
  * Give a list the children that `items` describe: {key, version, make}. A child whose version is
- * the same stays the same element, so that focus, selection and scrolling stay too.
+ * the same, in the same language, stays the same element, so that focus, selection and scrolling
+ * stay too.
  */
 export function keyed(list, items) {
   const old = new Map([...list.children].map((element) => [element.key, element]));
@@ -36,7 +39,8 @@ export function keyed(list, items) {
     ? [...old.values()].find((element) => element.contains(document.activeElement))
     : null;
   const part = focused && document.activeElement.dataset.keep; // such as a button in it
-  const elements = items.map(({ key, version, make }) => {
+  const elements = items.map(({ key, version: given, make }) => {
+    const version = `${currentLanguage()} ${given}`;
     const known = old.get(key);
     if (known?.version === version) return known;
     return Object.assign(make(), { key, version });

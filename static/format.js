@@ -3,6 +3,7 @@
 import { now } from "./clock.js";
 import { h } from "./dom.js";
 import { plain } from "./formatting.js";
+import { locale, t } from "./texts.js";
 
 const FORMATS = {
   clock: { hour: "numeric", minute: "2-digit" },
@@ -12,17 +13,16 @@ const FORMATS = {
   short: { day: "numeric", month: "short" },
   shortWithYear: { day: "numeric", month: "short", year: "numeric" },
 };
-const relative = new Intl.RelativeTimeFormat([], { numeric: "auto" });
 
-let offset; // from UTC, at which these were made
+let made; // for which language, and how far from UTC
 let formats = {};
 
 function format(name, iso) {
   // A format stays in the time zone in which it was made, and the reader may have travelled since.
-  const here = new Date().getTimezoneOffset();
-  if (here !== offset) formats = {};
-  offset = here;
-  formats[name] ??= new Intl.DateTimeFormat([], FORMATS[name]);
+  const here = `${locale()} ${new Date().getTimezoneOffset()}`;
+  if (here !== made) formats = {};
+  made = here;
+  formats[name] ??= new Intl.DateTimeFormat(locale(), FORMATS[name]);
   return formats[name].format(new Date(iso));
 }
 
@@ -40,7 +40,9 @@ const capital = (text) => text.charAt(0).toLocaleUpperCase() + text.slice(1);
 /** "Today", "Yesterday", "Tuesday", "3 November 2026" */
 export function day(iso) {
   const ago = daysAgo(iso);
-  if (ago === 0 || ago === 1) return capital(relative.format(-ago, "day"));
+  if (ago === 0 || ago === 1) {
+    return capital(new Intl.RelativeTimeFormat(locale(), { numeric: "auto" }).format(-ago, "day"));
+  }
   return format(ago > 0 && ago < 7 ? "weekday" : "date", iso);
 }
 
@@ -69,10 +71,7 @@ export function avatar(id, name, online = false) {
 }
 
 /** A name to show: undefined is not known yet, null is the name of a deleted account. */
-export const shownName = (name) => (name === undefined ? "…" : (name ?? "Deleted account"));
-
-/** "1 message", "2 messages" */
-export const counted = (number, one, many = `${one}s`) => `${number} ${number === 1 ? one : many}`;
+export const shownName = (name) => (name === undefined ? "…" : (name ?? t("chat.deleted-account")));
 
 /** What stands between two places of a text, in whole characters: not half an emoji. */
 export function part(text, from, to) {
@@ -89,22 +88,20 @@ export function part(text, from, to) {
 export const isBlank = (text) =>
   /^[\s\p{Cc}\p{Cf}\p{Default_Ignorable_Code_Point}\u2800]*$/u.test(text);
 
-export const NOTHING_TO_SEE = "Nothing to see";
-
 /** The beginning of a text, for one line. */
 export const preview = (text) =>
-  text && isBlank(text) ? NOTHING_TO_SEE : part(text.trim().replace(/\s+/g, " "), 0, 120);
+  text && isBlank(text) ? t("message.blank") : part(text.trim().replace(/\s+/g, " "), 0, 120);
 
 /** What a message is about, for one line: its text, or what it brings. */
 export function gist({ type, message, file, deleted_at }) {
-  if (deleted_at) return "Deleted";
-  const what = type === "Image" ? "Photo" : type === "File" ? (file?.name ?? "File") : null;
+  if (deleted_at) return t("message.deleted-short");
+  const what = type === "Image" ? t("message.photo") : type === "File" ? (file?.name ?? t("message.file")) : null;
   const said = message && plain(message);
   return preview(what && said ? `${what}: ${said}` : (what ?? said));
 }
 
 const bytes = (unit, digits) =>
-  new Intl.NumberFormat([], { style: "unit", unit, maximumFractionDigits: digits });
+  new Intl.NumberFormat(locale(), { style: "unit", unit, maximumFractionDigits: digits });
 
 /** "812 byte", "3.4 MB": of 1024 each. */
 export function size(count) {

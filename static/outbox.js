@@ -11,6 +11,7 @@ import { chatWith } from "./conversation.js";
 import { announce } from "./dom.js";
 import { shelf } from "./session.js";
 import { changed, learnMessage, state } from "./store.js";
+import { t } from "./texts.js";
 import { cancel, upload } from "./uploads.js";
 import { tellOthers } from "./windows.js";
 
@@ -111,7 +112,7 @@ export function resend(id) {
 /** Say why a message cannot be sent; null: it is to be tried. */
 function blame(id, error) {
   const known = outbox().get(id);
-  if (error) announce("A message could not be sent.");
+  if (error) announce(t("fault.unsent"));
   if (known) outbox().set(id, { ...known, error }); // another window may have sent or discarded it
   changed();
 }
@@ -185,7 +186,7 @@ function send(channel, { id, text, file, replyTo }) {
   return alone(id, async () => {
     if (!outbox().get(id)) return null;
     const bytes = await bytesOf(id);
-    if (!bytes) throw new Refused(410, GONE);
+    if (!bytes) throw new Refused(410, { code: "gone", message: t("file.gone-unsent") });
     return upload(id, { channel, bytes, name: file.name, text, replyTo: replyTo?.id });
   });
 }
@@ -194,14 +195,9 @@ function send(channel, { id, text, file, replyTo }) {
 const alone = (id, act) =>
   navigator.locks ? navigator.locks.request(`chat/${state.me.id}/${id}`, act) : act();
 
-const GONE = {
-  code: "gone",
-  message: "The file is no longer on this device. Discard this and attach it again.",
-};
-
 /** What is answered was deleted meanwhile. The text stays, and the writer decides. */
 function unquote(message) {
-  const error = "The message you replied to was deleted. To send this without it, try again.";
+  const error = t("fault.unquoted");
   outbox().set(message.id, { ...message, replyTo: null, error });
   changed();
 }

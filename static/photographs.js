@@ -9,7 +9,7 @@ const ORIENTATION = 0x0112;
 
 const text = (bytes, from, length) => String.fromCharCode(...bytes.subarray(from, from + length));
 const view = (bytes) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-const damaged = () => new Error("It is damaged, and what it tells of its place cannot be removed.");
+const damaged = () => new Error("damaged");
 
 /** Which of the four kinds of pictures it is, by its first bytes, or null. */
 export function kindOf(bytes) {

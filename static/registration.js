@@ -1,11 +1,13 @@
 // The service worker of this page, see worker.js. Browsers have none on pages without TLS, but for
 // localhost.
 
+import { t } from "./texts.js";
+
 /** Beside this script's folder, because a worker may serve only what is below its own address. */
 const ADDRESS = new URL("../worker.js", import.meta.url).pathname;
 
 /** Why there is no worker; null if there is one, or will be in a moment. */
-export let fault = navigator.serviceWorker ? null : "This browser has none for this address.";
+export let fault = navigator.serviceWorker ? null : t("push.no-worker");
 
 /** Register it, or find out whether it has changed. Without it, the page works all the same. */
 export async function register() {

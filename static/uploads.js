@@ -2,6 +2,7 @@
 // body has been sent.
 
 import { API, headersOfAChange, judged, Unreachable } from "./api.js";
+import { t } from "./texts.js";
 
 const SILENCE_MS = 60_000; // between two signs of life; the server may look at other pictures first
 
@@ -39,7 +40,7 @@ export function upload(id, { channel, bytes, name, text, replyTo }) {
   return new Promise((resolve, reject) => {
     const fail = () => {
       const error = new Unreachable();
-      if (state.share > 0) error.message = "The connection broke while the file was being sent.";
+      if (state.share > 0) error.message = t("file.broke");
       reject(Object.assign(error, { begun: state.share > 0 }));
     };
     request.upload.onprogress = ({ loaded, total }) => {
@@ -50,7 +51,8 @@ export function upload(id, { channel, bytes, name, text, replyTo }) {
     request.onerror = request.onabort = fail;
     request.onload = () => {
       try {
-        resolve(judged("/send_file", request.status, parsed(request.responseText)));
+        const seconds = request.getResponseHeader("Retry-After");
+        resolve(judged("/send_file", request.status, parsed(request.responseText), seconds));
       } catch (error) {
         reject(error);
       }

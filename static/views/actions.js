@@ -4,6 +4,7 @@ import { api } from "../api.js";
 import { announce, h, icon } from "../dom.js";
 import { asMessage, pendingFor } from "../outbox.js";
 import { changed, learnMessage, state } from "../store.js";
+import { t } from "../texts.js";
 import { tellOthers } from "../windows.js";
 import { ask, attempt, tell } from "./ask.js";
 import { download } from "./attachment.js";
@@ -16,11 +17,11 @@ function verbsFor(message) {
   const mine = from_user === state.me.id;
   const writes = !pending && canWrite();
   return [
-    writes && { name: "reply", label: "Reply", key: "R", act: () => reply(message) },
-    { name: "copy", label: "Copy", act: () => attempt(copy(message)) },
-    file && !pending && { name: "download", label: "Download", act: () => attempt(download(file)) },
-    mine && !pending && { name: "edit", label: "Edit", act: () => edit(message) },
-    mine && !pending && { name: "delete", label: "Delete", act: () => remove(message) },
+    writes && { name: "reply", label: t("act.reply"), key: "R", act: () => reply(message) },
+    { name: "copy", label: t("act.copy"), act: () => attempt(copy(message)) },
+    file && !pending && { name: "download", label: t("act.download"), act: () => attempt(download(file)) },
+    mine && !pending && { name: "edit", label: t("act.edit"), act: () => edit(message) },
+    mine && !pending && { name: "delete", label: t("act.delete"), act: () => remove(message) },
   ].filter(Boolean);
 }
 
@@ -29,7 +30,7 @@ export function drawActions(message) {
   const verbs = verbsFor(message);
   if (!verbs.length) return null;
   const choose = (event) => openMenu(message, event.currentTarget);
-  const react = { name: "react", label: "React", key: "+", act: choose };
+  const react = { name: "react", label: t("act.react"), key: "+", act: choose };
   const all = message.pending || !canWrite() ? verbs : [react, ...verbs];
   return h("div.actions", {}, all.map(button));
 }
@@ -39,7 +40,7 @@ function button({ name, label, key, act }) {
     "aria-label": label,
     "aria-keyshortcuts": key,
     "data-keep": name,
-    title: key ? `${label} (${key})` : label,
+    title: key ? t("act.key", { verb: label, key }) : label,
     onclick: act,
   };
   return h("button.quiet", properties, icon(name));
@@ -85,7 +86,7 @@ async function copy({ message, file }) {
   const text = message || file?.name || "";
   if (navigator.clipboard) await navigator.clipboard.writeText(text);
   else copyAsBefore(text);
-  tell("Copied");
+  tell(t("copy.done"));
 }
 
 /** Without TLS a browser gives a page no clipboard, but lets it copy what is selected. */
@@ -98,7 +99,7 @@ function copyAsBefore(text) {
   const done = document.execCommand("copy");
   field.remove();
   before?.focus();
-  if (!done) throw new Error("This browser does not let the page copy.");
+  if (!done) throw new Error(t("copy.refused"));
 }
 
 function edit(message) {
@@ -108,10 +109,9 @@ function edit(message) {
 }
 
 async function remove({ id, file }) {
-  const what = file ? "It is erased, with its file," : "Its text is erased";
-  const meaning = `${what} for both of you. This cannot be undone.`;
-  if (!(await ask("Delete this message?", meaning, "Delete"))) return;
+  const meaning = t(file ? "delete.file" : "delete.text");
+  if (!(await ask(t("delete.ask"), meaning, t("act.delete")))) return;
   if (!(await attempt(api.remove(id).then(learnMessage)))) return;
-  announce("Message deleted");
+  announce(t("delete.done"));
   tellOthers();
 }

@@ -4,6 +4,7 @@ import { prepared } from "../attachments.js";
 import { announce, h, icon, keyed } from "../dom.js";
 import { size } from "../format.js";
 import { changed, state } from "../store.js";
+import { t } from "../texts.js";
 import { attempt } from "./ask.js";
 import { canWrite } from "./reactions.js";
 
@@ -49,14 +50,14 @@ function draw(peer, file) {
       {},
       h("bdi.name", {}, file.name),
       h("small", {}, size(file.bytes)),
-      file.tells && h("small.warning", {}, "It may tell where it was taken."),
+      file.tells && h("small.warning", {}, t("file.tells")),
     ),
     h(
       "button.quiet",
       {
         type: "button",
-        "aria-label": `Remove ${file.name}`,
-        title: "Remove",
+        "aria-label": t("file.remove-name", { name: file.name }),
+        title: t("file.remove"),
         onclick: () => remove(peer, file),
       },
       icon("close"),
@@ -67,7 +68,7 @@ function draw(peer, file) {
 function remove(peer, file) {
   if (file.preview) URL.revokeObjectURL(file.preview);
   chosen.set(peer, attachedTo(peer).filter((each) => each !== file));
-  announce(`${file.name} removed`);
+  announce(t("file.removed", { name: file.name }));
   changed();
   document.getElementById("text").focus();
 }
@@ -88,7 +89,7 @@ async function add(peer, given) {
   const file = await prepared(given);
   const preview = file.width ? URL.createObjectURL(file.blob) : null;
   chosen.set(peer, [...attachedTo(peer), { ...file, preview, key: (keys += 1) }]);
-  announce(`${file.name} attached`);
+  announce(t("file.attached", { name: file.name }));
   changed();
 }
 

@@ -6,6 +6,7 @@ import { size } from "../format.js";
 import { look } from "../live.js";
 import { bytesOf, discard } from "../outbox.js";
 import { onChange, state } from "../store.js";
+import { currentLanguage, t } from "../texts.js";
 import { shareOf, uploads } from "../uploads.js";
 import { attempt } from "./ask.js";
 import { view } from "./viewer.js";
@@ -26,7 +27,8 @@ export function drawAttachment(message) {
   return error ? main : h("div.upload", {}, main, drawProgress(message));
 }
 
-function kept(key, make) {
+function kept(place, make) {
+  const key = `${currentLanguage()} ${place}`;
   const element = drawn.get(key) ?? make();
   drawn.delete(key);
   drawn.set(key, element); // the last one used is the last to go
@@ -39,7 +41,7 @@ function drawFile({ id, file, pending }) {
     "button.file",
     { onclick: () => attempt(pending ? save(id, file) : download(file)) },
     icon("file"),
-    h("span.unseen", {}, "Download "),
+    h("span.unseen", {}, `${t("act.download")} `),
     h("span.text", {}, h("bdi.name", {}, file.name), h("small", {}, size(file.bytes))),
   );
 }
@@ -50,7 +52,7 @@ function drawPicture({ id, file, pending }) {
   const scale = Math.min(1, LARGEST / Math.max(file.width, file.height));
   const side = (pixels) => Math.max(1, Math.round(pixels * scale));
   const image = h("img", {
-    alt: `Photo: ${file.name}`,
+    alt: t("message.photo-name", { name: file.name }),
     width: side(file.width),
     height: side(file.height),
     decoding: "async",
@@ -77,7 +79,7 @@ function drawPicture({ id, file, pending }) {
     if (image.src.startsWith("blob:")) URL.revokeObjectURL(image.src);
   });
   near.observe(image);
-  return h("button.photo", { title: "Open", onclick }, image);
+  return h("button.photo", { title: t("act.open"), onclick }, image);
 }
 
 async function show(image, anew = false) {
@@ -114,7 +116,7 @@ onChange(() => {
 
 async function localUrl(id) {
   const bytes = await bytesOf(id);
-  if (!bytes) throw new Error("The file is no longer on this device.");
+  if (!bytes) throw new Error(t("file.gone"));
   return URL.createObjectURL(bytes);
 }
 
@@ -140,8 +142,8 @@ function drawProgress({ id, file }) {
   return h(
     "div.progress",
     {},
-    h("progress", { max: 1, value: shareOf(id), "data-upload": id, "aria-label": `Upload of ${file.name}` }),
-    h("button.quiet", { "aria-label": "Cancel upload", title: "Cancel", onclick: stop }, icon("close")),
+    h("progress", { max: 1, value: shareOf(id), "data-upload": id, "aria-label": t("file.upload", { name: file.name }) }),
+    h("button.quiet", { "aria-label": t("file.cancel"), title: t("act.cancel"), onclick: stop }, icon("close")),
   );
 }
 

@@ -9,6 +9,7 @@ import { post } from "../outbox.js";
 import { shelf } from "../session.js";
 import { device } from "../storage.js";
 import { changed, learnMessage, nameOf, state } from "../store.js";
+import { t } from "../texts.js";
 import { tellOthers } from "../windows.js";
 import { attempt, tell } from "./ask.js";
 import { attachedTo, drawAttached, isPreparing, takeAttached } from "./attach.js";
@@ -53,10 +54,10 @@ export function drawComposer() {
   const gone = nameOf(open.peer) === null;
   text.disabled = blocked || gone || Boolean(open.failed && !open.reload);
   text.placeholder = gone
-    ? "This account was deleted."
+    ? t("write.account-gone")
     : blocked
-      ? "You have blocked them."
-      : "Message";
+      ? t("write.blocked")
+      : t("write.message");
   allow();
 }
 
@@ -64,7 +65,7 @@ function drawReplying(open) {
   const answered = quoted(state.replying.get(open.peer));
   if (answered && (answered.deleted_at || !canWrite())) {
     state.replying.delete(open.peer);
-    if (answered.deleted_at) tell("The message you were replying to was deleted.");
+    if (answered.deleted_at) tell(t("write.reply-gone"));
   }
   replying.hidden = open.editing !== null || !state.replying.has(open.peer);
   if (replying.hidden) return;
@@ -78,7 +79,7 @@ function measure() {
   text.style.height = "auto";
   text.style.height = `${text.scrollHeight}px`;
   const count = text.value.length > TELL ? [...text.value].length : 0;
-  length.textContent = count > TELL ? `${count} of ${MOST} characters` : "";
+  length.textContent = count > TELL ? t("write.length", { length: count, most: MOST }) : "";
   length.classList.toggle("fault", count > MOST);
   allow();
 }

@@ -2,6 +2,7 @@
 
 import { api, Refused } from "../api.js";
 import { save } from "../session.js";
+import { fillIn } from "../texts.js";
 
 const main = document.getElementById("login");
 const form = main.querySelector("form");
@@ -32,7 +33,8 @@ export function logIn({ notice, username: known }) {
 }
 
 function drawWay() {
-  button.textContent = registering() ? "Create account" : "Log in";
+  button.dataset.text = registering() ? "login.create" : "login.enter";
+  fillIn(form);
   password.autocomplete = registering() ? "new-password" : "current-password";
   form.querySelector("#password-hint").hidden = !registering();
 }
@@ -83,7 +85,7 @@ async function submit() {
     return session;
   } catch (error) {
     fault.textContent = error.message.charAt(0).toUpperCase() + error.message.slice(1);
-    const field = /name/i.test(error.message) && registering() ? username : password;
+    const field = /name/i.test(error.original) && registering() ? username : password;
     // Neither field is to blame for a lost connection, or for too many attempts.
     if (error instanceof Refused && !error.passing) blame(field);
     field.focus();

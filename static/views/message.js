@@ -1,11 +1,12 @@
 // One message: its text, its time and mark, and what can be done with it.
 
 import { h, icon } from "../dom.js";
-import { isBlank, isEmoji, moment, NOTHING_TO_SEE, shownName, time } from "../format.js";
+import { isBlank, isEmoji, moment, shownName, time } from "../format.js";
 import { formatted } from "../formatting.js";
 import { sendWaiting } from "../live.js";
 import { discard, resend } from "../outbox.js";
 import { nameOf, state } from "../store.js";
+import { t } from "../texts.js";
 import { drawActions } from "./actions.js";
 import { drawAttachment } from "./attachment.js";
 import { authorOf, drawQuote, quoted } from "./quote.js";
@@ -37,7 +38,7 @@ function draw(message, { first, last, read, found, editing, quote }) {
     h(
       "div.bubble",
       {},
-      h("span.unseen", {}, mine ? "You: " : `${shownName(nameOf(message.from_user))}: `),
+      h("span.unseen", {}, `${mine ? t("message.you") : shownName(nameOf(message.from_user))}: `),
       !message.deleted_at && quote && drawQuote(quote),
       drawAttachment(message),
       body(message),
@@ -51,19 +52,19 @@ function draw(message, { first, last, read, found, editing, quote }) {
 
 function body({ message, file, deleted_at, truncated }) {
   if (file && !message) return null;
-  if (deleted_at) return h("p.deleted", {}, "This message was deleted.");
-  if (message && isBlank(message)) return h("p.deleted", {}, NOTHING_TO_SEE);
+  if (deleted_at) return h("p.deleted", {}, t("message.deleted"));
+  if (message && isBlank(message)) return h("p.deleted", {}, t("message.blank"));
   const kind = isEmoji(message) ? "p.emoji" : "p";
   return h(kind, { dir: "auto" }, formatted(message), truncated && "…");
 }
 
 function meta({ created_at, edited_at, deleted_at, pending, error }, mine, read) {
-  const mark = pending ? "Waiting" : read ? "Read" : "Sent";
-  const name = mark.toLowerCase();
+  const name = pending ? "waiting" : read ? "read" : "sent";
+  const mark = t(`message.${name}`);
   return h(
     "span.meta",
     {},
-    edited_at && !deleted_at && "edited ",
+    edited_at && !deleted_at && `${t("message.edited")} `,
     h("time", { datetime: created_at, title: moment(created_at) }, time(created_at)),
     mine &&
       !deleted_at &&
@@ -81,8 +82,8 @@ function failure({ id, error }) {
     "p.failure",
     {},
     icon("fault"),
-    h("span", {}, `Not sent: ${error}`),
-    h("button", { onclick: again }, "Try again"),
-    h("button", { onclick: () => discard(id) }, "Discard"),
+    h("span", {}, t("message.failed", { reason: error })),
+    h("button", { onclick: again }, t("message.again")),
+    h("button", { onclick: () => discard(id) }, t("message.discard")),
   );
 }

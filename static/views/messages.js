@@ -5,6 +5,7 @@ import { announce, h, keyed } from "../dom.js";
 import { day, gist, part, shownName } from "../format.js";
 import { asMessage, pendingFor } from "../outbox.js";
 import { changed, nameOf, state } from "../store.js";
+import { t } from "../texts.js";
 import { actByKey } from "./actions.js";
 import { attempt } from "./ask.js";
 import { row } from "./message.js";
@@ -58,7 +59,7 @@ function rows(open) {
     const [before, after] = [all[at - 1], all[at + 1]];
     const isNewDay = !sameDay(before, message);
     if (isNewDay) found.push(dayRule(message.created_at));
-    if (message === firstNew) found.push(rule("new", "New", "new"));
+    if (message === firstNew) found.push(rule("new", t("chat.new"), "new"));
     found.push(
       row(message, {
         first: isNewDay || message === firstNew || !together(before, message),
@@ -93,15 +94,16 @@ function drawBlank(open) {
   blank.hidden = !nothing && !open.failed;
   const name = shownName(nameOf(open.peer));
   if (open.failed) blank.textContent = open.failed;
-  else if (open.loading) blank.textContent = "Loading…";
-  else blank.textContent = `This is the beginning of your chat with ${name}.`;
+  else if (open.loading) blank.textContent = t("chat.loading");
+  else blank.textContent = t("chat.beginning", { name });
 }
 
 function drawButton(open) {
   const unread = state.chats.get(open.peer)?.unread ?? 0;
   button.hidden = open.loading || (open.atEnd && !open.newer);
-  button.querySelector("span").textContent = unread ? `${unread} new` : "";
-  button.setAttribute("aria-label", unread ? `To the end, ${unread} new` : "To the end");
+  const news = unread ? t("chat.count-new", { count: unread }) : "";
+  button.querySelector("span").textContent = news;
+  button.setAttribute("aria-label", [t("chat.to-end"), news].filter(Boolean).join(", "));
 }
 
 button.addEventListener("click", () => {

@@ -4,6 +4,7 @@ import { open } from "../conversation.js";
 import { h } from "../dom.js";
 import { gist, shownName } from "../format.js";
 import { nameOf, state } from "../store.js";
+import { t } from "../texts.js";
 import { attempt } from "./ask.js";
 
 const list = document.getElementById("messages");
@@ -13,7 +14,7 @@ export const quoted = (quote) =>
   quote && (state.open?.messages.find(({ id }) => id === quote.id) ?? quote);
 
 export const authorOf = ({ from_user }) =>
-  from_user === state.me.id ? "You" : shownName(nameOf(from_user));
+  from_user === state.me.id ? t("message.you") : shownName(nameOf(from_user));
 
 /** A link in the bubble of an answer. */
 export function drawQuote(quote) {
@@ -21,7 +22,7 @@ export function drawQuote(quote) {
   return h(
     "a.quote",
     { href: `#/${peer}/${quote.id}`, onclick: (event) => follow(event, peer, quote.id) },
-    h("span.unseen", {}, "In reply to "),
+    h("span.unseen", {}, `${t("message.in-reply")} `),
     h("bdi.author", {}, authorOf(quote)),
     h("span.unseen", {}, ": "),
     h(quote.deleted_at ? "span.said.deleted" : "span.said", { dir: "auto" }, gist(quote)),

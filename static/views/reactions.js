@@ -8,22 +8,14 @@ import { api } from "../api.js";
 import { announce, h, icon } from "../dom.js";
 import { isEmoji, shownName } from "../format.js";
 import { isBlocked, learnMessage, nameOf, state } from "../store.js";
+import { t } from "../texts.js";
 import { tellOthers } from "../windows.js";
 import { attempt } from "./ask.js";
 
 const menu = document.getElementById("menu");
 const ROW = 6; // emoji in a row, as the style sheet has it
 
-const PALETTE = {
-  "👍": "Thumbs up", "❤️": "Heart", "😂": "Tears of joy",
-  "😮": "Surprised", "😢": "Crying", "🙏": "Thank you",
-  "👎": "Thumbs down", "🎉": "Party", "🔥": "Fire",
-  "👏": "Applause", "💯": "Hundred points", "✅": "Done",
-  "😀": "Smile", "😍": "In love", "🤔": "Thinking",
-  "😅": "Relief", "😎": "Cool", "🥳": "Celebrating",
-  "😴": "Asleep", "😡": "Angry", "🤯": "Mind blown",
-  "🤷": "Shrug", "👀": "Eyes", "💪": "Strong",
-};
+const PALETTE = "👍 ❤️ 😂 😮 😢 🙏 👎 🎉 🔥 👏 💯 ✅ 😀 😍 🤔 😅 😎 🥳 😴 😡 🤯 🤷 👀 💪".split(" ");
 
 /** Whether something can be written to the other side of the open chat. */
 export const canWrite = () => {
@@ -43,17 +35,17 @@ async function toggle(message, emoji) {
   const mine = isMine(message, emoji);
   const request = mine ? api.takeBack : api.react;
   if (!(await attempt(request(message.id, emoji).then(learnMessage)))) return;
-  announce(`${emoji} ${mine ? "taken back" : "added"}`);
+  announce(t(mine ? "react.removed" : "react.added", { emoji }));
   tellOthers();
 }
 
 /** The list under a message, or null if there are none. */
 export function drawReactions(message) {
   if (!message.reactions?.length) return null;
-  return h("ul.reactions", { "aria-label": "Reactions" }, message.reactions.map(one));
+  return h("ul.reactions", { "aria-label": t("react.list") }, message.reactions.map(one));
 
   function one({ emoji, users }) {
-    const names = users.map((id) => (id === state.me.id ? "You" : shownName(nameOf(id))));
+    const names = users.map((id) => (id === state.me.id ? t("message.you") : shownName(nameOf(id))));
     const mine = isMine(message, emoji);
     const properties = {
       "aria-pressed": String(mine),
@@ -69,7 +61,7 @@ export function drawReactions(message) {
 /** Open the menu near an element. `verbs`: [{name, label, act}] that stand below the emoji. */
 export function openMenu(message, near, verbs = []) {
   menu.replaceChildren(
-    h("h2.unseen", { id: "menu-title" }, "What to do with the message"),
+    h("h2.unseen", { id: "menu-title" }, t("act.menu")),
     canWrite() && !message.pending ? palette(message) : "",
     verbs.length
       ? h("ul.verbs", {}, verbs.map(({ name, label, act }) =>
@@ -93,26 +85,26 @@ function close(act) {
 
 function palette(message) {
   const choose = (emoji) => close(() => toggle(message, emoji));
-  const pick = ([emoji, label]) =>
+  const pick = (emoji) =>
     h(
       "button.quiet",
       {
-        "aria-label": label,
+        "aria-label": t(`emoji.${emoji}`),
         "aria-pressed": String(isMine(message, emoji)),
-        title: label,
+        title: t(`emoji.${emoji}`),
         onclick: () => choose(emoji),
       },
       emoji,
     );
   const other = h("input", {
-    "aria-label": "Another emoji",
-    placeholder: "Another emoji",
+    "aria-label": t("react.other"),
+    placeholder: t("react.other"),
     autocomplete: "off",
     oninput: () => {
       const given = other.value.trim();
       const isOne = given && isEmoji(given, 1);
       if (isOne) choose(given);
-      else other.setCustomValidity(given ? "One emoji, from the emoji keyboard." : "");
+      else other.setCustomValidity(given ? t("react.one") : "");
       if (!isOne && given) other.reportValidity();
     },
   });
@@ -121,8 +113,8 @@ function palette(message) {
     {},
     h(
       "div.palette",
-      { role: "group", "aria-label": "React", onkeydown: move },
-      Object.entries(PALETTE).map(pick),
+      { role: "group", "aria-label": t("act.react"), onkeydown: move },
+      PALETTE.map(pick),
     ),
     other,
   );

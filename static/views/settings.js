@@ -1,11 +1,12 @@
 // The settings: a panel over the page. On a phone the list of its sections fills the screen, and
 // then the section that was chosen.
 //
-// A section is a module in settings/. It has a `title`, the name of an `icon`, and `build`, which
+// A section is a module in settings/. It has a `title` (the key of it), the name of an `icon`, and `build`, which
 // makes its elements. That is done once, so that nothing typed is lost by looking elsewhere. If it
 // has a `refresh`, that is called each time the section comes into sight.
 
 import { h, icon } from "../dom.js";
+import { onLanguage, t } from "../texts.js";
 import { attempt } from "./ask.js";
 import * as appearance from "./settings/appearance.js";
 import * as notifications from "./settings/notifications.js";
@@ -15,8 +16,6 @@ import * as profile from "./settings/profile.js";
 const SECTIONS = { profile, notifications, presence, appearance };
 
 const panel = document.getElementById("settings");
-const heading = h("h2", { id: "settings-title", tabindex: -1 }, "Settings");
-const back = button("back", "Back to all settings", toList);
 const list = h("ul");
 const place = h("section", { "aria-labelledby": "settings-section" });
 const links = new Map();
@@ -29,14 +28,16 @@ function button(name, label, act) {
 
 function build() {
   for (const [name, section] of Object.entries(SECTIONS)) {
-    const parts = [icon(section.icon), h("span", {}, section.title), icon("next")];
+    const parts = [icon(section.icon), h("span", {}, t(section.title)), icon("next")];
     const link = h("button.quiet", { onclick: () => show(name, { move: true }) }, parts);
     links.set(name, link);
     list.append(h("li", {}, link));
   }
+  const back = button("back", t("settings.back"), toList);
+  const heading = h("h2", { id: "settings-title", tabindex: -1 }, t("settings"));
   panel.append(
-    h("header", {}, back, heading, button("close", "Close", () => panel.close())),
-    h("nav", { "aria-label": "Settings" }, list),
+    h("header", {}, back, heading, button("close", t("act.close"), () => panel.close())),
+    h("nav", { "aria-label": t("settings") }, list),
     place,
   );
 }
@@ -53,7 +54,7 @@ export function openSettings(name) {
 
 function show(name, { move }) {
   const section = SECTIONS[name];
-  const title = h("h3", { id: "settings-section", tabindex: -1 }, section.title);
+  const title = h("h3", { id: "settings-section", tabindex: -1 }, t(section.title));
   if (!built.has(name)) built.set(name, h(`div.${name}`, {}, section.build()));
   place.replaceChildren(title, built.get(name));
   place.scrollTop = 0;
@@ -69,6 +70,16 @@ function toList() {
   panel.classList.remove("chosen");
   (links.get(shown) ?? links.values().next().value).focus();
 }
+
+onLanguage(() => {
+  if (!links.size) return;
+  list.replaceChildren();
+  panel.replaceChildren();
+  links.clear();
+  built.clear();
+  build();
+  if (panel.open) show(shown, { move: false });
+});
 
 panel.addEventListener("click", ({ target }) => {
   if (target === panel) panel.close(); // beside it

@@ -2,9 +2,10 @@
 
 import { api, LoggedOut } from "../api.js";
 import { announce, h, icon, isComposing, keyed } from "../dom.js";
-import { avatar, counted, excerpt, gist, shownName, when } from "../format.js";
+import { avatar, excerpt, gist, shownName, when } from "../format.js";
 import { asMessage, pendingFor } from "../outbox.js";
 import { changed, chatsInOrder, isOnline, learnChats, nameOf, peerOf, state } from "../store.js";
+import { t } from "../texts.js";
 import { attempt } from "./ask.js";
 import { hasDraft } from "./composer.js";
 
@@ -33,19 +34,19 @@ function drawMe() {
 }
 
 /** A section stays the same element; its rows have keys of their own. */
-function section(title, rows, { more = null, empty = null } = {}) {
+function section(name, rows, { more = null, empty = null } = {}) {
   const make = () => {
-    const id = `list-${title.toLowerCase().replace(/\W/g, "-")}`;
+    const id = `list-${name}`;
     return h(
       "section",
       { "aria-labelledby": id },
-      h("h2", { id }, title),
+      h("h2", { id }, t(`list.${name}`)),
       h("ul"),
       empty && !rows.length && h("p.empty", {}, empty),
       more && h("button.more", { onclick: () => attempt(more.load()) }, more.label),
     );
   };
-  return { key: title, version: `${!rows.length && empty} ${more?.label}`, make, rows };
+  return { key: name, version: `${!rows.length && empty} ${more?.label}`, make, rows };
 }
 
 /** Whether a chat has something in it, or was opened here. Others are there because somebody has
@@ -61,21 +62,21 @@ function sections() {
   const online = everybodyOnline.filter(({ id }) => isOnline(id));
   const offline = state.people.filter(({ id }) => !isOnline(id));
   const people = [...online, ...offline].filter((user) => !known(user));
-  const moreChats = state.moreChats && { label: "Show older chats", load: loadChats };
-  const morePeople = state.morePeople && { label: "Show more people", load: loadPeople };
+  const moreChats = state.moreChats && { label: t("list.more-chats"), load: loadChats };
+  const morePeople = state.morePeople && { label: t("list.more-people"), load: loadPeople };
   const shown = [];
-  if (chats.length || moreChats) shown.push(section("Chats", chats.map(chatRow), { more: moreChats }));
+  if (chats.length || moreChats) shown.push(section("chats", chats.map(chatRow), { more: moreChats }));
   if (people.length || morePeople || !chats.length) {
-    const empty = chats.length ? null : "Nobody else is here yet.";
-    shown.push(section("People", people.map(personRow), { more: morePeople, empty }));
+    const empty = chats.length ? null : t("list.nobody");
+    shown.push(section("people", people.map(personRow), { more: morePeople, empty }));
   }
   return shown;
 }
 
 function foundSections() {
   return [
-    section("People", found.people.map(personRow), { empty: "Nobody by that name." }),
-    section("Messages", found.messages.map(messageRow), { empty: "No message with these words." }),
+    section("people", found.people.map(personRow), { empty: t("list.no-people") }),
+    section("messages", found.messages.map(messageRow), { empty: t("list.no-messages") }),
   ];
 }
 
@@ -85,7 +86,7 @@ function chatRow(chat) {
   const current = state.open?.peer === chat.peer;
   const waiting = pendingFor(chat.peer).at(-1);
   const last = waiting ? asMessage(waiting) : chat.last;
-  const said = last ? gist(last) : "No messages yet";
+  const said = last ? gist(last) : t("list.empty-chat");
   const mine = last?.from_user === state.me.id && !last.deleted_at;
   const at = waiting?.at ?? chat.last?.created_at;
   return row(
@@ -95,17 +96,17 @@ function chatRow(chat) {
     () => [
       avatar(chat.peer, name, online),
       h("bdi.name", {}, shownName(name)),
-      online && h("span.unseen", {}, "online"),
+      online && h("span.unseen", {}, t("chat.online")),
       at && h("time", { datetime: at }, when(at)),
       h(
         last && !last.deleted_at ? "span.said" : "span.said.nothing",
         {},
         waiting && icon(waiting.error ? "fault" : "waiting"),
-        mine && "You: ",
+        mine && `${t("message.you")}: `,
         h("bdi", {}, said),
       ),
       chat.unread > 0 &&
-        h("span.count", {}, `${chat.unread}`, h("span.unseen", {}, " unread")),
+        h("span.count", {}, `${chat.unread}`, h("span.unseen", {}, ` ${t("list.unread")}`)),
     ],
   );
 }
@@ -116,7 +117,7 @@ function personRow({ id, username }) {
   return row([id, username, online, current], `#/${id}`, current, () => [
     avatar(id, username, online),
     h("bdi.name", {}, username),
-    h("span.said.nothing", {}, online ? "Online" : "Say hello"),
+    h("span.said.nothing", {}, t(online ? "chat.online" : "list.hello")),
   ]);
 }
 
@@ -132,7 +133,7 @@ function messageRow(message) {
     h(
       "span.said",
       {},
-      message.from_user === state.me.id && "You: ",
+      message.from_user === state.me.id && `${t("message.you")}: `,
       h("bdi", {}, message.message ? excerpt(message.message, found.query) : gist(message)),
     ),
   ]);
@@ -191,8 +192,9 @@ async function look() {
     if (query !== search.value.trim()) return; // an answer that comes too late
     found = { query, people, messages };
     changed();
-    const number = counted(people.length, "person", "people");
-    announce(`${number}, ${counted(messages.length, "message")}`);
+    const numbers = [t("list.found-people", { count: people.length })];
+    numbers.push(t("list.found-messages", { count: messages.length }));
+    announce(numbers.join(", "));
   } catch (error) {
     if (!(error instanceof LoggedOut)) attempt(Promise.reject(error));
   }

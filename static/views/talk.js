@@ -5,6 +5,7 @@ import { h, icon } from "../dom.js";
 import { avatar, shownName } from "../format.js";
 import { look } from "../live.js";
 import { isBlocked, isOnline, nameOf, state } from "../store.js";
+import { currentLanguage, t } from "../texts.js";
 import { ask, attempt } from "./ask.js";
 
 const byId = (id) => document.getElementById(id);
@@ -21,20 +22,21 @@ export function drawTalk() {
   const name = nameOf(open.peer);
   const online = isOnline(open.peer);
   const blocked = state.blocked.has(open.peer);
-  if (drawn !== `${open.peer} ${name} ${online} ${blocked}`) {
-    drawn = `${open.peer} ${name} ${online} ${blocked}`;
+  const now = `${open.peer} ${name} ${online} ${blocked} ${currentLanguage()}`;
+  if (drawn !== now) {
+    drawn = now;
     byId("peer").textContent = shownName(name);
     byId("peer-picture").replaceChildren(avatar(open.peer, name, online));
-    const verb = blocked ? "Unblock" : "Block";
-    button.replaceChildren(icon("block"), h("span", {}, verb));
-    button.setAttribute("aria-label", `${verb} ${shownName(name)}`);
+    button.replaceChildren(icon("block"), h("span", {}, t(blocked ? "block.undo" : "block")));
+    const verb = blocked ? "block.undo-name" : "block.name";
+    button.setAttribute("aria-label", t(verb, { name: shownName(name) }));
   }
   // Who is blocked by them, or talks to an account that is gone, has nothing to gain from a block.
   button.hidden = name === null || (isBlocked(open.peer) && !blocked);
   const status = byId("peer-status");
   status.classList.toggle("typing", open.typing);
   const offline = state.connection === "live" && state.left.has(open.peer) && !isBlocked(open.peer);
-  status.textContent = open.typing ? "typing" : online ? "Online" : offline ? "Offline" : "";
+  status.textContent = open.typing ? t("chat.typing") : online ? t("chat.online") : offline ? t("chat.offline") : "";
   if (opened !== open.peer) {
     opened = open.peer;
     // On a touch screen this would bring up a keyboard, and reading comes first.
@@ -45,9 +47,8 @@ export function drawTalk() {
 button.addEventListener("click", async () => {
   const { peer } = state.open;
   const name = shownName(nameOf(peer));
-  const meaning = "Neither of you can write to the other until you unblock them.";
   if (state.blocked.has(peer)) await attempt(unblock(peer));
-  else if (await ask(`Block ${name}?`, meaning, "Block")) await attempt(block(peer));
+  else if (await ask(t("block.ask", { name }), t("block.meaning"), t("block"))) await attempt(block(peer));
   else return;
   look();
 });

@@ -1,5 +1,6 @@
 // A picture, as large as the window allows.
 
+import { t } from "../texts.js";
 import { attempt } from "./ask.js";
 
 const viewer = document.getElementById("viewer");
@@ -10,7 +11,7 @@ let shown = null;
 export async function view(file, { small, whole, save }) {
   const what = (shown = { save });
   viewer.querySelector("h2").textContent = file.name;
-  image.alt = `Photo: ${file.name}`;
+  image.alt = t("message.photo-name", { name: file.name });
   image.width = file.width;
   image.height = file.height;
   if (small.startsWith("blob:")) image.removeAttribute("src"); // it is revoked by now
@@ -25,7 +26,7 @@ async function load(what, whole) {
   larger.src = url;
   const works = await larger.decode().then(() => true, () => false);
   if (shown !== what || !viewer.open) return;
-  if (!works) throw new Error("This picture cannot be shown. Try to download it.");
+  if (!works) throw new Error(t("file.not-shown"));
   image.src = url;
 }
 

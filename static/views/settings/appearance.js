@@ -2,16 +2,17 @@
 
 import { h } from "../../dom.js";
 import { device } from "../../storage.js";
+import { t } from "../../texts.js";
 
-export const title = "Appearance";
+export const title = "settings.appearance";
 export const icon = "appearance";
 
 const KEY = "chat/appearance"; // appearance.js reads it before the page is drawn
-const CHOICES = { "": "As the system", light: "Light", dark: "Dark" };
+const CHOICES = { "": "settings.as-system", light: "settings.light", dark: "settings.dark" };
 
 export function build() {
   const chosen = device.get(KEY) ?? "";
-  const legend = h("legend.unseen", {}, "Colours");
+  const legend = h("legend.unseen", {}, t("settings.colours"));
   const choices = Object.entries(CHOICES).map(([value, label]) => choice(value, label, chosen));
   return h("fieldset.looks", { onchange: choose }, legend, choices);
 }
@@ -19,7 +20,7 @@ export function build() {
 function choice(value, label, chosen) {
   const properties = { type: "radio", name: "appearance", value, checked: value === chosen };
   const picture = h("span.look", { "data-look": value || "both", "aria-hidden": "true" }, h("i"), h("b"));
-  return h("label", {}, h("input", properties), picture, h("span", {}, label));
+  return h("label", {}, h("input", properties), picture, h("span", {}, t(label)));
 }
 
 function choose({ target: { value } }) {

@@ -60,7 +60,7 @@ export function form(fields, { verb, kind = "primary", save, blame = () => null 
 
 /** The sentence of a fault in the words of the form, and the field that it is about. */
 function described(element, error, blamed) {
-  const [member] = error.message.split(" ", 1);
+  const [member] = (error.original ?? "").split(" ", 1);
   const input = element.elements[blamed ?? member];
   const [label] = input?.labels ?? [];
   const fault = label && !blamed ? error.message.replace(member, label.textContent) : error.message;

@@ -1,10 +1,11 @@
 // What this device tells of new messages.
 
 import { h } from "../../dom.js";
+import { t } from "../../texts.js";
 
-export const title = "Notifications";
+export const title = "settings.notifications";
 export const icon = "bell";
 
 export function build() {
-  return h("p.hint", {}, "New messages are counted in the title of this page.");
+  return h("p.hint", {}, t("notifications.title"));
 }

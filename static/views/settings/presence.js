@@ -1,10 +1,11 @@
 // Who sees that one is here.
 
 import { h } from "../../dom.js";
+import { t } from "../../texts.js";
 
-export const title = "Online status";
+export const title = "settings.presence";
 export const icon = "eye";
 
 export function build() {
-  return h("p.hint", {}, "Others see while you are online, but for those between whom and you there is a block.");
+  return h("p.hint", {}, t("presence.hint"));
 }

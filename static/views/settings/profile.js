@@ -2,9 +2,10 @@
 
 import { api } from "../../api.js";
 import { changed, state } from "../../store.js";
+import { t } from "../../texts.js";
 import { field, form } from "./form.js";
 
-export const title = "Profile";
+export const title = "settings.profile";
 export const icon = "person";
 
 const values = ({ display_name, about, username }) => ({
@@ -15,16 +16,16 @@ const values = ({ display_name, about, username }) => ({
 
 export function build() {
   const fields = [
-    field("display_name", "Name", { hint: "What others see. Without one they see your user name." }),
-    field("about", "About you", { rows: 3 }),
-    field("username", "User name", {
-      hint: "You log in with it.",
+    field("display_name", t("profile.name"), { hint: t("profile.name-hint") }),
+    field("about", t("profile.about"), { rows: 3 }),
+    field("username", t("profile.username"), {
+      hint: t("profile.username-hint"),
       autocapitalize: "none",
       spellcheck: "false",
     }),
   ];
   const blame = ({ code }) => (code === "taken" ? "username" : null);
-  const element = form(fields, { verb: "Save", save, blame });
+  const element = form(fields, { verb: t("settings.save"), save, blame });
   for (const [name, value] of Object.entries(values(state.me))) element.elements[name].value = value;
   return element;
 }
@@ -32,8 +33,8 @@ export function build() {
 async function save(wanted) {
   const known = values(state.me);
   const changes = Object.entries(wanted).filter(([name, value]) => value !== known[name]);
-  if (!changes.length) return "Saved"; // as it was
+  if (!changes.length) return t("settings.saved"); // as it was
   state.me = await api.changeProfile(Object.fromEntries(changes));
   changed();
-  return "Saved";
+  return t("settings.saved");
 }

@@ -1,0 +1,223 @@
+// Was die Seite auf Deutsch sagt: mit du, und so einfach, wie man es sagen würde.
+
+export const de = {
+  // Anmelden
+  "login.what": "Was möchtest du tun?",
+  "login.enter": "Anmelden",
+  "login.create": "Konto anlegen",
+  "login.name": "Name",
+  "login.password": "Passwort",
+  "login.hint": "Mindestens 8 Zeichen. Ein Satz lässt sich leicht merken.",
+  "login.stay": "Auf diesem Gerät angemeldet bleiben",
+  "login.trying": "Nur zum Ausprobieren? Öffne ein zweites Fenster und sei dort jemand anderes.",
+
+  // Abmelden
+  "logout": "Abmelden",
+  "logout.ask": "Möchtest du dich abmelden?",
+  "logout.unsent": {
+    one: "{count} Nachricht, die noch nicht gesendet ist, geht verloren.",
+    other: "{count} Nachrichten, die noch nicht gesendet sind, gehen verloren.",
+  },
+  "logout.drafts": "Entwürfe auf diesem Gerät werden gelöscht.",
+  "logout.password": "Um wiederzukommen, brauchst du dein Passwort.",
+
+  // Die Verbindung
+  "connection.connecting": "Verbinden …",
+  "connection.catching-up": "Nicht live: Alle paar Sekunden wird nach neuen Nachrichten gesehen.",
+  "connection.polling":
+    "Nicht live: Alle paar Sekunden wird nach neuen Nachrichten gesehen. Damit es live wird: npm ci ausführen und neu laden.",
+  "connection.offline":
+    "Keine Verbindung. Was du sendest, wartet hier und geht hinaus, sobald sie wieder da ist.",
+  "connection.not-kept":
+    "Dieser Browser hat keinen Platz für das, was du schreibst, oder behält nichts: Es ist verloren, wenn du das Fenster schließt, bevor es gesendet ist.",
+
+  // Die Liste der Chats und Leute
+  "list.overview": "Übersicht",
+  "list.search": "Suchen",
+  "list.search-all": "Leute und Nachrichten suchen",
+  "list.all": "Chats und Leute",
+  "list.chats": "Chats",
+  "list.people": "Leute",
+  "list.messages": "Nachrichten",
+  "list.more-chats": "Ältere Chats zeigen",
+  "list.more-people": "Mehr Leute zeigen",
+  "list.nobody": "Außer dir ist noch niemand hier.",
+  "list.no-people": "Niemand heißt so.",
+  "list.no-messages": "Keine Nachricht mit diesen Wörtern.",
+  "list.empty-chat": "Noch keine Nachrichten",
+  "list.unread": "ungelesen",
+  "list.hello": "Sag Hallo",
+  "list.found-people": { one: "{count} Person", other: "{count} Personen" },
+  "list.found-messages": { one: "{count} Nachricht", other: "{count} Nachrichten" },
+
+  // Der offene Chat
+  "chat.pick": "Mit wem möchtest du schreiben?",
+  "chat.alone":
+    "Ganz allein hier? Öffne ein zweites Fenster, leg dort noch ein Konto an und schreib mit dir selbst.",
+  "chat.back": "Zurück zu den Chats",
+  "chat.online": "Online",
+  "chat.offline": "Offline",
+  "chat.typing": "schreibt",
+  "chat.loading": "Wird geladen …",
+  "chat.beginning": "Hier beginnt dein Chat mit {name}.",
+  "chat.new": "Neu",
+  "chat.to-end": "Zum Ende",
+  "chat.count-new": { one: "{count} neue", other: "{count} neue" },
+  "chat.deleted-account": "Gelöschtes Konto",
+
+  // Blockieren
+  "block": "Blockieren",
+  "block.undo": "Freigeben",
+  "block.name": "{name} blockieren",
+  "block.undo-name": "{name} freigeben",
+  "block.ask": "{name} blockieren?",
+  "block.meaning": "Ihr könnt einander nicht mehr schreiben, bis du die Person wieder freigibst.",
+
+  // Eine Nachricht
+  "message.you": "Du",
+  "message.deleted": "Diese Nachricht wurde gelöscht.",
+  "message.deleted-short": "Gelöscht",
+  "message.blank": "Nichts zu sehen",
+  "message.edited": "bearbeitet",
+  "message.waiting": "Wartet",
+  "message.sent": "Gesendet",
+  "message.read": "Gelesen",
+  "message.failed": "Nicht gesendet: {reason}",
+  "message.again": "Noch einmal versuchen",
+  "message.discard": "Verwerfen",
+  "message.in-reply": "Antwort auf",
+  "message.photo": "Foto",
+  "message.photo-name": "Foto: {name}",
+  "message.file": "Datei",
+
+  // Was man mit einer Nachricht tun kann
+  "act.menu": "Was mit der Nachricht geschehen soll",
+  "act.reply": "Antworten",
+  "act.react": "Reagieren",
+  "act.copy": "Kopieren",
+  "act.download": "Herunterladen",
+  "act.edit": "Bearbeiten",
+  "act.delete": "Löschen",
+  "act.open": "Öffnen",
+  "act.close": "Schließen",
+  "act.cancel": "Abbrechen",
+  "act.key": "{verb} ({key})",
+  "copy.done": "Kopiert",
+  "copy.refused": "Dieser Browser lässt die Seite nicht kopieren.",
+  "delete.ask": "Diese Nachricht löschen?",
+  "delete.text": "Ihr Text wird für euch beide gelöscht. Das lässt sich nicht rückgängig machen.",
+  "delete.file":
+    "Sie wird mit ihrer Datei für euch beide gelöscht. Das lässt sich nicht rückgängig machen.",
+  "delete.done": "Nachricht gelöscht",
+
+  // Reaktionen
+  "react.list": "Reaktionen",
+  "react.other": "Ein anderes Emoji",
+  "react.one": "Bitte ein einziges Emoji, von der Emoji-Tastatur.",
+  "react.added": "{emoji} hinzugefügt",
+  "react.removed": "{emoji} zurückgenommen",
+  "emoji.👍": "Daumen hoch",
+  "emoji.❤️": "Herz",
+  "emoji.😂": "Freudentränen",
+  "emoji.😮": "Überrascht",
+  "emoji.😢": "Weint",
+  "emoji.🙏": "Danke",
+  "emoji.👎": "Daumen runter",
+  "emoji.🎉": "Feiern",
+  "emoji.🔥": "Feuer",
+  "emoji.👏": "Beifall",
+  "emoji.💯": "Hundert Punkte",
+  "emoji.✅": "Erledigt",
+  "emoji.😀": "Lächeln",
+  "emoji.😍": "Verliebt",
+  "emoji.🤔": "Nachdenklich",
+  "emoji.😅": "Erleichtert",
+  "emoji.😎": "Lässig",
+  "emoji.🥳": "Party",
+  "emoji.😴": "Schläft",
+  "emoji.😡": "Wütend",
+  "emoji.🤯": "Umwerfend",
+  "emoji.🤷": "Schulterzucken",
+  "emoji.👀": "Augen",
+  "emoji.💪": "Stark",
+
+  // Schreiben
+  "write.message": "Nachricht",
+  "write.send": "Senden",
+  "write.editing": "Bearbeiten",
+  "write.stop-editing": "Bearbeiten abbrechen",
+  "write.replying": "Antwort an",
+  "write.stop-replying": "Antwort abbrechen",
+  "write.account-gone": "Dieses Konto wurde gelöscht.",
+  "write.blocked": "Du hast diese Person blockiert.",
+  "write.reply-gone": "Die Nachricht, auf die du antworten wolltest, wurde gelöscht.",
+  "write.length": "{length} von {most} Zeichen",
+
+  // Dateien
+  "file.list": "Angehängte Dateien",
+  "file.attach": "Dateien anhängen",
+  "file.choose": "Dateien",
+  "file.drop": "Lass Dateien hier los, um sie anzuhängen",
+  "file.attached": "{name} angehängt",
+  "file.remove": "Entfernen",
+  "file.remove-name": "{name} entfernen",
+  "file.removed": "{name} entfernt",
+  "file.tells": "Sie verrät vielleicht, wo sie aufgenommen wurde.",
+  "file.unnamed": "Datei",
+  "file.upload": "{name} wird gesendet",
+  "file.cancel": "Senden abbrechen",
+  "file.too-large": "„{name}“ ist zu groß: {size}, höchstens gehen {most}.",
+  "file.unreadable": "„{name}“ lässt sich nicht lesen. Ordner kann man nicht senden.",
+  "file.empty": "„{name}“ ist leer.",
+  "file.damaged":
+    "„{name}“ wird nicht gesendet. Die Datei ist beschädigt, und was sie über ihren Ort verrät, lässt sich nicht entfernen.",
+  "file.not-shown": "Dieses Bild lässt sich nicht anzeigen. Versuch, es herunterzuladen.",
+  "file.gone": "Die Datei ist nicht mehr auf diesem Gerät.",
+  "file.gone-unsent":
+    "Die Datei ist nicht mehr auf diesem Gerät. Verwirf die Nachricht und häng die Datei noch einmal an.",
+  "file.broke": "Die Verbindung ist abgebrochen, während die Datei gesendet wurde.",
+
+  // Einstellungen
+  "settings": "Einstellungen",
+  "settings.back": "Zurück zu allen Einstellungen",
+  "settings.save": "Speichern",
+  "settings.saved": "Gespeichert",
+  "settings.profile": "Profil",
+  "settings.profile-yours": "Dein Profil",
+  "settings.notifications": "Mitteilungen",
+  "settings.presence": "Online-Status",
+  "settings.appearance": "Aussehen",
+  "settings.colours": "Farben",
+  "settings.as-system": "Wie das System",
+  "settings.light": "Hell",
+  "settings.dark": "Dunkel",
+  "profile.name": "Name",
+  "profile.name-hint": "So sehen dich andere. Ohne ihn sehen sie deinen Benutzernamen.",
+  "profile.about": "Über dich",
+  "profile.username": "Benutzername",
+  "profile.username-hint": "Damit meldest du dich an.",
+  "notifications.title": "Neue Nachrichten werden im Titel dieser Seite gezählt.",
+  "presence.hint":
+    "Andere sehen, wenn du online bist; nicht aber, wen du blockiert hast oder wer dich blockiert hat.",
+
+  // Von Nachrichten erfahren
+  "push.no-worker": "Dieser Browser hat das für diese Adresse nicht.",
+
+  // Was schiefgeht
+  "fault.unsent": "Eine Nachricht konnte nicht gesendet werden.",
+  "fault.unquoted":
+    "Die Nachricht, auf die du antwortest, wurde gelöscht. Versuch es noch einmal, um ohne sie zu senden.",
+  "fault.offline": "Keine Verbindung.",
+  "fault.unreachable": "Der Server ist nicht zu erreichen ({status}).",
+
+  // Was die API auf Englisch sagt, nach ihren Codes; mit einem Pfad nur für diesen.
+  "code.blocked": "Einer von euch hat den anderen blockiert.",
+  "code.taken": "Diesen Namen gibt es schon. Wähl einen anderen.",
+  "code.unauthorized": "Deine Anmeldung gilt nicht mehr. Melde dich noch einmal an.",
+  "code.unauthorized/login": "Name oder Passwort ist falsch.",
+  "code.token_expired": "Deine Anmeldung ist abgelaufen. Melde dich noch einmal an.",
+  "code.rate_limited": "Zu viele Versuche. Versuch es in {seconds} Sekunden noch einmal.",
+  "code.busy": "Der Server hat gerade zu viel zu tun. Versuch es in {seconds} Sekunden noch einmal.",
+  "code.internal": "Auf dem Server ist etwas schiefgegangen. Versuch es gleich noch einmal.",
+  "code.unavailable": "Der Server kann gerade nicht antworten. Versuch es später noch einmal.",
+};

@@ -1,0 +1,103 @@
+"""The languages of the chat page: complete, in one place, and chosen by the browser."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from config import ROOT
+from contract.endpoints import ERRORS
+
+STATIC = ROOT / "static"
+SCRIPTS = sorted(path for path in STATIC.rglob("*.js") if path.parent.name != "texts")
+TEMPLATE = ROOT / "templates/chat.html"
+LANGUAGES = sorted(path.stem for path in (STATIC / "texts").glob("*.js"))
+
+# A key at the beginning of a line, and what follows until the next one.
+ENTRY = re.compile(r'^  "([^"]+)":(.*?)(?=^  ["/]|^};)', re.MULTILINE | re.DOTALL)
+STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
+
+
+def sentences(language: str) -> dict[str, list[str]]:
+    """The sentences by their keys: several where a number decides which."""
+    written = ENTRY.findall((STATIC / f"texts/{language}.js").read_text())
+    return {key: STRING.findall(entry) for key, entry in written}
+
+
+def places(entry: list[str]) -> set[str]:
+    return {place for sentence in entry for place in re.findall(r"\{(\w+)\}", sentence)}
+
+
+def source(path: Path) -> str:
+    """A script without its comments."""
+    return re.sub(r"/\*.*?\*/|(?:^|\s)//[^\n]*", "", path.read_text(), flags=re.DOTALL)
+
+
+# In one place --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_language_has_the_same_sentences(language: str) -> None:
+    english = {key: places(entry) for key, entry in sentences("en").items()}
+    other = {key: places(entry) for key, entry in sentences(language).items()}
+    of_codes = {key for key in other if key.startswith("code.")}
+
+    assert len(english) > 100
+    assert {key: found for key, found in other.items() if key not in of_codes} == english
+    assert {re.split(r"[./]", key)[1] for key in of_codes} <= set(ERRORS)
+    for key in of_codes:
+        assert other[key] <= {"seconds"}
+
+
+def test_the_page_uses_the_sentences_there_are() -> None:
+    known = set(sentences("en"))
+    groups = "|".join({key.partition(".")[0] for key in known})
+    scripts = "\n".join(map(source, SCRIPTS))
+    named = set(re.findall(r'data-text[a-z-]*="([^"]+)"', TEMPLATE.read_text()))
+    named |= set(re.findall(rf'"((?:{groups})\.[\w-]+)"', scripts))
+    named |= set(re.findall(r'\bt\(\s*"([^"]+)"', scripts))
+    made = tuple(re.findall(r"\bt\(`([\w.-]+)\$\{", scripts))  # with an ending from elsewhere
+
+    assert named - known == set()
+    assert {key for key in known - named if not key.startswith(made)} == set()
+
+
+def test_no_sentence_stands_in_a_script() -> None:
+    sentence = re.compile(r"""["'`>]([A-Z][a-zäöü]+(?: [A-Za-z]|[.!?…])[^"'`]*)["'`]""")
+    thrown = re.compile(r'throw new Error\("[^"]*"\)')  # for the console
+    found = [
+        f"{path.relative_to(STATIC)}: {text}"
+        for path in SCRIPTS
+        for text in sentence.findall(thrown.sub("", source(path)))
+    ]
+
+    assert found == []
+
+
+class Texts(HTMLParser):
+    """What a document says by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.spoken = False  # says in which language it is
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.spoken = tag == "span" and "lang" in dict(attrs)
+        spoken = ("aria-label", "title", "placeholder", "alt")
+        self.found += [value for name, value in attrs if name in spoken and value]
+
+    def handle_endtag(self, tag: str) -> None:
+        self.spoken = False
+
+    def handle_data(self, data: str) -> None:
+        if re.search(r"\w", data) and not self.spoken:
+            self.found.append(data.strip())
+
+
+def test_no_sentence_stands_in_the_document() -> None:
+    document = Texts()
+    document.feed(re.sub(r"{[{%].*?[%}]}", "", TEMPLATE.read_text()))
+
+    assert set(document.found) == {"Chitchat"}
