@@ -1,6 +1,7 @@
 // The open chat: a window of its messages that moves with the scrolling, so that a chat of
 // 10,000 messages costs the page no more than one of a hundred.
 
+import { isLookedAt } from "./absence.js";
 import { api, LoggedOut, Unreachable } from "./api.js";
 import { now } from "./clock.js";
 import { changed, learnChat, learnMessage, state } from "./store.js";
@@ -23,6 +24,7 @@ export async function open(peer, { around = null, atEnd = false } = {}) {
     around,
     atEnd: true, // whether the end is in sight
     unreadAfter: null, // where the line "New" goes
+    absent: false, // whether something came in an absence that goes on, see absence.js
     typing: false,
     editing: null, // the message that is being edited
     saving: null, // the message whose edit is under way
@@ -48,7 +50,7 @@ export async function open(peer, { around = null, atEnd = false } = {}) {
 /** Load again what failed or is out of date, now that the server answers. */
 export function retry() {
   const chat = state.open;
-  if (chat?.reload) return open(chat.peer, chat);
+  if (chat?.reload) return open(chat.peer, { around: chat.around });
   if (chat?.stuck) {
     chat.stuck = false;
     changed();
@@ -113,16 +115,13 @@ export function trim() {
   chat.older = true;
 }
 
-/** A window without the focus may lie in sight for hours with nobody before it. */
-const isLookedAt = () => document.visibilityState === "visible" && document.hasFocus();
-
 let marking = false;
 
 /** Mark what is in sight as read. */
 export async function markRead() {
   const chat = state.chats.get(state.open?.peer);
   const last = state.open?.messages.filter((each) => each.from_user !== state.me.id).at(-1);
-  const seen = isLookedAt() && state.open?.atEnd && !state.open.newer;
+  const seen = isLookedAt() && state.open?.atEnd && !state.open.newer && !state.open.reload;
   if (!chat || marking || !seen || !last || (last.id <= chat.readId && !chat.unread)) return;
   const { peer, readId, unread } = chat;
   const moved = Math.max(readId, last.id);

@@ -122,8 +122,8 @@ async function catchUp() {
 
 async function anew() {
   cursor = (await api.sync()).cursor;
+  if (state.open) state.open.reload = true; // first: what was missed is not read by being listed
   await refresh();
-  if (state.open) state.open.reload = true;
 }
 
 let refreshing = null;

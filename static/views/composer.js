@@ -161,6 +161,7 @@ function say(said) {
   text.value = "";
   measure();
   sayDone();
+  state.open.unreadAfter = null; // who answers has read
   attempt(toEnd());
   Promise.all(posted).then(sendWaiting);
   text.focus();

@@ -1,19 +1,22 @@
 // The messages of the open chat, from "more above" to those still on their way.
 
+import { noteAbsence } from "../absence.js";
 import { markRead, more, toEnd, trim } from "../conversation.js";
-import { announce, h, keyed } from "../dom.js";
+import { announce, keyed } from "../dom.js";
 import { day, gist, part, shownName } from "../format.js";
 import { asMessage, pendingFor } from "../outbox.js";
 import { changed, nameOf, state } from "../store.js";
 import { t } from "../texts.js";
 import { actByKey } from "./actions.js";
 import { attempt } from "./ask.js";
+import { dayRule, drawDay, rule } from "./days.js";
 import { row } from "./message.js";
 
 const list = document.getElementById("messages");
 const blank = document.getElementById("blank");
 const button = document.getElementById("to-end");
 const NEAR = 800; // pixels from an end at which more is loaded
+const ABOVE_NEW = 14; // pixels between the top and the line "New"
 const TOGETHER_MS = 5 * 60_000; // messages of one person within this look like one turn
 
 let shown = null; // the chat that is drawn
@@ -30,15 +33,17 @@ export function drawMessages() {
   }
   shown = open;
   trim();
+  noteAbsence(open);
   const anchor = topmost();
   const offset = anchor?.getBoundingClientRect().top;
   keyed(list, rows(open));
   if (!placed) placed = place(open);
-  else if (open.atEnd && !open.newer) list.scrollTop = list.scrollHeight;
+  else if (open.atEnd && !open.newer) follow(open);
   else stay(anchor, offset);
   list.setAttribute("aria-busy", open.loading);
   drawBlank(open);
   drawButton(open);
+  drawDay(topmost(), open.atEnd && !open.newer);
   readAloud(open);
   setTabStop();
   markRead();
@@ -78,14 +83,6 @@ const sameDay = (before, after) =>
 const together = (before, after) =>
   before.from_user === after.from_user &&
   new Date(after.created_at) - new Date(before.created_at) < TOGETHER_MS;
-
-const dayRule = (iso) => rule(`day ${day(iso)}`, day(iso), "day");
-
-const rule = (key, text, kind) => ({
-  key,
-  version: text,
-  make: () => h(`li.rule.${kind}`, {}, h("span", {}, text)),
-});
 
 // Around the list --------------------------------------------------------------------------------
 
@@ -133,6 +130,16 @@ function topmost() {
   return messages.find((element) => element.getBoundingClientRect().bottom > top);
 }
 
+/** Keep the end in sight; after an absence no more than what came in it. */
+function follow(open) {
+  list.scrollTop = list.scrollHeight;
+  const line = open.absent && list.querySelector(".rule.new");
+  const hidden = line && list.getBoundingClientRect().top - line.getBoundingClientRect().top;
+  if (!line || hidden < 0) return;
+  list.scrollTop -= hidden + ABOVE_NEW;
+  open.atEnd = isAtEnd();
+}
+
 /** Scroll so that the element, or the one drawn in its place, is where it was. */
 function stay(anchor, offset) {
   const element = [...list.children].find(({ key }) => key === anchor?.key);
@@ -161,6 +168,7 @@ list.addEventListener("scroll", () => {
     changed();
   }
   open.stuck = false;
+  drawDay(topmost(), atEnd && !open.newer);
   loadNear();
 });
 
@@ -175,8 +183,8 @@ new ResizeObserver(() => {
   if (state.open?.atEnd) list.scrollTop = list.scrollHeight;
 }).observe(list);
 
-document.addEventListener("visibilitychange", markRead);
-addEventListener("focus", markRead);
+document.addEventListener("visibilitychange", changed);
+addEventListener("focus", changed);
 
 // The keyboard: one message is in the tab order, and the arrows go from one to the next.
 

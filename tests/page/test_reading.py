@@ -1,16 +1,125 @@
 """Reading on the chat page: what is new, what texts look like, and where things are found."""
 
+import re
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, Route, expect
 
-from tests.support.browser import Windows
-from tests.support.people import Person
+from tests.support.browser import CUT_OFF, Window, Windows
+from tests.support.people import ChatServer, Person
+from tests.support.servers import eventually
 
 pytestmark = pytest.mark.slow
 
 Chat = dict[str, Any]
+
+# What is new ---------------------------------------------------------------------------------
+
+AWAY = "document.hasFocus = () => false; dispatchEvent(new Event('blur'))"
+BACK = "document.hasFocus = () => true; dispatchEvent(new Event('focus'))"
+
+
+def marked_as_new(reader: Window) -> Locator:
+    """The message below the line "New", of which there is one."""
+    expect(reader.page.locator("#messages .rule.new")).to_have_count(1)
+    return reader.page.locator("#messages .rule.new + .message p")
+
+
+def test_an_absence_is_marked_once(window: Windows, ada: Person, bob: Person, chat: Chat) -> None:
+    reader = window(expected=CUT_OFF)
+    reader.is_of(ada, f"#/{bob.id}")
+    reader.is_live()
+    line = reader.page.locator("#messages .rule.new")
+    bob.said(chat, "Seen")
+    reader.sees("Seen")
+    expect(line).to_have_count(0)
+
+    reader.page.evaluate(AWAY)
+    for text in ("One", "Two"):
+        bob.said(chat, text)
+        reader.sees(text)
+    expect(marked_as_new(reader)).to_have_text("One")
+    reader.page.evaluate(BACK)
+    assert eventually(lambda: ada.get("/api/chats").json[0]["unread"] == 0)
+    bob.said(chat, "Three")
+    reader.sees("Three")
+    expect(marked_as_new(reader)).to_have_text("One")
+
+    reader.page.evaluate(AWAY)
+    lines = [f"Line {number}" for number in range(30)]
+    for text in lines:
+        bob.said(chat, text)
+    reader.sees(lines[-1])
+    expect(marked_as_new(reader)).to_have_text("Line 0")
+    expect(line).to_be_in_viewport()
+    reader.page.evaluate(BACK)
+    to_end = reader.page.get_by_role("button", name="To the end, 30 new")
+    to_end.click()
+    assert eventually(lambda: ada.get("/api/chats").json[0]["unread"] == 0)
+    reader.says("Back again")
+    expect(line).to_have_count(0)
+
+
+def test_what_an_absent_line_held_back_is_marked(
+    window: Windows, ada: Person, bob: Person, chat: Chat
+) -> None:
+    """After a short time without a connection, and after one so long that all is loaded anew."""
+    bob.said(chat, "Before")
+    reader = window(expected=CUT_OFF)
+    reader.is_of(ada, f"#/{bob.id}")
+    reader.is_live()
+    reader.sees("Before")
+    expect(reader.page.locator("#messages .rule.new")).to_have_count(1)
+    assert eventually(lambda: ada.get("/api/chats").json[0]["unread"] == 0)
+
+    reader.page.route("**/api/**", lambda route: route.abort())
+    reader.page.context.set_offline(True)
+    expect(reader.page.locator("#connection.offline")).to_be_attached()
+    bob.said(chat, "Meanwhile")
+    reader.page.unroute_all()
+    reader.page.context.set_offline(False)
+    expect(marked_as_new(reader)).to_have_text("Meanwhile")
+    reader.is_live()
+    assert eventually(lambda: ada.get("/api/chats").json[0]["unread"] == 0)
+
+    def is_foreign(route: Route) -> None:
+        bob.said(chat, "Long after")
+        route.fulfill(status=400, json=refusal)
+
+    refusal = {"status": "error", "code": "invalid", "message": "From another database."}
+    reader.page.evaluate(AWAY)
+    reader.page.route(re.compile("/api/sync.since="), is_foreign, times=1)
+    reader.page.evaluate("dispatchEvent(new Event('online'))")
+    expect(marked_as_new(reader)).to_have_text("Long after")
+
+
+def test_the_day_stays_above_while_scrolling(
+    window: Windows, server: ChatServer, ada: Person, bob: Person, chat: Chat
+) -> None:
+    for number in range(60):
+        ada.said(chat, f"Line {number:02}")
+    with closing(sqlite3.connect(server.directory / "instance/chat.db")) as database, database:
+        database.execute(
+            "UPDATE messages SET created_at = datetime(created_at, '-1 day') || '.000000'"
+            " WHERE channel_id = ? AND CAST(substr(text, 6) AS INTEGER) < 30",
+            [chat["channel_id"]],
+        )
+    reader = window(timezone_id="UTC")
+    reader.is_of(ada, f"#/{bob.id}")
+    reader.sees("Line 59")
+    day = reader.page.locator("#day")
+    expect(day).to_be_hidden()
+
+    for line, expected in (("Line 34", "Today"), ("Line 20", "Yesterday"), ("Line 33", "Today")):
+        reader.message(line).evaluate("(line) => line.scrollIntoView()")
+        expect(day).to_have_text(expected)
+        expect(day).to_be_in_viewport()
+    reader.page.locator("#messages .rule.day").last.evaluate("(rule) => rule.scrollIntoView()")
+    expect(day).to_be_hidden()
+
 
 # Texts ---------------------------------------------------------------------------------------
 
