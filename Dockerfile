@@ -3,6 +3,8 @@ FROM node:20-bookworm-slim AS page
 WORKDIR /page
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci
+COPY static ./static
+RUN npm run bundle
 
 FROM python:3.11-slim-bookworm
 ENV PYTHONUNBUFFERED=1 INSTANCE_PATH=/var/lib/chat
@@ -11,8 +13,9 @@ COPY requirements.txt constraints.txt ./
 RUN pip install --no-cache-dir -r requirements.txt \
     && useradd --system --no-create-home chat \
     && install -d -m 700 -o chat -g chat /var/lib/chat
-COPY --from=page /page/node_modules ./node_modules
 COPY . .
+COPY --from=page /page/node_modules/pusher-js ./node_modules/pusher-js
+COPY --from=page /page/static/bundle ./static/bundle
 USER chat
 VOLUME /var/lib/chat
 EXPOSE 5000

@@ -5,18 +5,20 @@ PYTHON ?= python3
 VENV = .venv
 BIN = $(VENV)/bin
 NODE = tests/node/node_modules
+BUNDLE = static/bundle/app.js
+SOURCES = $(shell find static -path static/bundle -prune -o -name '*.js' -print -o -name '*.css' -print)
 # Two more than there are processors: tests wait as well.
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN || echo 2) + 2)
 
 .DEFAULT_GOAL = help
-.PHONY: help run test test-all checks lint format screenshot setup setup-dev pusher-js node lock clean
+.PHONY: help run test test-all checks lint format screenshot setup setup-dev page node lock clean
 
 # A line "target: ... ## sentence" is listed.
 help: ## List these targets.
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' \
 		$(firstword $(MAKEFILE_LIST))
 
-run: setup pusher-js ## Set everything up, and serve the API (another port: PORT=5001).
+run: setup page ## Set everything up, and serve the API (another port: PORT=5001).
 	@echo "==> Making the database, or bringing it up to date"
 	@$(BIN)/python -c "from database import init_db; init_db()"
 	@echo "==> Serving http://localhost:$(PORT) (Ctrl-C ends it)"
@@ -83,19 +85,26 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-# For the chat page; without it the page checks for new messages every few seconds instead.
-pusher-js:
-	@if command -v npm >/dev/null; then $(MAKE) --silent node_modules/.installed \
-		|| echo "==> npm could not install pusher-js: the chat page works without live connection"; \
+# For the chat page. Without npm it checks for new messages every few seconds, and its modules are
+# sent one by one.
+page:
+	@if command -v npm >/dev/null; then $(MAKE) --silent node_modules/.installed $(BUNDLE) \
+		|| echo "==> npm could not make the chat page live, or quick to load: it works without"; \
 	else echo "==> npm is missing: the chat page works without live connection (Debian: nodejs npm)"; fi
 
 node_modules/.installed: package.json package-lock.json
-	@echo "==> Installing pusher-js for the chat page"
+	@echo "==> Installing pusher-js and esbuild for the chat page"
 	@npm ci --loglevel=error
 	@touch $@
 
+# The modules of the page as one file, and its style sheets as another. As soon as a source is newer,
+# the sources are served.
+$(BUNDLE): $(SOURCES) node_modules/.installed
+	@echo "==> Bundling the chat page"
+	@npm run --silent bundle
+
 # Clients and servers for the tests. Without Node the tests that need it are skipped, and say so.
-node: pusher-js
+node: page
 	@if command -v npm >/dev/null; then $(MAKE) --silent $(NODE)/.installed; \
 	else echo "==> Tests with pusher-js and soketi are skipped"; fi
 
@@ -116,4 +125,4 @@ lock: ## Make constraints.txt anew.
 	@rm -f .requirements.in .requirements-dev.in
 
 clean: ## Remove what was installed, and all caches.
-	rm -rf $(VENV) node_modules $(NODE) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) node_modules static/bundle $(NODE) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -35,8 +35,8 @@ export class LoggedOut extends Error {}
 
 const SILENCE_MS = 15_000;
 const UPLOAD_MS = 120_000; // fetch does not tell how much of a body has been sent
-/** Where the API is: beside this script's folder, whatever path everything is served below. */
-export const API = new URL("../api", import.meta.url).pathname;
+/** Where the API is: the document says what path everything is served below. */
+export const API = `${document.documentElement.dataset.root}api`;
 
 let token = null;
 let socketId = null;

@@ -73,6 +73,7 @@ async function keepUp() {
       again = await flushFor(POLL_MS, look);
       revive();
       await retry(); // awaited: otherwise a LoggedOut in there would go unnoticed
+      if (failures && !pusher) await connect();
       failures = 0;
     } catch (error) {
       if (error instanceof LoggedOut) return;
@@ -143,11 +144,21 @@ function refresh() {
 
 // Events ---------------------------------------------------------------------------------------
 
+/** What GET /api/config says; the document brings it along. */
+const SERVER = JSON.parse(document.getElementById("server").textContent);
+
+/** pusher-js is not part of the page's modules: it comes when the messages are on the screen. */
+async function loadPusher() {
+  const { pusher: address } = document.documentElement.dataset;
+  if (address && !window.Pusher) await import(address).catch(() => {}); // tried again by `keepUp`
+  return window.Pusher;
+}
+
 const isLive = () => pusher?.connection.state === "connected" && notifications?.subscribed;
 
 async function connect() {
-  if (!window.Pusher) return;
-  const { key, ...options } = await api.config();
+  if (!(await loadPusher())) return;
+  const { key, ...options } = SERVER;
   pusher = new window.Pusher(key, {
     ...options,
     enabledTransports: ["ws"], // with TLS where forceTLS says so; "wss" would try it where it is not

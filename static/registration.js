@@ -4,7 +4,7 @@
 import { t } from "./texts.js";
 
 /** Beside this script's folder, because a worker may serve only what is below its own address. */
-const ADDRESS = new URL("../worker.js", import.meta.url).pathname;
+const ADDRESS = `${document.documentElement.dataset.root}worker.js`;
 
 /** Why there is no worker; null if there is one, or will be in a moment. */
 export let fault = navigator.serviceWorker ? null : t("push.no-worker");

@@ -6,20 +6,29 @@ It is a front end like any other: it uses only the public API.
 import mimetypes
 import re
 
-from flask import Blueprint, Response, render_template, request
+from flask import Blueprint, Response, render_template, request, url_for
+from flask import current_app as app
 from flask import send_from_directory as send
 from flask.sansio.blueprints import BlueprintSetupState
 
 from config import ROOT
 from contract.errors import NotFound
 from realtime import servers
+from web import assets
 from web.responses import address
 from web.runtime import runtime
 
 PUSHER_JS = ROOT / "node_modules/pusher-js/dist/web/pusher.min.js"
+PUSHER = "vendor/pusher.js"
 
 #: By ending. Browsers run and show nothing that is called otherwise.
-MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+MEDIA_TYPES = {
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".svg": "image/svg+xml",
+    ".webmanifest": "application/manifest+json",
+}
+A_YEAR = 31_536_000
 
 chat_page = Blueprint("page", __name__)
 
@@ -35,10 +44,54 @@ def name_media_types(_: BlueprintSetupState) -> None:
 
 
 @chat_page.get("/")
-def chat() -> str:
-    """The page itself."""
-    most = runtime().settings.file_max_bytes
-    return render_template("chat.html", live=PUSHER_JS.exists(), file_max_bytes=most)
+def chat() -> Response:
+    """The page itself. Browsers ask each time whether it is still the same."""
+    given, found = runtime(), loaded()
+
+    def asset(name: str) -> str:
+        return url_for("page.asset", version=found.version, name=name)
+
+    page = app.make_response(
+        render_template(
+            "chat.html",
+            asset=asset,
+            pusher=asset(PUSHER) if PUSHER in found.files else None,
+            server=servers.front_end(
+                given.settings, given.server.key, address(), request.script_root
+            ),
+            file_max_bytes=given.settings.file_max_bytes,
+        )
+    )
+    page.headers["Cache-Control"] = "no-cache"
+    page.add_etag(weak=True)  # the same, compressed or not
+    page.make_conditional(request)
+    return page
+
+
+@chat_page.get(f"/static/<string(length={assets.VERSION_LENGTH}):version>/<path:name>")
+def asset(version: str, name: str) -> Response:
+    """A file that the page loads, to be kept by browsers for as long as they like.
+
+    At an older version's address the file is as it now is, and is not kept: while a new version
+    comes in, a page of one process may ask another one.
+    """
+    found = loaded()
+    if name not in found.files:
+        raise NotFound("There is no such file.")
+    media_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    answer = Response(found.files[name], mimetype=media_type)
+    if version == found.version:
+        answer.headers["Cache-Control"] = f"public, max-age={A_YEAR}, immutable"
+    else:
+        answer.headers["Cache-Control"] = "no-cache"
+    answer.add_etag(weak=True)
+    answer.make_conditional(request)
+    return answer
+
+
+def loaded() -> assets.Assets:
+    """What the page loads."""
+    return assets.current({PUSHER: PUSHER_JS})
 
 
 @chat_page.get("/vendor/pusher.js")
@@ -68,6 +121,7 @@ def restrict(response: Response) -> Response:
         "style-src": "'self'",
         "img-src": "'self' blob:",  # blob: for pictures that are not sent yet
         "connect-src": f"'self' {_pusher_hosts()}",
+        "manifest-src": "'self'",
         "base-uri": "'none'",
         "form-action": "'none'",
         "frame-ancestors": "'none'",

@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 
 from flask import Flask, Response, current_app, g, request, stream_with_context
 from flask.json.provider import DefaultJSONProvider
+from flask_compress import Compress
 from flask_cors import CORS
 from werkzeug.sansio.utils import get_host, host_is_trusted
 
@@ -26,8 +27,9 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     # No browser and no proxy keeps what one person was told; static files say otherwise.
     "Cache-Control": "no-store",
-    "Vary": "Origin",
 }
+#: What is worth compressing. The bytes of people's files are never of these types.
+COMPRESSED = ["text/html", "text/css", "text/javascript", "application/json", "image/svg+xml"]
 
 
 class CompactJSON(DefaultJSONProvider):
@@ -39,6 +41,15 @@ class CompactJSON(DefaultJSONProvider):
 
 def set_headers_of(app: Flask, settings: config.Settings) -> None:
     """Have all answers of the application carry the headers of the contract, CORS included."""
+    app.config.update(
+        COMPRESS_MIMETYPES=COMPRESSED,
+        COMPRESS_ALGORITHM=["br", "gzip"],
+        COMPRESS_BR_LEVEL=5,  # with 4, scripts get larger than by gzip
+        COMPRESS_STREAMS=False,  # each part of a long answer goes out when it is there
+        # Views compare ETags themselves. This would add a second Date to all answers.
+        COMPRESS_EVALUATE_CONDITIONAL_REQUEST=False,
+    )
+    Compress(app)  # first, so that it comes last: it has to see all headers
     app.before_request(name_request)
     app.before_request(allow_preflight)
     app.after_request(complete)
@@ -80,6 +91,7 @@ def complete(response: Response) -> Response:
     response.headers["X-Request-ID"] = g.request_id
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
+    response.vary.add("Origin")
     if response.is_sequence and not any(response.response):
         response.headers.pop("Content-Type", None)  # Flask labels even an empty body as HTML
     return response

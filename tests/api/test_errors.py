@@ -592,9 +592,9 @@ def test_only_named_origins_are_let_in(
 
     for origin in ("https://a.example", "http://[::1]:3000"):
         assert asked(origin)["access-control-allow-origin"] == origin
-        assert asked(origin)["vary"] == "Origin"
+        assert "Origin" in asked(origin)["vary"]
     assert "access-control-allow-origin" not in api.get("/api/config").headers
-    assert api.get("/api/config").headers["vary"] == "Origin"
+    assert "Origin" in api.get("/api/config").headers["vary"]
     for origin in ("https://evil.example", "https://a.example.evil.org", "https://aXexample"):
         assert "access-control-allow-origin" not in asked(origin)
-        assert asked(origin)["vary"] == "Origin"
+        assert "Origin" in asked(origin)["vary"]

@@ -96,7 +96,8 @@ def test_an_unnamed_origin_is_not_let_in(make_api: Callable[..., InProcess]) -> 
 
         assert named["access-control-allow-origin"] == "https://app.example"
         assert "access-control-allow-origin" not in other
-        assert named["vary"] == other["vary"] == "Origin"
+        assert "Origin" in named["vary"]
+        assert "Origin" in other["vary"]
 
 
 @pytest.mark.parametrize(

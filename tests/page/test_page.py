@@ -420,12 +420,13 @@ def test_an_expired_token_loses_no_message(
     expired = jwt.encode({**claims, "exp": claims["iat"] - 1}, key)
 
     writer.composer.fill("Sent too late")
-    # Both in one step, because a request of the page's own would find out in between.
-    writer.page.evaluate(
-        "(token) => import('/static/api.js').then(({ actAs }) =>"
-        " { actAs(token); document.getElementById('send').click(); })",
-        expired,
+    stale = {"Authorization": f"Bearer {expired}"}
+    writer.page.route(
+        "**/api/send_message",
+        lambda route: route.continue_(headers=route.request.headers | stale),
+        times=1,
     )
+    writer.page.keyboard.press("Enter")
 
     expect(writer.page.get_by_text("The token has expired. Log in again.")).to_be_visible()
     expect(writer.page.get_by_label("Name")).to_have_value(ada.username)
@@ -610,7 +611,9 @@ def test_the_page_works_without_pusher_js(
     window: Windows, ada: Person, bob: Person, chat: dict[str, Any]
 ) -> None:
     reader = window(expected="400")
-    reader.page.route("**/vendor/pusher.js", lambda route: route.fulfill(body=""))
+    reader.page.route(
+        "**/vendor/pusher.js", lambda route: route.fulfill(body="", content_type="text/javascript")
+    )
     reader.is_of(ada, f"#/{bob.id}")
     expect(reader.page.get_by_role("status").first).to_have_text(
         "Not live: checking for new messages every few seconds."

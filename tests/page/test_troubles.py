@@ -198,7 +198,7 @@ def test_an_older_browser_shows_the_page(
 def test_a_sentence_shows_until_the_script_has_run(trouble: str, window: Windows) -> None:
     visitor = window(expected=f"{CUT_OFF}|too old", java_script_enabled=trouble != "without script")
     if trouble == "cut off":
-        visitor.page.route("**/static/store.js", lambda route: route.abort())
+        visitor.page.route("**/app.js", lambda route: route.abort())
     elif trouble == "too old":
         visitor.page.add_init_script("delete Array.prototype.at")
     visitor.visits()

@@ -6,7 +6,7 @@ from typing import Any
 from tests.support.people import Api, ChatServer, InProcess, Person, refused
 from web.page import PUSHER_JS
 
-STATIC = ["/static/app.js", "/api/docs/assets/swagger-ui.css"]
+STATIC = ["/", "/static/app.js", "/api/docs/assets/swagger-ui.css"]
 STATIC += ["/vendor/pusher.js"] if PUSHER_JS.exists() else []
 
 
@@ -14,7 +14,7 @@ def test_no_answer_of_the_api_is_kept(api: Api, ada: Person, chat: dict[str, Any
     ada.said(chat, "Hello, Bob!")
     paths = ["/api/me", "/api/users", "/api/chats", "/api/sync", "/api/search?q=hello"]
     paths += ["/api/get_message/1", "/api/get_message/1?limit=1", "/api/me/export", "/api/config"]
-    paths += ["/api/nothing", "/api/messages/1", "/health", "/", "/api/docs", "/api/openapi.json"]
+    paths += ["/api/nothing", "/api/messages/1", "/health", "/api/docs", "/api/openapi.json"]
 
     answers = [ada.get(path) for path in paths]
     answers += [api.get("/api/me"), api.login("ada"), api.login("ada", "wrong"), ada.asks(ada)]
