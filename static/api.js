@@ -40,11 +40,27 @@ export const API = `${document.documentElement.dataset.root}api`;
 
 let token = null;
 let socketId = null;
-let onLoggedOut = () => {};
+let onRefused = async () => false;
 
-/** Set what happens when the token is refused, no matter which request finds out. */
-export function whenLoggedOut(act) {
-  onLoggedOut = act;
+/**
+ * Set what is done when a token is refused, no matter which request finds out. It resolves to whether
+ * there is another token, with which the request is made again.
+ */
+export function whenRefused(act) {
+  onRefused = act;
+}
+
+/** Do what a refused token may prevent, and do it again with the next one. */
+export async function loggedIn(act) {
+  for (;;) {
+    const used = token;
+    try {
+      return await act();
+    } catch (error) {
+      if (!(error instanceof LoggedOut)) throw error;
+      if (token === used && !(await onRefused(used))) throw error;
+    }
+  }
 }
 
 /** Set the token that goes with every request from now on. */
@@ -111,8 +127,7 @@ export function judged(path, status, data, seconds) {
   const { code, message: original } = data;
   const message = textOfRefusal(data, path, seconds);
   if (status === 401 && path !== "/login") {
-    onLoggedOut(message);
-    throw new LoggedOut(message);
+    throw new LoggedOut();
   }
   throw new Refused(status, { code, message, original });
 }
@@ -129,14 +144,14 @@ async function read(answer, heard) {
   }
 }
 
-const get = async (path) => (await ask("GET", path)).data;
-const send = async (method, path, body) => (await ask(method, path, body)).data;
+const get = async (path) => (await loggedIn(() => ask("GET", path))).data;
+const send = async (method, path, body) => (await loggedIn(() => ask(method, path, body))).data;
 const query = (values) =>
   `?${new URLSearchParams(Object.entries(values).filter(([, value]) => value != null))}`;
 
 /** A page of a list, and whether there is more before and after it (RFC 8288). */
 async function page(path) {
-  const { data, link } = await ask("GET", path);
+  const { data, link } = await loggedIn(() => ask("GET", path));
   const next = link.match(/<([^>]*)>; rel="next"/);
   return {
     items: data,
@@ -148,9 +163,11 @@ async function page(path) {
 
 export const api = {
   register: (username, password) => send("POST", "/register", { username, password }),
-  login: async (username, password) =>
-    (await send("POST", "/login", { username, password })).data,
-  logout: () => send("POST", "/logout"),
+  login: async (username, password, remember) =>
+    (await send("POST", "/login", { username, password, remember })).data,
+  /** Trade the token for a new one, which ends it. */
+  refresh: async () => (await ask("POST", "/refresh")).data.data,
+  logout: () => ask("POST", "/logout"),
   me: () => get("/me"),
   /** Any of username, display_name and about; an empty text takes away what was there. */
   changeProfile: (changes) => send("PATCH", "/me", changes),

@@ -1,12 +1,13 @@
 // Where the page begins: log in, then hear of everything, then draw what the address names.
 
-import { actAs, api, LoggedOut, whenLoggedOut } from "./api.js";
+import { actAs, api, LoggedOut } from "./api.js";
 import { blobs } from "./blobs.js";
 import { open } from "./conversation.js";
-import { start, stop, watch } from "./live.js";
+import { reconnect, start, stop, watch } from "./live.js";
 import { sweep, unsent } from "./outbox.js";
 import { register } from "./registration.js";
 import { end, forget, load } from "./session.js";
+import { sayOver, stay, token } from "./staying.js";
 import { device, tab } from "./storage.js";
 import { changed, isBlocked, onChange, state, unreadInAll } from "./store.js";
 import { currentLanguage, fillIn, onLanguage, t } from "./texts.js";
@@ -26,21 +27,21 @@ const byId = (id) => document.getElementById(id);
 let session = null;
 let leaving = false;
 
-/** The token is no longer valid. What was typed and the address stay: the person may be back. */
-function endSession(notice) {
+/** The login has ended. What was typed and the address stay: the person may be back. */
+function endSession() {
   if (leaving) return;
-  tab.set(NOTICE, { notice, username: session?.username });
+  tab.set(NOTICE, { notice: t("login.ended"), username: session.username });
   leave();
 }
 
 /** Leaving is a reload: nothing of one person stays in memory for the next. */
 function leave() {
   leaving = true;
-  end(session?.token);
+  end(token() ?? session.token);
   location.reload();
 }
 
-async function logOut() {
+async function logOut({ hasEnded = false } = {}) {
   const waiting = unsent().length;
   const warnings = [
     waiting && t("logout.unsent", { count: waiting }),
@@ -50,7 +51,8 @@ async function logOut() {
   if (!(await ask(t("logout.ask"), warning, t("logout")))) return;
   leaving = true;
   stop();
-  await api.logout().catch(() => {}); // without a connection the token ends when it expires
+  if (!hasEnded) await api.logout().catch(() => {}); // without a connection it ends when it expires
+  sayOver();
   await forget(state.me.id);
   history.replaceState(null, "", location.pathname);
   leave();
@@ -100,29 +102,33 @@ function drawConnection() {
   line.className = state.connection;
 }
 
-async function begin() {
-  actAs(session.token);
-  byId("starting").hidden = true;
-  byId("login").hidden = true;
-  byId("chat").hidden = false;
-  drawConnection();
-  for (let tries = 0; !state.me; tries += 1) {
+/** Wait until the server can be reached, and does this. */
+async function whenReached(act) {
+  for (;;) {
     try {
-      const me = await api.me();
-      state.me = me;
-      await start();
+      return await act();
     } catch (error) {
-      if (error instanceof LoggedOut) return;
-      state.me = null;
+      if (error instanceof LoggedOut) throw error;
       state.connection = "offline";
       drawConnection();
       await new Promise((rest) => setTimeout(rest, RETRY_MS));
     }
   }
+}
+
+async function begin() {
+  actAs(session.token);
+  byId("starting").hidden = true;
+  byId("login").remove();
+  byId("chat").hidden = false;
+  drawConnection();
+  state.me = await whenReached(api.me);
+  stay(session, { again: reconnect, over: endSession, leave: () => logOut({ hasEnded: true }) });
+  await whenReached(start);
   onChange(draw);
   addEventListener("hashchange", route);
   byId("lists").addEventListener("click", routeAgain);
-  byId("logout").addEventListener("click", logOut);
+  byId("logout").addEventListener("click", () => logOut());
   route();
   attempt(loadPeople());
   sweep();
@@ -140,10 +146,14 @@ function speak() {
 
 onLanguage(speak);
 speak();
-whenLoggedOut(endSession);
 const last = tab.get(NOTICE) ?? {};
 session = load() ?? (await logIn(last));
 tab.remove(NOTICE);
 // Another person had a chat open here. This one does not begin with it.
 if (last.username && last.username !== session.username) history.replaceState(null, "", location.pathname);
-await begin();
+try {
+  await begin();
+} catch (error) {
+  if (!(error instanceof LoggedOut)) throw error;
+  endSession(); // before anything was on the screen
+}

@@ -235,6 +235,13 @@ function revive() {
   }
 }
 
+/** Connect anew, as who has logged in again: the server has closed what was the last login's. */
+export function reconnect() {
+  pusher?.disconnect();
+  pusher?.connect();
+  look();
+}
+
 // Typing, on the open chat's own channel ---------------------------------------------------------
 
 const SHOW_MS = 4_000;

@@ -9,6 +9,7 @@ import { blobs } from "./blobs.js";
 import { now } from "./clock.js";
 import { chatWith } from "./conversation.js";
 import { announce } from "./dom.js";
+import { alone } from "./locks.js";
 import { shelf } from "./session.js";
 import { changed, learnMessage, state } from "./store.js";
 import { t } from "./texts.js";
@@ -183,7 +184,8 @@ async function deliver(message) {
 
 function send(channel, { id, text, file, replyTo }) {
   if (!file) return api.send(channel, text, id, replyTo?.id);
-  return alone(id, async () => {
+  // Two windows would send it once, too, but with twice the bytes.
+  return alone(`chat/${place(id)}`, async () => {
     if (!outbox().get(id)) return null;
     const bytes = await bytesOf(id);
     if (!bytes) throw new Refused(410, { code: "gone", message: t("file.gone-unsent") });
@@ -191,9 +193,6 @@ function send(channel, { id, text, file, replyTo }) {
   });
 }
 
-/** Let only one window upload a file at a time. Two would send it once, too, but with twice the bytes. */
-const alone = (id, act) =>
-  navigator.locks ? navigator.locks.request(`chat/${state.me.id}/${id}`, act) : act();
 
 /** What is answered was deleted meanwhile. The text stays, and the writer decides. */
 function unquote(message) {

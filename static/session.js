@@ -12,12 +12,22 @@ import { device, tab } from "./storage.js";
 
 const KEY = "chat/session";
 
-export function load() {
-  return tab.get(KEY) ?? device.get(KEY);
+/** Who is logged in in this window: {id, username, token, stays}; null if nobody is. */
+export const load = () => kept(tab, false) ?? loadStaying();
+
+/** Who stays logged in on this device. */
+export const loadStaying = () => kept(device, true);
+
+function kept(place, stays) {
+  const session = place.get(KEY);
+  return session?.token ? { ...session, stays } : null;
 }
 
-export function save({ id, username, token }, stay) {
-  (stay ? device : tab).set(KEY, { id, username, token });
+/** Keep what a log-in has answered, for this window or for the device. */
+export function save({ id, username, token }, stays) {
+  const session = { id, username, token };
+  (stays ? device : tab).set(KEY, session);
+  return { ...session, stays };
 }
 
 /**

@@ -1,7 +1,7 @@
 // Files on their way to the API. This is XMLHttpRequest, because fetch does not tell how much of a
 // body has been sent.
 
-import { API, headersOfAChange, judged, Unreachable } from "./api.js";
+import { API, headersOfAChange, judged, loggedIn, Unreachable } from "./api.js";
 import { t } from "./texts.js";
 
 const SILENCE_MS = 60_000; // between two signs of life; the server may look at other pictures first
@@ -23,7 +23,9 @@ export function cancel(id) {
  * Send a file as a message; resolves to the message object.
  * Raises what every call raises. An Unreachable has `begun` if part of the file had been sent.
  */
-export function upload(id, { channel, bytes, name, text, replyTo }) {
+export const upload = (id, message) => loggedIn(() => put(id, message));
+
+function put(id, { channel, bytes, name, text, replyTo }) {
   const form = new FormData();
   const parts = { channel, client_message_id: id, message: text, reply_to: replyTo };
   for (const [part, value] of Object.entries(parts)) if (value) form.append(part, value);

@@ -3,12 +3,12 @@
 
 import { state } from "./store.js";
 
-const others = channel();
+const others = channel("chat");
 
 /** Null where the browser has none, or refuses it together with storage. */
-function channel() {
+export function channel(name) {
   try {
-    return new BroadcastChannel("chat");
+    return new BroadcastChannel(name);
   } catch {
     return null;
   }

@@ -9,7 +9,13 @@ export const de = {
   "login.password": "Passwort",
   "login.hint": "Mindestens 8 Zeichen. Ein Satz lässt sich leicht merken.",
   "login.stay": "Auf diesem Gerät angemeldet bleiben",
-  "login.trying": "Nur zum Ausprobieren? Öffne ein zweites Fenster und sei dort jemand anderes.",
+  "login.ended": "Du wurdest hier abgemeldet. Melde dich wieder an, um weiterzumachen.",
+
+  // Logging in again, over the page
+  "again.title": "Melde dich wieder an, {name}",
+  "again.text": "Du wurdest abgemeldet. Was du geschrieben hast, ist noch da, und was wartet, wird gesendet, sobald du zurück bist.",
+  "again.wrong": "Das ist nicht das Passwort.",
+  "again.taken": "Dieser Name gehört jetzt jemand anderem.",
 
   // Abmelden
   "logout": "Abmelden",
@@ -24,8 +30,7 @@ export const de = {
   // Die Verbindung
   "connection.connecting": "Verbinden …",
   "connection.catching-up": "Nicht live: Alle paar Sekunden wird nach neuen Nachrichten gesehen.",
-  "connection.polling":
-    "Nicht live: Alle paar Sekunden wird nach neuen Nachrichten gesehen. Damit es live wird: npm ci ausführen und neu laden.",
+  "connection.polling": "Nicht live: Alle paar Sekunden wird nach neuen Nachrichten gesehen.",
   "connection.offline":
     "Keine Verbindung. Was du sendest, wartet hier und geht hinaus, sobald sie wieder da ist.",
   "connection.not-kept":
@@ -52,8 +57,7 @@ export const de = {
 
   // Der offene Chat
   "chat.pick": "Mit wem möchtest du schreiben?",
-  "chat.alone":
-    "Ganz allein hier? Öffne ein zweites Fenster, leg dort noch ein Konto an und schreib mit dir selbst.",
+  "chat.alone": "Du bist der erste Mensch hier. Andere erscheinen in der Liste, sobald sie ein Konto haben.",
   "chat.back": "Zurück zu den Chats",
   "chat.online": "Online",
   "chat.offline": "Offline",

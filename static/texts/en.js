@@ -10,7 +10,13 @@ export const en = {
   "login.password": "Password",
   "login.hint": "At least 8 characters. A sentence is easy to remember.",
   "login.stay": "Stay logged in on this device",
-  "login.trying": "Trying it out? Open a second window and be somebody else there.",
+  "login.ended": "You were logged out here. Log in again to go on.",
+
+  // Logging in again, over the page
+  "again.title": "Log in again, {name}",
+  "again.text": "You were logged out. What you have written is still here, and what waits is sent once you are back.",
+  "again.wrong": "This is not the password.",
+  "again.taken": "This name belongs to somebody else now.",
 
   // Logging out
   "logout": "Log out",
@@ -25,8 +31,7 @@ export const en = {
   // The connection
   "connection.connecting": "Connecting…",
   "connection.catching-up": "Not live: checking for new messages every few seconds.",
-  "connection.polling":
-    "Not live: checking for new messages every few seconds. To make it live, run npm ci and reload.",
+  "connection.polling": "Not live: checking for new messages every few seconds.",
   "connection.offline": "No connection. What you send waits here and goes out when it is back.",
   "connection.not-kept":
     "This browser has no room for what you write, or keeps none: it is lost if you close this window before it is sent.",
@@ -52,7 +57,7 @@ export const en = {
 
   // The open chat
   "chat.pick": "Pick somebody to chat with",
-  "chat.alone": "Alone here? Open a second window, create another account there, and talk to yourself.",
+  "chat.alone": "You are the first one here. Others appear in the list as soon as they have an account.",
   "chat.back": "Back to the chats",
   "chat.online": "Online",
   "chat.offline": "Offline",

@@ -68,7 +68,7 @@ async function enter(name, secret) {
     }
   }
   try {
-    return await api.login(name, secret);
+    return await api.login(name, secret, stay.checked);
   } catch (error) {
     throw taken && error.status === 401 ? taken : error;
   }
@@ -79,8 +79,7 @@ async function submit() {
   blame(null);
   button.disabled = true;
   try {
-    const session = await enter(username.value, password.value);
-    save(session, stay.checked);
+    const session = save(await enter(username.value, password.value), stay.checked);
     password.value = "";
     return session;
   } catch (error) {

@@ -267,6 +267,9 @@ def test_the_end_of_one_login_leaves_the_next_one(
     expect(second.page.locator("#me")).to_contain_text(bob.username)
 
     ada.post("/api/logout", {"all": True})
+    for dialog in ("Log in again", "Log out?"):
+        at = first.page.get_by_role("dialog", name=dialog)
+        at.get_by_role("button", name="Log out").click()
 
     expect(first.page.locator("#me")).to_contain_text(bob.username)
     second.page.reload()
