@@ -161,6 +161,13 @@ async function page(path) {
   };
 }
 
+/** The bytes at a path that the API has named, such as those of somebody's picture. */
+export async function bytesAt(path) {
+  const answer = await fetch(path, { headers: authorization() });
+  if (!answer.ok) throw new Unreachable(answer.status);
+  return answer.blob();
+}
+
 export const api = {
   register: (username, password) => send("POST", "/register", { username, password }),
   login: async (username, password, remember) =>
@@ -176,10 +183,14 @@ export const api = {
   config: () => get("/config"),
 
   users: (values) => page(`/users${query({ limit: 50, ...values })}`),
-  /** The name of a user; null if there is no such account (any more). */
-  name: async (id) => {
-    const [next] = await get(`/users${query({ after: id - 1, limit: 1 })}`);
-    return next?.id === id ? next.username : null;
+  /** What a user shows; all of it is null if there is no such account (any more). */
+  person: async (id) => {
+    try {
+      return await get(`/users/${id}`);
+    } catch (error) {
+      if (error.status !== 404) throw error;
+      return { id, username: null, display_name: null, avatar: null, about: null };
+    }
   },
   blocks: () => get("/blocks"),
   block: (id) => send("PUT", `/blocks/${id}`),

@@ -9,7 +9,7 @@ import { register } from "./registration.js";
 import { end, forget, load } from "./session.js";
 import { sayOver, stay, token } from "./staying.js";
 import { device, tab } from "./storage.js";
-import { changed, isBlocked, onChange, state, unreadInAll } from "./store.js";
+import { changed, isBlocked, nameOf, onChange, state, unreadInAll } from "./store.js";
 import { currentLanguage, fillIn, onLanguage, t } from "./texts.js";
 import { ask, attempt } from "./views/ask.js";
 import { drawComposer, unsentDrafts } from "./views/composer.js";
@@ -81,7 +81,7 @@ function draw() {
   const open = state.open;
   byId("chat").classList.toggle("talking", open !== null);
   const unread = unreadInAll();
-  const peer = open && state.names.get(open.peer);
+  const peer = open && nameOf(open.peer);
   document.title = `${unread ? `(${unread}) ` : ""}${peer ? `${peer} · ` : ""}Chitchat`;
   watch((!isBlocked(open?.peer) && state.chats.get(open?.peer)?.channel) || null);
   drawConnection();

@@ -2,7 +2,7 @@
 // see `isBlocked`.
 
 import { api } from "./api.js";
-import { changed, state } from "./store.js";
+import { changed, learnPerson, state } from "./store.js";
 import { tellOthers } from "./windows.js";
 
 let changes = 0; // an answer that was asked for before one of mine is out of date
@@ -13,7 +13,7 @@ export async function learnBlocks() {
   const blocks = await api.blocks();
   if (before !== changes) return;
   state.blocked = new Set(blocks.map(({ id }) => id));
-  for (const { id, username } of blocks) state.names.set(id, username);
+  blocks.forEach(learnPerson);
 }
 
 export async function block(peer) {

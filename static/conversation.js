@@ -4,7 +4,7 @@
 import { isLookedAt } from "./absence.js";
 import { api, LoggedOut, Unreachable } from "./api.js";
 import { now } from "./clock.js";
-import { changed, learnChat, learnMessage, state } from "./store.js";
+import { changed, learnChat, learnMessage, learnPerson, state } from "./store.js";
 
 const MOST = 200; // messages kept; those at the far end make room
 const MANY = 40; // unread messages; with more, the last page might begin after the first of them
@@ -59,10 +59,10 @@ export function retry() {
 
 /** The chat with a person. Asked for only if there is none: each request tells the other one. */
 export async function chatWith(peer) {
-  if (!state.names.has(peer)) state.names.set(peer, await api.name(peer));
+  if (!state.known.has(peer)) learnPerson(await api.person(peer));
   if (!state.chats.has(peer)) {
     const { channel_id, channel_name } = await api.requestChat(peer);
-    const user = { id: peer, username: state.names.get(peer) };
+    const user = state.known.get(peer) ?? { id: peer, username: null };
     const chat = { channel_id, channel_name, user, last_message: null, unread: 0 };
     learnChat(chat, now().toISOString());
   }

@@ -58,17 +58,8 @@ export function when(iso) {
 const graphemes = Intl.Segmenter && new Intl.Segmenter();
 
 /** What a reader takes for characters, as far as the browser knows: otherwise code points. */
-const characters = (text) =>
+export const characters = (text) =>
   graphemes ? Array.from(graphemes.segment(text), ({ segment }) => segment) : [...text];
-
-/** A round picture of a name: its first letter on a colour of its own. */
-export function avatar(id, name, online = false) {
-  const [first] = characters(name ?? "?");
-  const element = h("span.avatar", { "aria-hidden": "true" }, first.toLocaleUpperCase());
-  element.style.setProperty("--hue", (id * 137.5) % 360); // neighbouring ids differ in colour
-  if (online) element.append(h("span.dot"));
-  return element;
-}
 
 /** A name to show: undefined is not known yet, null is the name of a deleted account. */
 export const shownName = (name) => (name === undefined ? "…" : (name ?? t("chat.deleted-account")));

@@ -14,7 +14,17 @@ import {
 import { learnBlocks } from "./blocks.js";
 import { retry } from "./conversation.js";
 import { flush, flushFor } from "./outbox.js";
-import { changed, isBlocked, learnChats, learnMark, learnMessage, peerOf, state } from "./store.js";
+import { lookUp } from "./people.js";
+import {
+  changed,
+  isBlocked,
+  learnChats,
+  learnMark,
+  learnMessage,
+  learnPerson,
+  peerOf,
+  state,
+} from "./store.js";
 import { onNews } from "./windows.js";
 
 const MOST_PAGES = 5; // of a sync; after a longer absence it is quicker to load anew
@@ -190,9 +200,10 @@ async function connect() {
   // So nobody is offline because they are missing there, or because we were refused.
   const presence = pusher.subscribe("presence-chitchat");
   const join = ({ id, info }) => {
-    state.online.set(Number(id), info.username);
+    state.online.add(Number(id));
     state.left.delete(Number(id));
-    state.names.set(Number(id), info.username);
+    learnPerson({ id: Number(id), username: info.username });
+    lookUp(Number(id));
     changed();
   };
   presence.bind("pusher:subscription_succeeded", (members) => members.each(join));

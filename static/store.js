@@ -10,8 +10,8 @@ export const state = {
   moreChats: undefined, // the cursor of the chats not loaded yet; null: there are none
   people: [], // users by id, as far as loaded
   morePeople: true,
-  names: new Map(), // user id -> username (null: the account was deleted)
-  online: new Map(), // user id -> username
+  known: new Map(), // by id, see `learnPerson`; null: the account was deleted
+  online: new Set(), // ids
   left: new Set(), // ids of those who were seen to leave; of others nobody can tell (see live.js)
   blocked: new Set(), // the ids of those whom I have blocked
   apart: new Set(), // of those with a block between us, as the API said; no matter whose
@@ -44,8 +44,21 @@ export const isBlocked = (id) => state.blocked.has(id) || state.apart.has(id);
 /** Whether somebody is shown as online. Those with a block between them see nothing of each other. */
 export const isOnline = (id) => state.online.has(id) && !isBlocked(id);
 
-export const nameOf = (id) =>
-  id === state.me?.id ? state.me.display_name || state.me.username : state.names.get(id);
+/** Merge what an answer or an event says of a person. Events know nothing but the user name. */
+export function learnPerson({ id, username, display_name, avatar }) {
+  if (username === null) return void state.known.set(id, null);
+  const heard = avatar === undefined ? { id, username } : { id, username, display_name, avatar };
+  state.known.set(id, { ...state.known.get(id), ...heard });
+}
+
+/** Somebody: {id, username, display_name, avatar}. Undefined is not known yet, null was deleted. */
+export const personOf = (id) => (id === state.me?.id ? state.me : state.known.get(id));
+
+/** The name that people see. As above, if there is none. */
+export function nameOf(id) {
+  const person = personOf(id);
+  return person && (person.display_name || person.username);
+}
 
 export const peerOf = (message) =>
   message.from_user === state.me.id ? message.to_user : message.from_user;
@@ -69,7 +82,7 @@ export function learnChat({ channel_id, channel_name, user, blocked, ...chat }, 
   // What was heard while this answer was under way is newer than the answer.
   const stale = known?.last && known.last.id > (chat.last_message?.id ?? 0);
   const isSame = known?.last && known.last.id === chat.last_message?.id;
-  state.names.set(user.id, user.username);
+  learnPerson(user);
   state.apart[blocked ? "add" : "delete"](user.id);
   state.chats.set(user.id, {
     id: channel_id,

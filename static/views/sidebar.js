@@ -2,11 +2,22 @@
 
 import { api, LoggedOut } from "../api.js";
 import { announce, h, icon, isComposing, keyed } from "../dom.js";
-import { avatar, excerpt, gist, shownName, when } from "../format.js";
+import { excerpt, gist, shownName, when } from "../format.js";
 import { asMessage, pendingFor } from "../outbox.js";
-import { changed, chatsInOrder, isOnline, learnChats, nameOf, peerOf, state } from "../store.js";
+import {
+  changed,
+  chatsInOrder,
+  isOnline,
+  learnChats,
+  learnPerson,
+  nameOf,
+  peerOf,
+  personOf,
+  state,
+} from "../store.js";
 import { t } from "../texts.js";
 import { attempt } from "./ask.js";
+import { avatar } from "./avatar.js";
 import { hasDraft } from "./composer.js";
 
 const lists = document.getElementById("lists");
@@ -27,10 +38,9 @@ let drawnMe = null;
 
 function drawMe() {
   const { id } = state.me;
-  const name = nameOf(id);
-  if (drawnMe === name) return;
-  drawnMe = name;
-  me.replaceChildren(avatar(id, name), h("bdi.name", {}, name));
+  if (drawnMe === state.me) return;
+  drawnMe = state.me;
+  me.replaceChildren(avatar(id), h("bdi.name", {}, nameOf(id)));
 }
 
 /** A section stays the same element; its rows have keys of their own. */
@@ -54,14 +64,16 @@ function section(name, rows, { more = null, empty = null } = {}) {
 const isListed = ({ peer, last }) =>
   last || state.opened.has(peer) || pendingFor(peer).length > 0 || hasDraft(peer);
 
+/** Whether the account has not been deleted since they were found. */
+const isThere = ({ id }) => personOf(id) !== null;
+
 function sections() {
   const chats = chatsInOrder().filter(isListed);
   const listed = new Set(chats.map(({ peer }) => peer));
   const known = (user) => user.id === state.me.id || listed.has(user.id);
-  const everybodyOnline = [...state.online].map(([id, username]) => ({ id, username }));
-  const online = everybodyOnline.filter(({ id }) => isOnline(id));
+  const online = [...state.online].filter(isOnline).map((id) => ({ id }));
   const offline = state.people.filter(({ id }) => !isOnline(id));
-  const people = [...online, ...offline].filter((user) => !known(user));
+  const people = [...online, ...offline].filter((user) => isThere(user) && !known(user));
   const moreChats = state.moreChats && { label: t("list.more-chats"), load: loadChats };
   const morePeople = state.morePeople && { label: t("list.more-people"), load: loadPeople };
   const shown = [];
@@ -75,7 +87,7 @@ function sections() {
 
 function foundSections() {
   return [
-    section("people", found.people.map(personRow), { empty: t("list.no-people") }),
+    section("people", found.people.filter(isThere).map(personRow), { empty: t("list.no-people") }),
     section("messages", found.messages.map(messageRow), { empty: t("list.no-messages") }),
   ];
 }
@@ -90,11 +102,11 @@ function chatRow(chat) {
   const mine = last?.from_user === state.me.id && !last.deleted_at;
   const at = waiting?.at ?? chat.last?.created_at;
   return row(
-    [chat.peer, name, online, current, said, mine, at && when(at), chat.unread, !!waiting, waiting?.error],
+    [chat.peer, personOf(chat.peer), online, current, said, mine, at && when(at), chat.unread, !!waiting, waiting?.error],
     `#/${chat.peer}`,
     current,
     () => [
-      avatar(chat.peer, name, online),
+      avatar(chat.peer, online),
       h("bdi.name", {}, shownName(name)),
       online && h("span.unseen", {}, t("chat.online")),
       at && h("time", { datetime: at }, when(at)),
@@ -111,13 +123,19 @@ function chatRow(chat) {
   );
 }
 
-function personRow({ id, username }) {
+function personRow({ id }) {
+  const { username, display_name } = personOf(id);
   const online = isOnline(id);
   const current = state.open?.peer === id;
-  return row([id, username, online, current], `#/${id}`, current, () => [
-    avatar(id, username, online),
-    h("bdi.name", {}, username),
-    h("span.said.nothing", {}, t(online ? "chat.online" : "list.hello")),
+  return row([personOf(id), online, current], `#/${id}`, current, () => [
+    avatar(id, online),
+    h("bdi.name", {}, nameOf(id)),
+    h(
+      "span.said.nothing",
+      {},
+      display_name && [h("bdi", {}, username), " · "],
+      t(online ? "chat.online" : "list.hello"),
+    ),
   ]);
 }
 
@@ -125,9 +143,9 @@ function messageRow(message) {
   const peer = peerOf(message);
   const name = nameOf(peer);
   const { id, created_at } = message;
-  const version = [id, name, message.message, found.query, when(created_at)];
+  const version = [id, personOf(peer), message.message, found.query, when(created_at)];
   return row(version, `#/${peer}/${id}`, false, () => [
-    avatar(peer, name),
+    avatar(peer),
     h("bdi.name", {}, shownName(name)),
     h("time", { datetime: created_at }, when(created_at)),
     h(
@@ -149,7 +167,7 @@ export async function loadPeople() {
   const page = await api.users({ after: state.people.at(-1)?.id ?? 0 });
   state.people.push(...page.items);
   state.morePeople = page.newer;
-  for (const { id, username } of page.items) state.names.set(id, username);
+  page.items.forEach(learnPerson);
   changed();
 }
 
@@ -187,8 +205,8 @@ async function look() {
   try {
     const [users, messages] = await Promise.all([api.users({ q: query }), api.search(query)]);
     const people = users.items.filter(({ id }) => id !== state.me.id);
-    for (const { id, username } of people) state.names.set(id, username);
-    await nameThose(messages.map(peerOf));
+    people.forEach(learnPerson);
+    await meet(messages.map(peerOf));
     if (query !== search.value.trim()) return; // an answer that comes too late
     found = { query, people, messages };
     changed();
@@ -200,9 +218,8 @@ async function look() {
   }
 }
 
-/** Ask for the names of people: messages have only their ids. */
-async function nameThose(ids) {
-  const unknown = [...new Set(ids)].filter((id) => !state.names.has(id));
-  const names = await Promise.all(unknown.map(api.name));
-  unknown.forEach((id, at) => state.names.set(id, names[at]));
+/** Ask who people are: messages have only their ids. */
+async function meet(ids) {
+  const unknown = [...new Set(ids)].filter((id) => !state.known.has(id));
+  (await Promise.all(unknown.map(api.person))).forEach(learnPerson);
 }

@@ -2,11 +2,12 @@
 
 import { block, unblock } from "../blocks.js";
 import { h, icon } from "../dom.js";
-import { avatar, shownName } from "../format.js";
+import { shownName } from "../format.js";
 import { look } from "../live.js";
-import { isBlocked, isOnline, nameOf, state } from "../store.js";
+import { isBlocked, isOnline, nameOf, personOf, state } from "../store.js";
 import { currentLanguage, t } from "../texts.js";
 import { ask, attempt } from "./ask.js";
+import { avatar } from "./avatar.js";
 
 const byId = (id) => document.getElementById(id);
 const button = byId("block");
@@ -19,14 +20,16 @@ export function drawTalk() {
   byId("nobody").hidden = open !== null;
   byId("alone").hidden = state.chats.size > 0 || state.people.length > 1;
   if (!open) return void (opened = drawn = null);
+  const person = personOf(open.peer);
   const name = nameOf(open.peer);
   const online = isOnline(open.peer);
   const blocked = state.blocked.has(open.peer);
-  const now = `${open.peer} ${name} ${online} ${blocked} ${currentLanguage()}`;
-  if (drawn !== now) {
-    drawn = now;
+  const version = JSON.stringify([open.peer, person, online, blocked, currentLanguage()]);
+  if (drawn !== version) {
+    drawn = version;
     byId("peer").textContent = shownName(name);
-    byId("peer-picture").replaceChildren(avatar(open.peer, name, online));
+    byId("peer-username").textContent = person?.display_name ? person.username : "";
+    byId("peer-picture").replaceChildren(avatar(open.peer, online));
     button.replaceChildren(icon("block"), h("span", {}, t(blocked ? "block.undo" : "block")));
     const verb = blocked ? "block.undo-name" : "block.name";
     button.setAttribute("aria-label", t(verb, { name: shownName(name) }));

@@ -5,11 +5,13 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, expect
 
+from contract.endpoints import PICTURE
 from tests.support.browser import Window, Windows
-from tests.support.people import Person
+from tests.support.people import ChatServer, Person
 
 pytestmark = pytest.mark.slow
 
+Chat = dict[str, Any]
 PHONE: dict[str, Any] = {"viewport": {"width": 360, "height": 640}, "has_touch": True}
 
 
@@ -87,3 +89,33 @@ def test_a_chosen_appearance_is_there_before_the_page(window: Windows, ada: Pers
     expect(panel.get_by_label("Dark")).to_be_checked()
     panel.get_by_text("As the system").click()
     assert reader.page.evaluate(colour) == light
+
+
+# People ----------------------------------------------------------------------------------------
+
+
+def test_people_are_shown_by_name_and_picture(
+    window: Windows, server: ChatServer, ada: Person, bob: Person, chat: Chat
+) -> None:
+    grace = server.api.sign_up("amazing 1")
+    for person, name in ((bob, "Bob Østergård"), (grace, "Grace Hopper")):
+        person.request("PATCH", "/api/me", {"display_name": name})
+        person.display_name = name
+        person.request("PUT", "/api/me/avatar", body=PICTURE.encode())
+    bob.said(chat, "The zebra crossing")
+    present = window()
+    present.is_of(grace)
+    reader = window()
+    reader.is_of(ada, f"#/{bob.id}")
+
+    for place in (reader.row(bob), reader.row(grace), reader.page.locator("#talk header")):
+        expect(place.locator(".avatar img")).to_have_js_property("naturalWidth", 256)
+    expect(reader.row(bob).locator(".name")).to_have_text("Bob Østergård")
+    expect(reader.row(grace)).to_contain_text("amazing 1 · Online")
+    expect(reader.page.locator("#peer")).to_have_text("Bob Østergård")
+    expect(reader.page.locator("#peer-username")).to_have_text(bob.username)
+    expect(reader.page).to_have_title("Bob Østergård · Chitchat")
+    for words, found in (("hopper", grace), ("ostergard", bob), ("zebra", bob)):
+        reader.page.get_by_role("searchbox").fill(words)
+        expect(reader.page.locator(f'#lists a[href^="#/{found.id}"]')).to_be_visible()
+        expect(reader.page.locator("#lists li")).to_have_count(1)

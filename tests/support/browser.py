@@ -98,7 +98,7 @@ class Window:
             f"{json.dumps(json.dumps(session))}); sessionStorage.begun = 'yes'"
         )
         self.visits(path)
-        expect(self.page.locator("#me")).to_contain_text(person.username)
+        expect(self.page.locator("#me")).to_contain_text(person.display_name or person.username)
 
     def is_live(self) -> None:
         expect(self.page.locator("#connection.live")).to_be_attached()
