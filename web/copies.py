@@ -15,7 +15,9 @@ import click
 import psycopg
 from flask import current_app
 from flask.cli import with_appcontext
+from psycopg.types.json import Json
 from sqlalchemy import (
+    JSON,
     Connection,
     Engine,
     String,
@@ -204,11 +206,18 @@ def _write(connection: Connection, table: Table, rows: Sequence[AnyRow]) -> None
         return
     # COPY takes a fraction of the time of INSERT.
     driver: Any = connection.connection.driver_connection
-    with closing(driver.cursor()) as cursor:
-        columns = ", ".join(each.name for each in table.c)
-        with cursor.copy(f"COPY {table.name} ({columns}) FROM STDIN") as into:
-            for row in rows:
-                into.write_row(row)
+    columns = ", ".join(each.name for each in table.c)
+    objects = [place for place, each in enumerate(table.c) if isinstance(each.type, JSON)]
+    with (
+        closing(driver.cursor()) as cursor,
+        cursor.copy(f"COPY {table.name} ({columns}) FROM STDIN") as into,
+    ):
+        for row in rows:
+            values = list(row)
+            for place in objects:
+                if values[place] is not None:
+                    values[place] = Json(values[place])
+            into.write_row(values)
 
 
 def _compare(source: Connection, target: Connection, table: Table) -> int:

@@ -16,6 +16,7 @@ from app import create_app
 from config import ROOT, Settings
 from database import db, init_db, writing_on
 from models import Event, Message
+from tests.api.test_files import TEXT, bytes_of, picture, sent
 from tests.conftest import application
 from tests.support.conversations import (
     block,
@@ -27,6 +28,7 @@ from tests.support.conversations import (
     mark,
     now,
     ok,
+    react,
     sqlite_only,
 )
 from tests.support.people import (
@@ -113,6 +115,9 @@ def talk(api: Api, ada: Person, bob: Person, eve: Person, chat: Chat) -> list[di
     """Messages of all sorts, among people of all sorts; their events wait."""
     messages = [ada.said(chat, text) for text in ("Hello", "at noon", "東京 🗼 'x' \\ \t\n", "no")]
     messages.append(bob.said(chat, "tab\\n", client_message_id="b1"))
+    messages.append(sent(ada.sends(chat, "notes.txt", TEXT, reply_to=messages[4]["id"])))
+    messages.append(sent(bob.sends(chat, "photo.png", picture())))
+    ok(react(bob, messages[0], "👍"))
     ok(edit(ada, messages[0], "Hello, Bob"))
     ok(delete(ada, messages[3]))
     ok(mark(bob, chat, messages[1]))
@@ -148,6 +153,7 @@ def test_people_go_on_in_the_copy(
     ada, bob = replace(ada, api=there), replace(bob, api=there)  # with the tokens they have
     assert ada.reads(chat).json == history
     assert inbox(bob) == chats
+    assert bytes_of(bob, talk[5]).body == TEXT
     assert found(ada, "京") == [talk[2]["message"]]
     assert bob.says(chat, talk[4]["message"], client_message_id="b1").json == history[4]
     since = now(bob)

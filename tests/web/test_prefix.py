@@ -1,5 +1,6 @@
 """Everything served below a path: by a setting, by a header of a proxy, and in a real nginx."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -33,12 +34,7 @@ WAYS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
 def asked_for(api: Api, path: str, **headers: str) -> list[str]:
     """The paths that a page names."""
     body = api.get(path, headers=headers).body.decode()
-    return re.findall(r'(?:href|src|data-contract|data-root|data-pusher)="([^"#][^"]*)"', body)
-
-
-def script_of(api: Api, **headers: str) -> str:
-    (script,) = (path for path in asked_for(api, "/", **headers) if path.endswith("/app.js"))
-    return script
+    return re.findall(r'(?:href|src|data-contract)="([^"#][^"]*)"', body)
 
 
 def ways_in(make_api: Callable[..., InProcess]) -> Iterator[tuple[InProcess, dict[str, str]]]:
@@ -73,6 +69,18 @@ def test_links_and_addresses_have_the_prefix(make_api: Callable[..., InProcess])
 
 
 @sqlite_only
+def test_the_export_names_files_below_the_prefix(make_api: Callable[..., InProcess]) -> None:
+    for api, headers in ways_in(make_api):
+        ada, bob = api.sign_up(f"ada {headers}"), api.sign_up(f"bob {headers}")
+        file = ada.sends(ada.asks(bob).json, "notes.txt", b"At noon.").json["file"]["id"]
+
+        lines = ada.get("/api/me/export", headers=headers).body.splitlines()
+
+        (address,) = [json.loads(line)["file"]["url"] for line in lines if b"notes.txt" in line]
+        assert address == f"/chat/api/files/{file}"
+
+
+@sqlite_only
 def test_a_path_with_and_without_prefix_is_found(make_api: Callable[..., InProcess]) -> None:
     api = make_api(script_name="/chat")
 
@@ -86,7 +94,7 @@ def test_a_path_with_and_without_prefix_is_found(make_api: Callable[..., InProce
 def test_nobody_is_believed_about_the_prefix(make_api: Callable[..., InProcess]) -> None:
     api = make_api(trusted_proxies=1)
 
-    assert script_of(api, **SAID).startswith("/static/")
+    assert "/static/app.js" in asked_for(api, "/", **SAID)
     assert "wsPath" not in api.get("/api/config", headers=SAID).json
 
 
@@ -96,7 +104,7 @@ def test_what_is_no_path_is_no_prefix(make_api: Callable[..., InProcess], prefix
     api = make_api(trusted_proxies=1, trusted_prefix=True)
     said = {"X-Forwarded-Prefix": prefix}
 
-    assert script_of(api, **said).startswith("/static/")
+    assert "/static/app.js" in asked_for(api, "/", **said)
     assert "wsPath" not in api.get("/api/config", headers=said).json
 
 
