@@ -17,6 +17,7 @@ import { logIn } from "./views/login.js";
 import { drawMessages } from "./views/messages.js";
 import { drawSidebar, loadPeople } from "./views/sidebar.js";
 import { drawTalk } from "./views/talk.js";
+import "./views/keys.js";
 import "./views/settings.js";
 import "./views/touch.js";
 

@@ -67,6 +67,10 @@ export const de = {
   "chat.new": "Neu",
   "chat.to-end": "Zum Ende",
   "chat.count-new": { one: "{count} neue", other: "{count} neue" },
+  "chat.came": {
+    one: "{count} neue Nachricht von {name}",
+    other: "{count} neue Nachrichten von {name}",
+  },
   "chat.deleted-account": "Gelöschtes Konto",
 
   // Blockieren
@@ -203,6 +207,24 @@ export const de = {
   "notifications.title": "Neue Nachrichten werden im Titel dieser Seite gezählt.",
   "presence.hint":
     "Andere sehen, wenn du online bist; nicht aber, wen du blockiert hast oder wer dich blockiert hat.",
+
+  // Tasten
+  "keys": "Tasten",
+  "keys.skip": "Zum Gespräch springen",
+  "keys.find": "Leute oder Nachrichten finden",
+  "keys.chat-above": "Der Chat darüber",
+  "keys.chat-below": "Der Chat darunter",
+  "keys.send": "Senden",
+  "keys.line": "Neue Zeile",
+  "keys.edit-last": "Deine letzte Nachricht bearbeiten, wenn das Feld leer ist",
+  "keys.messages": "Von Nachricht zu Nachricht",
+  "keys.reply": "Auf die Nachricht antworten",
+  "keys.react": "Auf die Nachricht reagieren",
+  "keys.leave": "Nicht mehr bearbeiten, antworten oder suchen",
+  "keys.these": "Diese Tasten",
+  "key.ctrl": "Strg",
+  "key.shift": "Umschalt",
+  "key.enter": "Eingabe",
 
   // Von Nachrichten erfahren
   "push.no-worker": "Dieser Browser hat das für diese Adresse nicht.",

@@ -67,6 +67,10 @@ export const en = {
   "chat.new": "New",
   "chat.to-end": "To the end",
   "chat.count-new": { one: "{count} new", other: "{count} new" },
+  "chat.came": {
+    one: "{count} new message from {name}",
+    other: "{count} new messages from {name}",
+  },
   "chat.deleted-account": "Deleted account",
 
   // Blocking
@@ -201,6 +205,24 @@ export const en = {
   "notifications.title": "New messages are counted in the title of this page.",
   "presence.hint":
     "Others see while you are online, but for those between whom and you there is a block.",
+
+  // Keys
+  "keys": "Keys",
+  "keys.skip": "Skip to the conversation",
+  "keys.find": "Find a person or message",
+  "keys.chat-above": "The chat above",
+  "keys.chat-below": "The chat below",
+  "keys.send": "Send",
+  "keys.line": "New line",
+  "keys.edit-last": "Edit your last message, with nothing written",
+  "keys.messages": "From message to message",
+  "keys.reply": "Reply to the message",
+  "keys.react": "React to the message",
+  "keys.leave": "Stop editing, replying or searching",
+  "keys.these": "These keys",
+  "key.ctrl": "Ctrl",
+  "key.shift": "Shift",
+  "key.enter": "Enter",
 
   // Being told of messages
   "push.no-worker": "This browser has none for this address.",

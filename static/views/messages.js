@@ -17,6 +17,8 @@ const blank = document.getElementById("blank");
 const button = document.getElementById("to-end");
 const NEAR = 800; // pixels from an end at which more is loaded
 const ABOVE_NEW = 14; // pixels between the top and the line "New"
+const FEW = 3; // messages that are read out one by one
+const SPOKEN = 80; // characters of each
 const TOGETHER_MS = 5 * 60_000; // messages of one person within this look like one turn
 
 let shown = null; // the chat that is drawn
@@ -108,16 +110,15 @@ button.addEventListener("click", () => {
   attempt(toEnd());
 });
 
-/** Read out what arrives, but not what was there when the chat was opened. */
+/** Read out what arrives, but not what was there when the chat was opened. Of long texts only the
+ * beginning, and of many messages only how many: nobody can stop it. */
 function readAloud(open) {
   if (open.loading) return;
-  if (newest !== Infinity && !open.newer) {
-    for (const message of open.messages) {
-      if (message.id <= newest || message.from_user === state.me.id) continue;
-      const said = message.file ? gist(message) : part(message.message, 0, 500);
-      announce(`${shownName(nameOf(open.peer))}: ${said}`);
-    }
-  }
+  const name = shownName(nameOf(open.peer));
+  const isNew = ({ id, from_user }) => id > newest && from_user !== state.me.id;
+  const came = open.newer ? [] : open.messages.filter(isNew);
+  if (came.length > FEW) announce(t("chat.came", { count: came.length, name }));
+  else for (const message of came) announce(`${name}: ${part(gist(message), 0, SPOKEN)}`);
   newest = Math.max(newest === Infinity ? 0 : newest, open.messages.at(-1)?.id ?? 0);
 }
 

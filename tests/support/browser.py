@@ -90,13 +90,17 @@ class Window:
         self.page.get_by_label("Password").fill(password)
         self.page.keyboard.press("Enter")
 
-    def is_of(self, person: Person, path: str = "") -> None:
+    def remembers(self, person: Person) -> None:
         """They have logged in here before."""
         session = {"id": person.id, "username": person.username, "token": person.token}
         self.page.add_init_script(
             "sessionStorage.begun || sessionStorage.setItem('chat/session', "
             f"{json.dumps(json.dumps(session))}); sessionStorage.begun = 'yes'"
         )
+
+    def is_of(self, person: Person, path: str = "") -> None:
+        """They have logged in here before, and come back."""
+        self.remembers(person)
         self.visits(path)
         expect(self.page.locator("#me")).to_contain_text(person.display_name or person.username)
 
