@@ -61,6 +61,22 @@ def build(folder: Path, chats: int, *messages: int) -> None:
     database.close()
 
 
+def add_pictures(path: Path, chat: int) -> None:
+    """Make every other message of a chat one with a picture. Its bytes are nowhere: a page of the
+    history does not need them."""
+    pictures = "SELECT id FROM messages WHERE channel_id = ? AND id % 2 = 0"
+    with sqlite3.connect(path) as database:
+        database.execute(f"UPDATE messages SET type = 'Image' WHERE id IN ({pictures})", (chat,))
+        database.execute(
+            "INSERT INTO files (message_id, user_id, key, name, media_type, bytes, width, height,"
+            " sha256, created_at)"
+            " SELECT id, sender_id, printf('%032x', id), 'photo.jpg', 'image/jpeg', 300000, 1600,"
+            f" 1200, printf('%064x', id), created_at FROM messages WHERE id IN ({pictures})",
+            (chat,),
+        )
+    database.close()
+
+
 def add_events(path: Path, count: int, chats: int) -> None:
     """Add waiting events, as from `count // 2` messages to so many chats in turn."""
     now = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f}"

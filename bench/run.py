@@ -139,6 +139,24 @@ def get_one(bench: Bench) -> None:
     compare("last 50, 1 client: p50", found["floor"], found["api"], "p50", "ms")
 
 
+def get_pictures(bench: Bench) -> None:
+    """get_message, the last 50, of which none, then 25 are pictures."""
+
+    def cost(*, pictures: bool) -> Cost:
+        with copy(bench.small) as folder:
+            if pictures:
+                data.add_pictures(folder / "chat.db", 1)
+            with Server(API, folder) as server:
+                return server.under([get(1)], bench.seconds)
+
+    found = bench.in_turn(
+        texts=lambda: cost(pictures=False), pictures=lambda: cost(pictures=True)
+    )
+    what = "last 50, without -> with 25 pictures"
+    compare(f"{what}: CPU", found["texts"], found["pictures"], "cpu", "ms", "<= 1.3")
+    compare(f"{what}: p50", found["texts"], found["pictures"], "p50", "ms")
+
+
 def send_many(bench: Bench) -> None:
     """send_message, 16 clients."""
     clients = [send(chat) for chat in range(1, CLIENTS + 1)]
@@ -338,6 +356,7 @@ MEASURES = {
     for each in (
         send_one,
         get_one,
+        get_pictures,
         send_many,
         get_large,
         history,
