@@ -1,8 +1,5 @@
 """The README and the docs show what really happens."""
 
-import base64
-import hashlib
-import json
 import os
 import re
 import shutil
@@ -20,7 +17,6 @@ from database import init_db
 from tests.support.people import ChatServer, looking_into
 from tests.support.servers import require
 from web.assets import BUNDLE
-from web.page import PUSHER_JS
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -114,22 +110,6 @@ def test_the_documented_backup_is_restored(tmp_path: Path) -> None:
     assert restored.jwt_key == secret
     with looking_into(restored) as connection:
         assert "messages" in inspect(connection).get_table_names()
-
-
-def test_the_script_of_the_front_end_is_npms() -> None:
-    """Another version, or other bytes under its name, would not run."""
-    if not PUSHER_JS.exists():
-        pytest.skip("pusher-js is missing (make node)")
-    pinned = json.loads((ROOT / "package.json").read_text())["dependencies"]["pusher-js"]
-    installed = json.loads((ROOT / "node_modules/pusher-js/package.json").read_text())["version"]
-    front_end = page("front-end.md").partition("```html\n")[2].partition("```")[0]
-
-    ((version, path),) = re.findall(r'src="https://[^"]+/pusher-js@([^/"]+)/([^"]+)"', front_end)
-    (integrity,) = re.findall(r'integrity="sha384-([^"]+)"\s+crossorigin="anonymous"', front_end)
-
-    assert version == pinned == installed
-    script = (ROOT / "node_modules/pusher-js" / path).read_bytes()
-    assert base64.b64decode(integrity) == hashlib.sha384(script).digest()
 
 
 def test_env_example_shows_each_sentence_and_default() -> None:

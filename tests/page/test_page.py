@@ -127,7 +127,7 @@ def members(server: ChatServer) -> int:
     return count
 
 
-def test_the_readmes_front_end_hears_after_its_token_ends(
+def test_the_small_front_end_hears_after_its_token_ends(
     chromium: Browser, own_server: ChatServer, tmp_path: Path
 ) -> None:
     """It is run as it stands there, but for the addresses, from a site of its own."""
