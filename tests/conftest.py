@@ -21,6 +21,7 @@ from werkzeug.routing import Map
 
 from chat.storage import FILES
 from config import Settings
+from tests.support import classic
 from tests.support.document import Contract
 from tests.support.people import (
     CHEAP_HASH,
@@ -227,9 +228,22 @@ def context(app: Flask) -> Iterator[AppContext]:
         yield context
 
 
-@pytest.fixture
-def api(app: Flask) -> Api:
+@pytest.fixture(scope="session")
+def other_app() -> Iterator[classic.OtherApp]:
+    with classic.OtherApp() as server:
+        yield server
+
+
+def in_process(app: Flask) -> Api:
     return InProcess(app)
+
+
+def of_other_app(other_app: classic.OtherApp) -> Api:
+    other_app.empty()
+    return other_app.api
+
+
+api = pytest.fixture(of_other_app if classic.FOLDER else in_process, name="api")
 
 
 @pytest.fixture

@@ -43,6 +43,7 @@ def numbers(messages: Said) -> list[int]:
     return [int(message["message"].split()[1]) for message in messages]
 
 
+@pytest.mark.classic
 def test_both_read_the_whole_talk_oldest_first(
     ada: Person, bob: Person, chat: Chat, talk: Said
 ) -> None:
@@ -60,6 +61,7 @@ def test_a_chat_begins_empty(ada: Person, chat: Chat) -> None:
         assert "link" not in answer.headers
 
 
+@pytest.mark.classic
 def test_a_limit_alone_gives_the_newest(ada: Person, chat: Chat, talk: Said) -> None:
     page = ada.reads(chat, limit=2)
 
@@ -96,6 +98,7 @@ def test_a_page_links_to_both_its_sides(
     assert set(page.links) == links
 
 
+@pytest.mark.classic
 def test_the_lowest_and_highest_ids_are_allowed(ada: Person, chat: Chat, talk: Said) -> None:
     assert ada.reads(chat, after=0, limit=3).json == talk[:3]
     assert ada.reads(chat, before=2**63 - 1, limit=3).json == talk[-3:]
@@ -116,6 +119,7 @@ def test_the_links_lead_to_both_ends(ada: Person, chat: Chat, talk: Said, limit:
     assert {m["id"] for m in back + onward} == {m["id"] for m in talk}
 
 
+@pytest.mark.classic
 def test_a_link_leads_back_from_where_it_led(ada: Person, chat: Chat, talk: Said) -> None:
     newest = ada.reads(chat, limit=3)
     before = ada.get(newest.links["prev"].removeprefix("http://localhost"))
@@ -168,11 +172,13 @@ def test_an_impossible_query_is_refused(ada: Person, chat: Chat, query: str, wor
     assert word in refused(answer, 400, "invalid")
 
 
+@pytest.mark.classic
 @pytest.mark.parametrize("limit", [1, 200])
 def test_the_bounds_of_a_limit_are_allowed(ada: Person, chat: Chat, limit: int) -> None:
     assert ada.reads(chat, limit=limit).status == 200
 
 
+@pytest.mark.classic
 @pytest.mark.parametrize(
     "name",
     [

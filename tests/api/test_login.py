@@ -42,6 +42,7 @@ def test_a_token_names_user_expiry_and_login(make_api: Any, settings: Settings) 
     assert [row[1] for row in stored(settings, "sessions")["sessions"]] == [claims["jti"]]
 
 
+@pytest.mark.classic
 def test_each_login_has_a_token_of_its_own(api: Api) -> None:
     first = api.sign_up("ada")
     second = api.sign_in("ada")
@@ -50,6 +51,7 @@ def test_each_login_has_a_token_of_its_own(api: Api) -> None:
     assert first.get("/api/users").status == second.get("/api/users").status == 200
 
 
+@pytest.mark.classic
 @pytest.mark.parametrize("spelling", ["ADA", "ａｄａ", "Ada"])
 def test_any_spelling_of_the_name_logs_in(api: Api, spelling: str) -> None:
     api.register("ada")
@@ -57,6 +59,7 @@ def test_any_spelling_of_the_name_logs_in(api: Api, spelling: str) -> None:
     assert api.login(spelling).json["data"]["username"] == "ada"
 
 
+@pytest.mark.classic
 def test_unknown_name_and_wrong_password_answer_alike(api: Api) -> None:
     api.register("ada")
 
@@ -88,6 +91,7 @@ def test_unknown_name_and_wrong_password_cost_the_same(
     assert work[0] == work[1]
 
 
+@pytest.mark.classic
 @pytest.mark.parametrize(
     ("body", "member"),
     [
@@ -108,6 +112,7 @@ def test_a_malformed_login_is_refused(api: Api, body: Any, member: str) -> None:
     assert member in refused(api.post("/api/login", body), 400, "invalid")
 
 
+@pytest.mark.classic
 @pytest.mark.parametrize("password", ["", "x", "x" * 129, "😀" * 5_000])
 def test_a_password_nobody_can_have_is_wrong(api: Api, password: str) -> None:
     api.register("ada")
@@ -115,6 +120,7 @@ def test_a_password_nobody_can_have_is_wrong(api: Api, password: str) -> None:
     refused(api.login("ada", password), 401, "unauthorized")
 
 
+@pytest.mark.classic
 @pytest.mark.parametrize("username", ["", " ", "x" * 60_000, "\x01"])
 def test_a_name_nobody_can_have_is_wrong(api: Api, username: str) -> None:
     refused(api.login(username), 401, "unauthorized")

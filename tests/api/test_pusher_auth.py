@@ -14,11 +14,13 @@ from werkzeug.security import generate_password_hash
 from config import Settings
 from database import utcnow
 from models import User
-from tests.conftest import application
+from tests.conftest import application, of_other_app
+from tests.support import classic
 from tests.support.people import (
     CHEAP_HASH,
     PASSWORD,
     Answer,
+    Api,
     InProcess,
     Person,
     looking_into,
@@ -28,7 +30,7 @@ from tests.support.people import (
 from web.ratelimits import RateLimits
 
 Chat = dict[str, Any]
-KEY, SECRET = "key", "a secret of the tests"
+KEY, SECRET = "key", classic.SECRET
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +42,12 @@ def hosted(only_app: Flask) -> Iterator[Flask]:
         yield app
 
 
-@pytest.fixture
-def api(hosted: Flask, settings: Settings) -> InProcess:
+def hosted_api(hosted: Flask, settings: Settings) -> Api:
     runtime_of(hosted).rate_limits = RateLimits(settings)
     return InProcess(hosted)
+
+
+api = pytest.fixture(of_other_app if classic.FOLDER else hosted_api, name="api")
 
 
 def signed(text: str) -> str:
@@ -59,6 +63,7 @@ def form(person: Person, **members: str) -> Answer:
     )
 
 
+@pytest.mark.classic
 @pytest.mark.parametrize("as_form", [True, False])
 def test_a_chat_is_signed_for_both_of_its_people(
     ada: Person, bob: Person, chat: Chat, as_form: bool
@@ -73,6 +78,7 @@ def test_a_chat_is_signed_for_both_of_its_people(
         assert answer.json == {"auth": signed(f"123.456:{name}")}
 
 
+@pytest.mark.classic
 def test_a_form_of_parts_is_a_form_too(ada: Person) -> None:
     name = f"private-notification_user_{ada.id}"
     parts = {"socket_id": "1.2", "channel_name": name}
@@ -90,12 +96,14 @@ def test_a_form_of_parts_is_a_form_too(ada: Person) -> None:
     assert answer.json == {"auth": signed(f"1.2:{name}")}
 
 
+@pytest.mark.classic
 def test_the_callers_own_notifications_are_signed(ada: Person) -> None:
     name = f"private-notification_user_{ada.id}"
 
     assert ada.signs(name).json == {"auth": signed(f"123.456:{name}")}
 
 
+@pytest.mark.classic
 def test_presence_data_is_built_by_the_server(ada: Person) -> None:
     asked = {
         "socket_id": "123.456",
@@ -132,6 +140,7 @@ def test_user_1_is_not_taken_for_user_12(
     refused(carol.signs(f"{chat['channel_name']}2"), 403, "forbidden")
 
 
+@pytest.mark.classic
 @pytest.mark.parametrize(
     "name",
     [
@@ -156,6 +165,7 @@ def test_no_other_channel_is_signed(
     assert b"auth" not in answer.body
 
 
+@pytest.mark.classic
 @pytest.mark.parametrize(
     "socket_id",
     [
@@ -174,6 +184,7 @@ def test_a_malformed_socket_id_signs_nothing(ada: Person, socket_id: Any) -> Non
         refused(form(ada, socket_id=socket_id, channel_name=name), 400, "invalid")
 
 
+@pytest.mark.classic
 @pytest.mark.parametrize(
     "name",
     ["", "a b", "a:b", "x" * 165, "é", "a\n", "a\0", "#server-to-user-1", None, 7, ["a"], {}],
@@ -184,6 +195,7 @@ def test_a_malformed_channel_name_is_refused(ada: Person, name: Any) -> None:
     assert "channel_name" in refused(answer, 400, "invalid")
 
 
+@pytest.mark.classic
 @pytest.mark.parametrize("missing", ["socket_id", "channel_name"])
 def test_socket_and_channel_are_both_needed(ada: Person, missing: str) -> None:
     asked = {"socket_id": "1.1", "channel_name": "presence-chitchat"}

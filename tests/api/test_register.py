@@ -15,6 +15,7 @@ from tests.support.people import PASSWORD, Api, InProcess, at_once, refused, sto
 LIGATURE = "\ufdfa"  # one character, 18 after NFKC
 
 
+@pytest.mark.classic
 def test_a_registration_answers_with_id_and_name(api: Api) -> None:
     answer = api.register("Zoë")
 
@@ -26,6 +27,7 @@ def test_a_registration_answers_with_id_and_name(api: Api) -> None:
     assert answer.json["data"]["username"] == "Zoë"
 
 
+@pytest.mark.classic
 def test_unknown_members_of_a_body_are_ignored(api: Api) -> None:
     body = {"username": "ada", "password": PASSWORD, "type": "text", "id": MAX_ID, "admin": True}
 
@@ -35,6 +37,7 @@ def test_unknown_members_of_a_body_are_ignored(api: Api) -> None:
     assert answer.json["data"]["id"] != MAX_ID
 
 
+@pytest.mark.classic
 @pytest.mark.parametrize(
     "username",
     ["a", "x" * 50, "😀" * 50, "e\u0301" * 25, "a b", "名前", "%_'\"\\;--", "<b>", "ﬁ", "Ⅳ", "٣"],

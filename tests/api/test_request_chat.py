@@ -6,6 +6,7 @@ from config import Settings
 from tests.support.people import Person, events, refused, stored
 
 
+@pytest.mark.classic
 def test_a_new_chat_names_its_channels(ada: Person, bob: Person) -> None:
     answer = ada.asks(bob)
 
@@ -40,6 +41,7 @@ def test_a_pair_has_one_chat(
     assert len(stored(settings, "channels")["channels"]) == 1
 
 
+@pytest.mark.classic
 def test_the_lower_id_always_comes_first(ada: Person, bob: Person) -> None:
     assert bob.asks(ada).json["channel_name"] == f"private-chat_{ada.id}_{bob.id}"
 
@@ -78,6 +80,7 @@ def test_the_askers_connection_is_left_out(
     assert [event["socket_id"] for event in events(settings)] == [left_out]
 
 
+@pytest.mark.classic
 @pytest.mark.parametrize("spelling", [int, str, "{:05}".format])
 def test_ids_are_numbers_or_their_digits(ada: Person, bob: Person, spelling: Any) -> None:
     body = {"from_user": spelling(ada.id), "to_user": spelling(bob.id)}
@@ -88,6 +91,7 @@ def test_ids_are_numbers_or_their_digits(ada: Person, bob: Person, spelling: Any
     assert (answer.json["from_user"], answer.json["to_user"]) == (ada.id, bob.id)
 
 
+@pytest.mark.classic
 def test_from_user_may_be_null(ada: Person, bob: Person) -> None:
     body = {"from_user": None, "to_user": bob.id, "type": "text"}
 
@@ -138,6 +142,7 @@ def test_a_malformed_id_is_refused(
     assert not stored(settings, "channels")["channels"]
 
 
+@pytest.mark.classic
 @pytest.mark.parametrize("body", [{}, {"to_user": None}, {"touser": 1}])
 def test_the_other_person_must_be_named(ada: Person, body: Any) -> None:
     assert "to_user" in refused(ada.post("/api/request_chat", body), 400, "invalid")

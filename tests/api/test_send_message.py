@@ -25,6 +25,7 @@ def quiet(settings: Settings, chat: Chat) -> Callable[[], bool]:
     return lambda: stored(settings) == before
 
 
+@pytest.mark.classic
 def test_sending_answers_with_the_message_object(ada: Person, bob: Person, chat: Chat) -> None:
     before = datetime.now(UTC) - timedelta(seconds=1)
 
@@ -44,6 +45,7 @@ def test_sending_answers_with_the_message_object(ada: Person, bob: Person, chat:
     assert len(message["created_at"]) == len("2026-11-22T09:30:00.123456Z")
 
 
+@pytest.mark.classic
 def test_both_may_speak_and_the_ids_ascend(ada: Person, bob: Person, chat: Chat) -> None:
     said = [ada.said(chat, "Hello"), bob.said(chat, "Hello, Ada"), ada.said(chat, "Well?")]
 
@@ -146,6 +148,7 @@ def test_a_spelling_that_is_null_counts_as_left_out(ada: Person, chat: Chat) -> 
     assert ada.post("/api/send_message", body).status == 201
 
 
+@pytest.mark.classic
 @pytest.mark.parametrize("members", [{}, {"channel": None}, {"chat": 1}])
 def test_a_channel_must_be_named(ada: Person, chat: Chat, members: Any) -> None:
     answer = ada.post("/api/send_message", {"message": "Hello", **members})
@@ -190,6 +193,7 @@ def test_only_the_canonical_name_names_a_channel(
 # Who ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.classic
 def test_from_user_and_to_user_may_be_said(ada: Person, bob: Person, chat: Chat) -> None:
     assert ada.says(chat, "Hello", from_user=ada.id, to_user=bob.id).status == 201
     assert ada.says(chat, "Hello", from_user=str(ada.id), to_user=str(bob.id)).status == 201
@@ -220,6 +224,7 @@ def test_to_user_must_be_the_other_person(
 # What -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.classic
 @pytest.mark.parametrize(
     "text",
     [
@@ -277,6 +282,7 @@ def test_half_a_character_is_refused(
     assert quiet()
 
 
+@pytest.mark.classic
 def test_a_character_in_two_escapes_is_one(ada: Person, chat: Chat) -> None:
     body = json.dumps({"message": "😀" * 5_000, "channel": chat["channel_name"]}).encode()
     assert rb"\ud83d\ude00" in body
@@ -326,6 +332,7 @@ def test_an_id_used_otherwise_is_a_conflict(
     assert stored(settings) == before
 
 
+@pytest.mark.classic
 def test_ids_belong_to_their_sender(ada: Person, bob: Person, chat: Chat) -> None:
     one = ada.said(chat, "Hello", client_message_id="c1")
     another = bob.said(chat, "Hello, Ada", client_message_id="c1")
@@ -333,6 +340,7 @@ def test_ids_belong_to_their_sender(ada: Person, bob: Person, chat: Chat) -> Non
     assert one["id"] != another["id"]
 
 
+@pytest.mark.classic
 @pytest.mark.parametrize("other", ["C1", "c1 ", "ｃ1", "c1\u0301"])
 def test_ids_are_compared_as_they_are(ada: Person, chat: Chat, other: str) -> None:
     ada.said(chat, "Hello", client_message_id="c1")
@@ -340,10 +348,12 @@ def test_ids_are_compared_as_they_are(ada: Person, chat: Chat, other: str) -> No
     assert ada.said(chat, "Another", client_message_id=other)["client_message_id"] == other
 
 
+@pytest.mark.classic
 def test_messages_without_an_id_are_all_new(ada: Person, chat: Chat) -> None:
     assert ada.said(chat, "Hello")["id"] != ada.said(chat, "Hello")["id"]
 
 
+@pytest.mark.classic
 @pytest.mark.parametrize("value", ["x", "x" * 64, "😀" * 64, " ", "\n"])
 def test_an_id_is_1_to_64_characters(ada: Person, chat: Chat, value: str) -> None:
     assert ada.said(chat, "Hello", client_message_id=value)["client_message_id"] == value

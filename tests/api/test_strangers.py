@@ -50,6 +50,7 @@ def test_a_stranger_cannot_tell_which_chats_exist(
     assert stored(settings) == before
 
 
+@pytest.mark.classic
 def test_a_stranger_neither_reads_nor_writes_nor_listens(
     ada: Person, bob: Person, eve: Person, chat: Chat
 ) -> None:

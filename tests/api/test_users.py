@@ -59,6 +59,13 @@ def test_everybody_is_listed_by_id_with_both_names(ada: Person, bob: Person) -> 
     assert "link" not in answer.headers
 
 
+@pytest.mark.classic
+def test_each_person_has_id_and_name(ada: Person, bob: Person) -> None:
+    for user, person in zip(ada.get("/api/users").json, (ada, bob), strict=True):
+        shown = {"id": person.id, "username": person.username, "userName": person.username}
+        assert shown.items() <= user.items()
+
+
 def test_pages_list_the_same_crowd_as_the_stream(ada: Person, crowd: int) -> None:
     everybody = ada.get("/api/users").json
 
