@@ -149,9 +149,7 @@ def get_pictures(bench: Bench) -> None:
             with Server(API, folder) as server:
                 return server.under([get(1)], bench.seconds)
 
-    found = bench.in_turn(
-        texts=lambda: cost(pictures=False), pictures=lambda: cost(pictures=True)
-    )
+    found = bench.in_turn(texts=lambda: cost(pictures=False), pictures=lambda: cost(pictures=True))
     what = "last 50, without -> with 25 pictures"
     compare(f"{what}: CPU", found["texts"], found["pictures"], "cpu", "ms", "<= 1.3")
     compare(f"{what}: p50", found["texts"], found["pictures"], "p50", "ms")

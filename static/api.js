@@ -182,6 +182,10 @@ export const api = {
   deleteAvatar: () => send("DELETE", "/me/avatar"),
   config: () => get("/config"),
 
+  pushKey: () => get("/push/key"),
+  subscribe: (subscription) => send("PUT", "/push/subscriptions", subscription),
+  unsubscribe: (endpoint) => send("DELETE", "/push/subscriptions", { endpoint }),
+
   users: (values) => page(`/users${query({ limit: 50, ...values })}`),
   /** What a user shows; all of it is null if there is no such account (any more). */
   person: async (id) => {

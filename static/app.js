@@ -2,17 +2,21 @@
 
 import { actAs, api, LoggedOut } from "./api.js";
 import { blobs } from "./blobs.js";
+import { handToWorker } from "./choices.js";
 import { open } from "./conversation.js";
 import { reconnect, start, stop, watch } from "./live.js";
+import { drawNotices } from "./notices.js";
 import { sweep, unsent } from "./outbox.js";
+import { renew, takeBack } from "./pushes.js";
 import { register } from "./registration.js";
 import { end, forget, load } from "./session.js";
 import { sayOver, stay, token } from "./staying.js";
 import { device, tab } from "./storage.js";
-import { changed, isBlocked, nameOf, onChange, state, unreadInAll } from "./store.js";
+import { changed, isBlocked, onChange, state } from "./store.js";
 import { currentLanguage, fillIn, onLanguage, t } from "./texts.js";
 import { ask, attempt } from "./views/ask.js";
 import { drawComposer, unsentDrafts } from "./views/composer.js";
+import { drawCount } from "./views/count.js";
 import { logIn } from "./views/login.js";
 import { drawMessages } from "./views/messages.js";
 import { drawSidebar, loadPeople } from "./views/sidebar.js";
@@ -52,6 +56,7 @@ async function logOut({ hasEnded = false } = {}) {
   if (!(await ask(t("logout.ask"), warning, t("logout")))) return;
   leaving = true;
   stop();
+  await takeBack().catch(() => {}); // the API ends it with the login in any case
   if (!hasEnded) await api.logout().catch(() => {}); // without a connection it ends when it expires
   sayOver();
   await forget(state.me.id);
@@ -81,11 +86,10 @@ function routeAgain(event) {
 function draw() {
   const open = state.open;
   byId("chat").classList.toggle("talking", open !== null);
-  const unread = unreadInAll();
-  const peer = open && nameOf(open.peer);
-  document.title = `${unread ? `(${unread}) ` : ""}${peer ? `${peer} · ` : ""}Chitchat`;
   watch((!isBlocked(open?.peer) && state.chats.get(open?.peer)?.channel) || null);
   drawConnection();
+  drawCount();
+  drawNotices();
   drawSidebar();
   drawTalk();
   drawMessages();
@@ -124,7 +128,7 @@ async function begin() {
   byId("chat").hidden = false;
   drawConnection();
   state.me = await whenReached(api.me);
-  stay(session, { again: reconnect, over: endSession, leave: () => logOut({ hasEnded: true }) });
+  stay(session, { again, over: endSession, leave: () => logOut({ hasEnded: true }) });
   await whenReached(start);
   onChange(draw);
   addEventListener("hashchange", route);
@@ -133,7 +137,15 @@ async function begin() {
   route();
   attempt(loadPeople());
   sweep();
-  register();
+  await register();
+  attempt(handToWorker());
+  attempt(renew());
+}
+
+/** Go on after a log-in in place: what belonged to the last login has ended with it. */
+function again() {
+  reconnect();
+  attempt(renew());
 }
 
 // Without these the page could only fail later. The document then keeps the sentence that says so.

@@ -13,6 +13,7 @@ import {
 } from "./api.js";
 import { learnBlocks } from "./blocks.js";
 import { retry } from "./conversation.js";
+import { arrived } from "./notices.js";
 import { flush, flushFor } from "./outbox.js";
 import { lookUp } from "./people.js";
 import {
@@ -115,11 +116,13 @@ function show(failures) {
 }
 
 async function catchUp() {
+  const news = [];
   try {
     for (let page = 1; ; page += 1) {
       const found = await api.sync(cursor);
       cursor = found.cursor;
       found.messages.forEach(learnMessage);
+      news.push(...found.messages);
       if (!found.more) break;
       if (page === MOST_PAGES) return await anew();
     }
@@ -129,6 +132,7 @@ async function catchUp() {
     throw error;
   }
   await refresh(); // the read marks come with the chats
+  arrived(news);
 }
 
 async function anew() {
@@ -226,6 +230,7 @@ async function hear(message) {
     const recount = !chat || isBlocked(chat.peer) || (message.deleted_at && message.id > chat.readId);
     learnMessage(message);
     if (recount) await refresh();
+    arrived([message]);
   } catch {
     look();
   }

@@ -7,7 +7,7 @@ import { t } from "./texts.js";
 const ADDRESS = `${document.documentElement.dataset.root}worker.js`;
 
 /** Why there is no worker; null if there is one, or will be in a moment. */
-export let fault = navigator.serviceWorker ? null : t("push.no-worker");
+export let fault = navigator.serviceWorker ? null : t("told.no-worker");
 
 /** Register it, or find out whether it has changed. Without it, the page works all the same. */
 export async function register() {

@@ -92,6 +92,7 @@ export function learnChat({ channel_id, channel_name, user, blocked, ...chat }, 
     unread: stale ? known.unread : known?.readId >= chat.last_message?.id ? 0 : chat.unread,
     readId: mark(chat.last_read_message_id, known?.readId),
     peerReadId: mark(chat.peer_last_read_message_id, known?.peerReadId),
+    muted: chat.muted ?? known?.muted ?? false,
     activeAt: known && known.activeAt > activeAt ? known.activeAt : activeAt,
   });
 }

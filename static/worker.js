@@ -27,8 +27,24 @@ self.addEventListener("push", (event) => {
 
 async function tell(message) {
   if (await isLookedAt(message)) return;
-  const { title, ...options } = notificationOf(message, await shownOf(message.channel));
+  const choices = await chosen();
+  const { title, ...options } = notificationOf(message, await shownOf(message.channel), choices);
   await self.registration.showNotification(title, options);
+  if (choices.badge) await drawBadge();
+}
+
+/** What the person has chosen on the page, and words of their language (choices.js). */
+async function chosen() {
+  const cache = await self.caches.open("chat/choices");
+  const kept = await cache.match(new URL("choices", PAGE));
+  return kept ? kept.json() : { sound: true, badge: false, words: {} };
+}
+
+/** The number on the icon. The page, once it is open, knows it better. */
+async function drawBadge() {
+  const all = await self.registration.getNotifications();
+  const ids = all.flatMap(({ data }) => data.messages);
+  await self.navigator.setAppBadge?.(ids.length);
 }
 
 /** Whether somebody has this chat before their eyes. */
@@ -57,19 +73,28 @@ async function shownOf(channel) {
 }
 
 /** One for each chat. A message may come twice, and after a later one. */
-function notificationOf(message, shown) {
+function notificationOf(message, shown, { sound, words }) {
   const { channel, from_user, id } = message;
   const isNew = !shown.some((each) => each.id === id);
-  const all = isNew ? [...shown, { id, text: message.message }] : shown;
+  const text = [words[message.type], message.message].filter(Boolean).join(": ");
+  const all = isNew ? [...shown, { id, text }] : shown;
   const messages = all.sort((a, b) => a.id - b.id).slice(-SHOWN);
   return {
-    title: message.display_name || message.username || "Chitchat",
+    title: message.display_name || message.username || words.nobody,
     body: messages.map(({ text }) => text).join("\n"),
     tag: channel,
     renotify: isNew,
+    silent: !sound,
     data: { peer: from_user, messages },
   };
 }
+
+/** The browser has ended its subscription, or made another one. A page has to let the API know: the
+ * next one that is open. */
+self.addEventListener("pushsubscriptionchange", (event) => {
+  const toldAll = windows().then((open) => open.forEach((each) => each.postMessage({ resubscribe: true })));
+  event.waitUntil(toldAll);
+});
 
 // A click -----------------------------------------------------------------------------------------
 

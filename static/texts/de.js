@@ -204,7 +204,19 @@ export const de = {
   "profile.about": "Über dich",
   "profile.username": "Benutzername",
   "profile.username-hint": "Damit meldest du dich an.",
-  "notifications.title": "Neue Nachrichten werden im Titel dieser Seite gezählt.",
+  "told.push": "Dieses Gerät meldet dir neue Nachrichten, auch wenn diese Seite geschlossen ist.",
+  "told.open": "Dieses Gerät meldet dir neue Nachrichten, solange diese Seite offen ist. Wenn sie geschlossen ist, kann es das nicht.",
+  "told.off": "Dieses Gerät meldet dir keine neuen Nachrichten.",
+  "told.denied": "Dieser Browser lässt diese Seite keine Mitteilungen zeigen. In seinen Einstellungen für diese Seite kannst du es erlauben.",
+  "told.missing": "Dieser Browser zeigt hier keine Mitteilungen. Dafür braucht es einen neueren Browser oder eine Adresse, die mit https beginnt.",
+  "told.no-worker": "Dafür braucht es eine Adresse, die mit https beginnt.",
+  "told.no-push": "Dieser Browser hat keinen Weg dafür. Auf einem iPhone oder iPad füge diese Seite zuerst zum Home-Bildschirm hinzu.",
+  "told.reason": "Der Grund: {reason}",
+  "told.turn-on": "Mitteilungen einschalten",
+  "told.turn-off": "Mitteilungen ausschalten",
+  "told.sound": "Mit einem Ton",
+  "told.badge": "Ungelesene Nachrichten auf dem Symbol dieser Seite zählen",
+  "told.muted": "Stummgeschaltete Chats bleiben still.",
   "presence.hint":
     "Andere sehen, wenn du online bist; nicht aber, wen du blockiert hast oder wer dich blockiert hat.",
 
@@ -225,9 +237,6 @@ export const de = {
   "key.ctrl": "Strg",
   "key.shift": "Umschalt",
   "key.enter": "Eingabe",
-
-  // Von Nachrichten erfahren
-  "push.no-worker": "Dieser Browser hat das für diese Adresse nicht.",
 
   // Was schiefgeht
   "fault.unsent": "Eine Nachricht konnte nicht gesendet werden.",

@@ -202,7 +202,19 @@ export const en = {
   "profile.about": "About you",
   "profile.username": "User name",
   "profile.username-hint": "You log in with it.",
-  "notifications.title": "New messages are counted in the title of this page.",
+  "told.push": "This device tells you of new messages, also while this page is closed.",
+  "told.open": "This device tells you of new messages while this page is open. It cannot while the page is closed.",
+  "told.off": "This device does not tell you of new messages.",
+  "told.denied": "This browser does not let this page show notifications. You can allow them in the browser’s settings for this page.",
+  "told.missing": "This browser shows no notifications here. They need a newer browser, or an address that begins with https.",
+  "told.no-worker": "That needs an address that begins with https.",
+  "told.no-push": "This browser has no way for that. On an iPhone or iPad, add this page to the home screen first.",
+  "told.reason": "The reason: {reason}",
+  "told.turn-on": "Turn on notifications",
+  "told.turn-off": "Turn off notifications",
+  "told.sound": "With a sound",
+  "told.badge": "Count unread messages on the icon of this page",
+  "told.muted": "Chats that you have muted stay silent.",
   "presence.hint":
     "Others see while you are online, but for those between whom and you there is a block.",
 
@@ -223,9 +235,6 @@ export const en = {
   "key.ctrl": "Ctrl",
   "key.shift": "Shift",
   "key.enter": "Enter",
-
-  // Being told of messages
-  "push.no-worker": "This browser has none for this address.",
 
   // What goes wrong
   "fault.unsent": "A message could not be sent.",

@@ -7,6 +7,7 @@
 
 import { h, icon } from "../dom.js";
 import { onLanguage, t } from "../texts.js";
+import { state } from "../store.js";
 import { attempt } from "./ask.js";
 import * as appearance from "./settings/appearance.js";
 import * as notifications from "./settings/notifications.js";
@@ -44,6 +45,7 @@ function build() {
 
 /** Open the panel: at this section, or where it was. */
 export function openSettings(name) {
+  if (!state.me) return; // it is not known yet whose they are
   if (!links.size) build();
   const isNarrow = matchMedia("(max-width: 719px)").matches;
   panel.showModal(); // keeps the focus inside, and gives it back afterwards

@@ -28,12 +28,17 @@ TALK = [
     ("ada", "🎉"),
     ("bob", "Good morning. The forecast says 24 degrees and hardly any wind."),
     ("bob", "Shall we take the early train?"),
-    ("ada", "Let us. It leaves at **8:40**, platform 3. I have the tickets: https://trains.example/t/4821"),
+    (
+        "ada",
+        "Let us. It leaves at **8:40**, platform 3. I have the tickets: https://trains.example/t/4821",
+    ),
     ("bob", "Run `make run` first, then:\n```\nflask init-db\nflask run --port 5001\n```"),
 ]
 
 
-def picture(first: tuple[int, int, int], last: tuple[int, int, int], size: tuple[int, int]) -> bytes:
+def picture(
+    first: tuple[int, int, int], last: tuple[int, int, int], size: tuple[int, int]
+) -> bytes:
     """A sky between two colours."""
     made = io.BytesIO()
     slope = Image.linear_gradient("L").resize(size)
@@ -59,7 +64,15 @@ class Cast:
         return self.people[name]
 
     def join(self) -> None:
-        names = ["ada", "bob", "eve", "lone", "gone", *NAMES, *(f"guest {n:02}" for n in range(1, 51))]
+        names = [
+            "ada",
+            "bob",
+            "eve",
+            "lone",
+            "gone",
+            *NAMES,
+            *(f"guest {n:02}" for n in range(1, 51)),
+        ]
         self.people = {name: self.server.api.sign_up(name) for name in names}
         for name in [*names[-50:], *NAMES, "eve", "gone"]:
             peer = self.people[name]
@@ -78,7 +91,9 @@ class Cast:
         """Pictures, files, replies, reactions, edits, and what was deleted."""
         self.bob.sends(chat, "the lake.jpg", picture(*LAKE), message="From last year")
         self.ada.sends(chat, "train.jpg", picture(*TRAIN))
-        self.bob.sends(chat, "A rather long name of a timetable for the whole summer.pdf", b"%PDF-1.7 " * 9_000)
+        self.bob.sends(
+            chat, "A rather long name of a timetable for the whole summer.pdf", b"%PDF-1.7 " * 9_000
+        )
         answer = self.ada.said(chat, "That is the way I did it, too.", reply_to=last["id"])
         mistake = self.bob.said(chat, "Wrong chat")
         self.bob.request("DELETE", f"/api/messages/{mistake['id']}")
@@ -185,8 +200,14 @@ def _talk(seen: Window, cast: Cast) -> Iterator[tuple[str, Window]]:
     mine.focus()
     page.keyboard.press("r")
     page.locator("#file").set_input_files(
-        [{"name": "a photo.jpg", "mimeType": "image/jpeg", "buffer": picture(*LAKE)},
-         {"name": "Notes of the whole year.pdf", "mimeType": "application/pdf", "buffer": b"%PDF"}]
+        [
+            {"name": "a photo.jpg", "mimeType": "image/jpeg", "buffer": picture(*LAKE)},
+            {
+                "name": "Notes of the whole year.pdf",
+                "mimeType": "application/pdf",
+                "buffer": b"%PDF",
+            },
+        ]
     )
     expect(page.locator("#attached li")).to_have_count(2)
     seen.composer.fill("A text of several lines,\nwhich is not sent yet.\n\nIt has room.")
