@@ -4,7 +4,7 @@ import { actAs, api, LoggedOut } from "./api.js";
 import { blobs } from "./blobs.js";
 import { handToWorker } from "./choices.js";
 import { open } from "./conversation.js";
-import { reconnect, start, stop, watch } from "./live.js";
+import { reconnect, start, stop } from "./live.js";
 import { drawNotices } from "./notices.js";
 import { sweep, unsent } from "./outbox.js";
 import { renew, takeBack } from "./pushes.js";
@@ -12,7 +12,7 @@ import { register } from "./registration.js";
 import { end, forget, load } from "./session.js";
 import { sayOver, stay, token } from "./staying.js";
 import { device, tab } from "./storage.js";
-import { changed, isBlocked, onChange, state } from "./store.js";
+import { changed, onChange, state } from "./store.js";
 import { currentLanguage, fillIn, onLanguage, t } from "./texts.js";
 import { ask, attempt } from "./views/ask.js";
 import { drawComposer, unsentDrafts } from "./views/composer.js";
@@ -24,6 +24,7 @@ import { drawTalk } from "./views/talk.js";
 import "./views/keys.js";
 import "./views/settings.js";
 import "./views/touch.js";
+import { watch } from "./watching.js";
 
 const RETRY_MS = 3_000;
 const NOTICE = "chat/notice";
@@ -86,7 +87,7 @@ function routeAgain(event) {
 function draw() {
   const open = state.open;
   byId("chat").classList.toggle("talking", open !== null);
-  watch((!isBlocked(open?.peer) && state.chats.get(open?.peer)?.channel) || null);
+  watch();
   drawConnection();
   drawCount();
   drawNotices();

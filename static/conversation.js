@@ -25,7 +25,6 @@ export async function open(peer, { around = null, atEnd = false } = {}) {
     atEnd: true, // whether the end is in sight
     unreadAfter: null, // where the line "New" goes
     absent: false, // whether something came in an absence that goes on, see absence.js
-    typing: false,
     editing: null, // the message that is being edited
     saving: null, // the message whose edit is under way
   });

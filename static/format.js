@@ -57,9 +57,12 @@ export function when(iso) {
 
 const graphemes = Intl.Segmenter && new Intl.Segmenter();
 
-/** What a reader takes for characters, as far as the browser knows: otherwise code points. */
-export const characters = (text) =>
-  graphemes ? Array.from(graphemes.segment(text), ({ segment }) => segment) : [...text];
+/** What a reader takes for characters, as far as the browser knows: otherwise code points. They are
+ * found one by one, because of most texts only the beginning is shown. */
+export function* characters(text) {
+  if (!graphemes) yield* text;
+  else for (const { segment } of graphemes.segment(text)) yield segment;
+}
 
 /** A name to show: undefined is not known yet, null is the name of a deleted account. */
 export const shownName = (name) => (name === undefined ? "…" : (name ?? t("chat.deleted-account")));
@@ -69,7 +72,8 @@ export function part(text, from, to) {
   let at = 0;
   let found = "";
   for (const character of characters(text)) {
-    if (at >= from && at < to) found += character;
+    if (at >= to) break;
+    if (at >= from) found += character;
     at += character.length;
   }
   return found;
@@ -83,11 +87,13 @@ export const isBlank = (text) =>
 export const preview = (text) =>
   text && isBlank(text) ? t("message.blank") : part(text.trim().replace(/\s+/g, " "), 0, 120);
 
+const BEGINNING = 4_000; // in these are the 120 characters of a preview, whatever they are
+
 /** What a message is about, for one line: its text, or what it brings. */
 export function gist({ type, message, file, deleted_at }) {
   if (deleted_at) return t("message.deleted-short");
   const what = type === "Image" ? t("message.photo") : type === "File" ? (file?.name ?? t("message.file")) : null;
-  const said = message && plain(message);
+  const said = message && plain(message.trimStart().slice(0, BEGINNING));
   return preview(what && said ? `${what}: ${said}` : (what ?? said));
 }
 
@@ -118,6 +124,6 @@ const EMOJI = /^(?:\p{Extended_Pictographic}|\p{Regional_Indicator}{2}|[0-9#*]\u
 /** One to three emoji, or `most`, and nothing else: shown large. */
 export function isEmoji(text, most = 3) {
   if (text.length > 100) return false;
-  const shown = characters(text);
+  const shown = [...characters(text)];
   return shown.length <= most && shown.every((each) => EMOJI.test(each));
 }

@@ -15,17 +15,9 @@ import { learnBlocks } from "./blocks.js";
 import { retry } from "./conversation.js";
 import { arrived } from "./notices.js";
 import { flush, flushFor } from "./outbox.js";
-import { lookUp } from "./people.js";
-import {
-  changed,
-  isBlocked,
-  learnChats,
-  learnMark,
-  learnMessage,
-  learnPerson,
-  peerOf,
-  state,
-} from "./store.js";
+import { appear, forgetOthers } from "./presence.js";
+import { changed, isBlocked, learnChats, learnMark, learnMessage, peerOf, state } from "./store.js";
+import { isOpenAgain, watchBy } from "./watching.js";
 import { onNews } from "./windows.js";
 
 const MOST_PAGES = 5; // of a sync; after a longer absence it is quicker to load anew
@@ -35,8 +27,7 @@ const AWAY_MS = 15_000;
 const PATIENCE_MS = 4_000; // pusher-js may wait 15 seconds before it tries again
 
 let cursor;
-let pusher, notifications, watched;
-let refused; // the channel of a chat with a person who has blocked us
+let pusher, notifications;
 let lostAt = 0;
 let stopped = false;
 
@@ -184,9 +175,7 @@ async function connect() {
     leaveOut(current === "connected" ? pusher.connection.socket_id : null);
     if (current === "connected") return;
     lostAt ||= Date.now();
-    state.online.clear(); // we do not hear now who comes and goes
-    state.left.clear();
-    changed();
+    forgetOthers();
     look();
   });
 
@@ -199,24 +188,8 @@ async function connect() {
   });
   for (const name of ["message_updated", "message_deleted"]) notifications.bind(name, hear);
   notifications.bind("message_read", learnMark);
-
-  // Pusher servers take so many people in there (100) and refuse the next, who are online as well.
-  // So nobody is offline because they are missing there, or because we were refused.
-  const presence = pusher.subscribe("presence-chitchat");
-  const join = ({ id, info }) => {
-    state.online.add(Number(id));
-    state.left.delete(Number(id));
-    learnPerson({ id: Number(id), username: info.username });
-    lookUp(Number(id));
-    changed();
-  };
-  presence.bind("pusher:subscription_succeeded", (members) => members.each(join));
-  presence.bind("pusher:member_added", join);
-  presence.bind("pusher:member_removed", ({ id }) => {
-    state.online.delete(Number(id));
-    state.left.add(Number(id));
-    changed();
-  });
+  appear(pusher);
+  watchBy(pusher, hear);
 }
 
 /** Take a message from an event. If its long text was cut, ask for the whole one. */
@@ -224,7 +197,7 @@ async function hear(message) {
   try {
     if (message.truncated) message = (await api.message(message.channel, message.id)) ?? message;
     const chat = state.chats.get(peerOf(message));
-    if (message.channel === refused) refused = null;
+    isOpenAgain(message.channel);
     // A deletion, and a chat that is new here, change how many messages are unread. And who can
     // write to me has not blocked me any more.
     const recount = !chat || isBlocked(chat.peer) || (message.deleted_at && message.id > chat.readId);
@@ -256,48 +229,4 @@ export function reconnect() {
   pusher?.disconnect();
   pusher?.connect();
   look();
-}
-
-// Typing, on the open chat's own channel ---------------------------------------------------------
-
-const SHOW_MS = 4_000;
-const SAY_MS = 2_000;
-let saidAt = 0;
-
-/** Hear and be heard on this chat's channel, and on no other. */
-export function watch(channel) {
-  if (channel !== refused) refused = null;
-  if (!pusher || refused || channel === (watched?.name ?? null)) return;
-  if (watched) pusher.unsubscribe(watched.name);
-  watched = channel ? pusher.subscribe(channel) : null;
-  if (!watched) return;
-  // The sender's other windows hear of a new message only here.
-  watched.bind("new_message", hear);
-  watched.bind("pusher:subscription_error", ({ status }) => {
-    if (status !== 403) return; // revive() asks again
-    watch(null);
-    refused = channel;
-  });
-  let timer;
-  watched.bind("client-typing", () => {
-    const chat = state.open;
-    if (!chat || state.chats.get(chat.peer)?.channel !== channel) return;
-    chat.typing = true;
-    clearTimeout(timer);
-    timer = setTimeout(() => {
-      chat.typing = false;
-      changed();
-    }, SHOW_MS);
-    changed();
-  });
-}
-
-export function sayTyping() {
-  if (!watched?.subscribed || Date.now() - saidAt < SAY_MS) return;
-  saidAt = Date.now();
-  watched.trigger("client-typing", {});
-}
-
-export function sayDone() {
-  saidAt = 0;
 }

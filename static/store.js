@@ -12,7 +12,8 @@ export const state = {
   morePeople: true,
   known: new Map(), // by id, see `learnPerson`; null: the account was deleted
   online: new Set(), // ids
-  left: new Set(), // ids of those who were seen to leave; of others nobody can tell (see live.js)
+  typing: new Set(), // ids of those who are writing to me
+  left: new Set(), // ids of those who were seen to leave; of others nobody can tell (see presence.js)
   blocked: new Set(), // the ids of those whom I have blocked
   apart: new Set(), // of those with a block between us, as the API said; no matter whose
   replying: new Map(), // the other person's id -> the message that is being answered
@@ -125,6 +126,7 @@ export function learnMessage(message) {
     chat.last = isNew ? message : later(chat.last, message);
     chat.activeAt = message.created_at;
   }
+  if (isNew && !mine) state.typing.delete(chat.peer);
   if (isNew && mine) {
     chat.unread = 0; // sending moves the sender's mark
     chat.readId = message.id;
@@ -147,7 +149,6 @@ function learnInOpen(message) {
     messages[at] = later(messages[at], message);
   } else if (at < 0 ? !open.newer : at > 0 || !open.older) {
     messages.splice(at < 0 ? messages.length : at, 0, message);
-    if (message.from_user !== state.me.id) open.typing = false;
   }
 }
 

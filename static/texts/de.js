@@ -51,6 +51,7 @@ export const de = {
   "list.no-messages": "Keine Nachricht mit diesen Wörtern.",
   "list.empty-chat": "Noch keine Nachrichten",
   "list.unread": "ungelesen",
+  "list.draft": "Entwurf",
   "list.hello": "Sag Hallo",
   "list.found-people": { one: "{count} Person", other: "{count} Personen" },
   "list.found-messages": { one: "{count} Nachricht", other: "{count} Nachrichten" },
@@ -217,8 +218,9 @@ export const de = {
   "told.sound": "Mit einem Ton",
   "told.badge": "Ungelesene Nachrichten auf dem Symbol dieser Seite zählen",
   "told.muted": "Stummgeschaltete Chats bleiben still.",
+  "presence.show": "Zeigen, wenn ich online bin",
   "presence.hint":
-    "Andere sehen, wenn du online bist; nicht aber, wen du blockiert hast oder wer dich blockiert hat.",
+    "Andere sehen, ob du online bist und ob du gerade schreibst. Sonst sehen sie beides nicht, und du siehst nicht, wer online ist. Es gilt für dein Konto in diesem Browser.",
 
   // Tasten
   "keys": "Tasten",

@@ -51,6 +51,7 @@ export const en = {
   "list.no-messages": "No message with these words.",
   "list.empty-chat": "No messages yet",
   "list.unread": "unread",
+  "list.draft": "Draft",
   "list.hello": "Say hello",
   "list.found-people": { one: "{count} person", other: "{count} people" },
   "list.found-messages": { one: "{count} message", other: "{count} messages" },
@@ -215,8 +216,9 @@ export const en = {
   "told.sound": "With a sound",
   "told.badge": "Count unread messages on the icon of this page",
   "told.muted": "Chats that you have muted stay silent.",
+  "presence.show": "Show when I am online",
   "presence.hint":
-    "Others see while you are online, but for those between whom and you there is a block.",
+    "Others see while you are online, and when you are typing. Otherwise they see neither, and you do not see who is online. It holds for your account in this browser.",
 
   // Keys
   "keys": "Keys",

@@ -4,12 +4,13 @@ import { api } from "../api.js";
 import { isComposing } from "../dom.js";
 import { toEnd } from "../conversation.js";
 import { gist, isBlank, part } from "../format.js";
-import { sayDone, sayTyping, sendWaiting } from "../live.js";
+import { sendWaiting } from "../live.js";
 import { post } from "../outbox.js";
 import { shelf } from "../session.js";
 import { device } from "../storage.js";
 import { changed, learnMessage, nameOf, state } from "../store.js";
 import { t } from "../texts.js";
+import { sayDone, sayTyping } from "../watching.js";
 import { tellOthers } from "../windows.js";
 import { attempt, tell } from "./ask.js";
 import { attachedTo, drawAttached, isPreparing, takeAttached } from "./attach.js";
@@ -28,12 +29,19 @@ const unfinished = new Map(); // texts of edits that were left for another chat,
 
 let written = null; // whose draft, or which message, is in the field
 
-const drafts = () => shelf(state.me.id, "draft");
+const drafts = () => shelf(state.me?.id, "draft");
 
-export const hasDraft = (peer) => !isBlank(drafts().get(peer) ?? "");
+// Another window of the same person may be where it is typed.
+addEventListener("storage", ({ key }) => key?.startsWith(drafts().prefix) && changed());
+
+/** What was typed for a person and not sent; null if there is nothing to see in it. */
+export function draftFor(peer) {
+  const typed = drafts().get(peer) ?? "";
+  return isBlank(typed) ? null : typed;
+}
 
 /** How many drafts there are to lose. */
-export const unsentDrafts = () => drafts().keys().filter(hasDraft).length;
+export const unsentDrafts = () => drafts().keys().filter(draftFor).length;
 
 export function drawComposer() {
   const open = state.open;

@@ -1,9 +1,8 @@
 // The chats, the people, and the people and messages that a search has found.
 
 import { api, LoggedOut } from "../api.js";
-import { announce, h, icon, isComposing, keyed } from "../dom.js";
-import { excerpt, gist, shownName, when } from "../format.js";
-import { asMessage, pendingFor } from "../outbox.js";
+import { announce, h, isComposing, keyed } from "../dom.js";
+import { unsent } from "../outbox.js";
 import {
   changed,
   chatsInOrder,
@@ -18,7 +17,8 @@ import {
 import { t } from "../texts.js";
 import { attempt } from "./ask.js";
 import { avatar } from "./avatar.js";
-import { hasDraft } from "./composer.js";
+import { draftFor } from "./composer.js";
+import { chatRow, messageRow, personRow } from "./rows.js";
 
 const lists = document.getElementById("lists");
 const me = document.getElementById("me");
@@ -61,14 +61,15 @@ function section(name, rows, { more = null, empty = null } = {}) {
 
 /** Whether a chat has something in it, or was opened here. Others are there because somebody has
  * looked at me. */
-const isListed = ({ peer, last }) =>
-  last || state.opened.has(peer) || pendingFor(peer).length > 0 || hasDraft(peer);
+const isListed = ({ peer, last }, waiting) =>
+  last || state.opened.has(peer) || waiting.has(peer) || draftFor(peer);
 
 /** Whether the account has not been deleted since they were found. */
 const isThere = ({ id }) => personOf(id) !== null;
 
 function sections() {
-  const chats = chatsInOrder().filter(isListed);
+  const waiting = new Map(unsent().map((each) => [each.peer, each])); // the last one to each
+  const chats = chatsInOrder().filter((chat) => isListed(chat, waiting));
   const listed = new Set(chats.map(({ peer }) => peer));
   const known = (user) => user.id === state.me.id || listed.has(user.id);
   const online = [...state.online].filter(isOnline).map((id) => ({ id }));
@@ -77,7 +78,8 @@ function sections() {
   const moreChats = state.moreChats && { label: t("list.more-chats"), load: loadChats };
   const morePeople = state.morePeople && { label: t("list.more-people"), load: loadPeople };
   const shown = [];
-  if (chats.length || moreChats) shown.push(section("chats", chats.map(chatRow), { more: moreChats }));
+  const rows = chats.map((chat) => chatRow(chat, waiting.get(chat.peer)));
+  if (rows.length || moreChats) shown.push(section("chats", rows, { more: moreChats }));
   if (people.length || morePeople || !chats.length) {
     const empty = chats.length ? null : t("list.nobody");
     shown.push(section("people", people.map(personRow), { more: morePeople, empty }));
@@ -88,79 +90,8 @@ function sections() {
 function foundSections() {
   return [
     section("people", found.people.filter(isThere).map(personRow), { empty: t("list.no-people") }),
-    section("messages", found.messages.map(messageRow), { empty: t("list.no-messages") }),
+    section("messages", found.messages.map((each) => messageRow(each, found.query)), { empty: t("list.no-messages") }),
   ];
-}
-
-function chatRow(chat) {
-  const name = nameOf(chat.peer);
-  const online = isOnline(chat.peer);
-  const current = state.open?.peer === chat.peer;
-  const waiting = pendingFor(chat.peer).at(-1);
-  const last = waiting ? asMessage(waiting) : chat.last;
-  const said = last ? gist(last) : t("list.empty-chat");
-  const mine = last?.from_user === state.me.id && !last.deleted_at;
-  const at = waiting?.at ?? chat.last?.created_at;
-  return row(
-    [chat.peer, personOf(chat.peer), online, current, said, mine, at && when(at), chat.unread, !!waiting, waiting?.error],
-    `#/${chat.peer}`,
-    current,
-    () => [
-      avatar(chat.peer, online),
-      h("bdi.name", {}, shownName(name)),
-      online && h("span.unseen", {}, t("chat.online")),
-      at && h("time", { datetime: at }, when(at)),
-      h(
-        last && !last.deleted_at ? "span.said" : "span.said.nothing",
-        {},
-        waiting && icon(waiting.error ? "fault" : "waiting"),
-        mine && `${t("message.you")}: `,
-        h("bdi", {}, said),
-      ),
-      chat.unread > 0 &&
-        h("span.count", {}, `${chat.unread}`, h("span.unseen", {}, ` ${t("list.unread")}`)),
-    ],
-  );
-}
-
-function personRow({ id }) {
-  const { username, display_name } = personOf(id);
-  const online = isOnline(id);
-  const current = state.open?.peer === id;
-  return row([personOf(id), online, current], `#/${id}`, current, () => [
-    avatar(id, online),
-    h("bdi.name", {}, nameOf(id)),
-    h(
-      "span.said.nothing",
-      {},
-      display_name && [h("bdi", {}, username), " · "],
-      t(online ? "chat.online" : "list.hello"),
-    ),
-  ]);
-}
-
-function messageRow(message) {
-  const peer = peerOf(message);
-  const name = nameOf(peer);
-  const { id, created_at } = message;
-  const version = [id, personOf(peer), message.message, found.query, when(created_at)];
-  return row(version, `#/${peer}/${id}`, false, () => [
-    avatar(peer),
-    h("bdi.name", {}, shownName(name)),
-    h("time", { datetime: created_at }, when(created_at)),
-    h(
-      "span.said",
-      {},
-      message.from_user === state.me.id && `${t("message.you")}: `,
-      h("bdi", {}, message.message ? excerpt(message.message, found.query) : gist(message)),
-    ),
-  ]);
-}
-
-function row(version, href, current, content) {
-  const make = () =>
-    h("li", {}, h("a", { href, "aria-current": current ? "page" : null }, content()));
-  return { key: href, version: JSON.stringify(version), make };
 }
 
 export async function loadPeople() {

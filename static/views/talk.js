@@ -37,9 +37,10 @@ export function drawTalk() {
   // Who is blocked by them, or talks to an account that is gone, has nothing to gain from a block.
   button.hidden = name === null || (isBlocked(open.peer) && !blocked);
   const status = byId("peer-status");
-  status.classList.toggle("typing", open.typing);
+  const typing = state.typing.has(open.peer);
+  status.classList.toggle("typing", typing);
   const offline = state.connection === "live" && state.left.has(open.peer) && !isBlocked(open.peer);
-  status.textContent = open.typing ? t("chat.typing") : online ? t("chat.online") : offline ? t("chat.offline") : "";
+  status.textContent = typing ? t("chat.typing") : online ? t("chat.online") : offline ? t("chat.offline") : "";
   if (opened !== open.peer) {
     opened = open.peer;
     // On a touch screen this would bring up a keyboard, and reading comes first.

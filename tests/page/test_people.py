@@ -176,7 +176,7 @@ def test_a_draft_keeps_its_chat_in_the_list(
     writer.visits("#/")
     writer.page.reload()
 
-    expect(writer.row(bob)).to_contain_text("No messages yet")
+    expect(writer.row(bob)).to_contain_text("Draft: To be continued")
     assert listed_chats(writer) == [bob.username]
 
 

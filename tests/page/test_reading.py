@@ -121,6 +121,76 @@ def test_the_day_stays_above_while_scrolling(
     expect(day).to_be_hidden()
 
 
+# The list ------------------------------------------------------------------------------------
+
+
+def test_the_list_shows_drafts_ticks_and_typing(
+    window: Windows, server: ChatServer, ada: Person, bob: Person, chat: Chat
+) -> None:
+    carol = server.api.sign_up(f"carol beside {ada.username}")
+    to_carol = ada.asks(carol).json
+    ada.said(to_carol, "How are *you*?")
+    bob.said(chat, "Hello")
+    writer, other = window(), window()
+    writer.is_of(ada, f"#/{bob.id}")
+    writer.is_live()
+    expect(writer.row(carol).locator(".mark.sent")).to_be_visible()
+    expect(writer.row(carol)).to_contain_text("How are you?")
+    carol.request("PUT", f"/api/chats/{to_carol['channel_name']}/read", {})
+    expect(writer.row(carol).locator(".mark.read")).to_be_visible()
+
+    writer.composer.fill("Not sent")
+    writer.opens(carol)
+    expect(writer.row(bob)).to_contain_text("Draft: Not sent")
+    expect(writer.row(bob).locator(".mark")).to_have_count(0)
+    other.is_of(bob, f"#/{ada.id}")
+    expect(writer.row(bob).locator(".dot")).to_be_visible()
+    other.is_live()
+    other.composer.press_sequentially("I am ab")
+    expect(writer.row(bob)).to_contain_text("typing…")
+    assert not writer.offends()
+    expect(writer.row(bob)).to_contain_text("Draft: Not sent")
+
+    writer.opens(bob)
+    writer.composer.fill("")
+    writer.opens(carol)
+    expect(writer.row(bob)).to_contain_text("Hello")
+
+
+def test_who_hides_is_not_seen_and_sees_nobody(
+    window: Windows, server: ChatServer, ada: Person, bob: Person, chat: Chat
+) -> None:
+    bob.said(chat, "Hello")
+    watcher, hider = window(), window(expected=CUT_OFF)
+    watcher.is_of(bob, f"#/{ada.id}")
+    hider.is_of(ada, f"#/{bob.id}")
+    status = watcher.page.locator("#peer-status")
+    expect(status).to_have_text("Online")
+    expect(hider.page.locator("#peer-status")).to_have_text("Online")
+
+    def chooses(shown: bool) -> None:
+        hider.page.get_by_role("button", name="Settings").click()
+        hider.page.get_by_role("button", name="Online status").click()
+        hider.page.get_by_label("Show when I am online").set_checked(shown)
+        assert not hider.offends()
+        hider.page.keyboard.press("Escape")
+
+    chooses(False)
+    expect(status).to_have_text("Offline")
+    expect(hider.page.locator("#peer-status")).to_have_text("")
+    hider.composer.press_sequentially("Nobody sees th")
+    hider.page.reload()
+    hider.is_live()
+    bob.said(chat, "Are you there?")
+    hider.sees("Are you there?")
+    expect(hider.page.locator(".dot")).to_have_count(0)
+    expect(status).to_have_text("Offline")
+
+    chooses(True)
+    expect(status).to_have_text("Online")
+    expect(hider.page.locator("#peer-status")).to_have_text("Online")
+
+
 # Texts ---------------------------------------------------------------------------------------
 
 # A text, and what of it stands out: the element, and what is to be seen of it.
