@@ -6,8 +6,8 @@
 // has a `refresh`, that is called each time the section comes into sight.
 
 import { h, icon } from "../dom.js";
-import { onLanguage, t } from "../texts.js";
 import { state } from "../store.js";
+import { onLanguage, t } from "../texts.js";
 import { attempt } from "./ask.js";
 import * as appearance from "./settings/appearance.js";
 import * as notifications from "./settings/notifications.js";

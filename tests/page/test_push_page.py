@@ -1,7 +1,7 @@
 """Being told of messages while the page is closed, and while it is open but not looked at.
 
-The browser of the tests can show no notifications and knows no push service. So scripts stand in for
-both, and everything between them is real: the outbox, the encryption, and the service worker.
+The browser of the tests can show no notifications and knows no push service. So scripts stand in
+for both, and all between them is real: the outbox, the encryption, and the service worker.
 """
 
 import json
@@ -13,9 +13,9 @@ import pytest
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import CDPSession, Page, Worker, expect
 
-from tests.support.browser import CUT_OFF, Window, Windows, address
+from tests.support.browser import CUT_OFF, Window, Windows
 from tests.support.people import ChatServer, Person
-from tests.support.push_service import Browser, PushService
+from tests.support.push_service import PushService
 from tests.support.servers import eventually
 
 pytestmark = pytest.mark.slow
@@ -41,7 +41,8 @@ NOTIFICATIONS = """
 # What is subscribed to is a browser that the push service of the tests knows.
 SUBSCRIBING = """
   PushManager.prototype.subscribe = async (options) => {
-    if (!options.userVisibleOnly || !options.applicationServerKey) throw new TypeError("Both, please.");
+    const { userVisibleOnly, applicationServerKey: key } = options;
+    if (!userVisibleOnly || !key) throw new TypeError("Both, please.");
     localStorage.asked = 1 + Number(localStorage.asked ?? 0);
     return %s;
   };
@@ -57,7 +58,8 @@ IN_THE_WORKER = """
     shown.filter((each) => !tag || each.tag === tag);
   self.click = () => {
     const event = new Event("notificationclick");
-    dispatchEvent(Object.assign(event, { notification: shown[0], waitUntil: (act) => act.catch(() => {}) }));
+    const waitUntil = (act) => act.catch(() => {}); // only a real click may move the focus
+    dispatchEvent(Object.assign(event, { notification: shown[0], waitUntil }));
   };
   0
 """

@@ -157,7 +157,7 @@ class Window:
             # Past the policy of the page, which lets no script in that is not its own.
             session = self.page.context.new_cdp_session(self.page)
             session.send("Runtime.evaluate", {"expression": AXE.read_text()})
-        # Style sheets that others import would be fetched and put into the page, against its policy.
+        # It would fetch imported style sheets and put them into the page, against its policy.
         run = "async () => (await axe.run({ preload: false })).violations"
         found: list[dict[str, Any]] = self.page.evaluate(run)
         return [f"{each['id']}: {[node['html'] for node in each['nodes']]}" for each in found]
