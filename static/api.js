@@ -85,26 +85,19 @@ export function authorization() {
 export const headersOfAChange = () =>
   socketId ? { ...authorization(), "X-Socket-ID": socketId } : authorization();
 
-async function ask(method, path, body) {
+export async function ask(method, path, body) {
   const headers = method === "GET" ? authorization() : headersOfAChange();
   const isFile = body instanceof Blob; // fetch names its type
   if (body !== undefined && !isFile) headers["Content-Type"] = "application/json";
-  // The limit is on silence. A long answer over a slow line may take as long as it takes.
-  const patience = new AbortController();
-  let timer;
-  const heard = () => {
-    clearTimeout(timer);
-    timer = setTimeout(() => patience.abort(), isFile ? UPLOAD_MS : SILENCE_MS);
-  };
+  const { signal, heard, over } = patience(isFile ? UPLOAD_MS : SILENCE_MS);
   let answer, data;
   try {
-    heard();
     answer = await fetch(`${API}${path}`, {
       method,
       headers,
       body: isFile ? body : JSON.stringify(body),
       cache: "no-store",
-      signal: patience.signal,
+      signal,
     });
     setClock(answer.headers.get("Date"));
     data = answer.status === 204 ? null : JSON.parse(await read(answer, heard));
@@ -112,7 +105,7 @@ async function ask(method, path, body) {
     // The connection broke on the way, or a proxy sent a page of HTML because the API is away.
     throw new Unreachable(answer?.status);
   } finally {
-    clearTimeout(timer);
+    over();
   }
   return {
     data: judged(path, answer.status, data, answer.headers.get("Retry-After")),
@@ -132,20 +125,40 @@ export function judged(path, status, data, seconds) {
   throw new Refused(status, { code, message, original });
 }
 
-/** The whole text of an answer. Each part that comes is told of. */
-async function read(answer, heard) {
+/** A limit on silence: a long answer over a slow line may take as long as it takes. */
+function patience(ms) {
+  const ending = new AbortController();
+  let timer;
+  const over = () => clearTimeout(timer);
+  const heard = () => {
+    over();
+    timer = setTimeout(() => ending.abort(), ms);
+  };
+  heard();
+  return { signal: ending.signal, heard, over };
+}
+
+/** Take the bytes of an answer, part by part. Each that comes is told of. */
+async function take(answer, heard, act) {
   const reader = answer.body.getReader();
-  const decoder = new TextDecoder();
-  for (let text = ""; ; ) {
+  for (;;) {
     const { done, value } = await reader.read();
     heard();
-    text += decoder.decode(value, { stream: !done });
-    if (done) return text;
+    if (done) return;
+    act(value);
   }
 }
 
-const get = async (path) => (await loggedIn(() => ask("GET", path))).data;
-const send = async (method, path, body) => (await loggedIn(() => ask(method, path, body))).data;
+/** The whole text of an answer. */
+async function read(answer, heard) {
+  const decoder = new TextDecoder();
+  let text = "";
+  await take(answer, heard, (bytes) => (text += decoder.decode(bytes, { stream: true })));
+  return text + decoder.decode();
+}
+
+export const get = async (path) => (await loggedIn(() => ask("GET", path))).data;
+export const send = async (method, path, body) => (await loggedIn(() => ask(method, path, body))).data;
 const query = (values) =>
   `?${new URLSearchParams(Object.entries(values).filter(([, value]) => value != null))}`;
 
@@ -161,12 +174,22 @@ async function page(path) {
   };
 }
 
-/** The bytes at a path that the API has named, such as those of somebody's picture. */
-export async function bytesAt(path) {
-  const answer = await fetch(path, { headers: authorization() });
-  if (!answer.ok) throw new Unreachable(answer.status);
-  return answer.blob();
-}
+/** The bytes at a path that is not data, such as that of somebody's picture. */
+export const bytesAt = (path) =>
+  loggedIn(async () => {
+    const { signal, heard, over } = patience(SILENCE_MS);
+    try {
+      const answer = await fetch(path, { headers: authorization(), signal });
+      if (!answer.ok) judged(path, answer.status, await answer.json());
+      const parts = [];
+      await take(answer, heard, (bytes) => parts.push(bytes));
+      return new Blob(parts, { type: answer.headers.get("Content-Type") });
+    } catch (error) {
+      throw error instanceof LoggedOut || error instanceof Refused ? error : new Unreachable();
+    } finally {
+      over();
+    }
+  });
 
 export const api = {
   register: (username, password) => send("POST", "/register", { username, password }),
@@ -176,10 +199,6 @@ export const api = {
   refresh: async () => (await ask("POST", "/refresh")).data.data,
   logout: () => ask("POST", "/logout"),
   me: () => get("/me"),
-  /** Any of username, display_name and about; an empty text takes away what was there. */
-  changeProfile: (changes) => send("PATCH", "/me", changes),
-  putAvatar: (picture) => send("PUT", "/me/avatar", picture),
-  deleteAvatar: () => send("DELETE", "/me/avatar"),
   config: () => get("/config"),
 
   pushKey: () => get("/push/key"),

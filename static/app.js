@@ -23,6 +23,7 @@ import { drawSidebar, loadPeople } from "./views/sidebar.js";
 import { drawTalk } from "./views/talk.js";
 import "./views/keys.js";
 import "./views/settings.js";
+import { whenDeleted } from "./views/settings/deletion.js";
 import "./views/touch.js";
 import { watch } from "./watching.js";
 
@@ -61,6 +62,17 @@ async function logOut({ hasEnded = false } = {}) {
   if (!hasEnded) await api.logout().catch(() => {}); // without a connection it ends when it expires
   sayOver();
   await forget(state.me.id);
+  history.replaceState(null, "", location.pathname);
+  leave();
+}
+
+/** The account is no more, and with it goes all that this device has of it. */
+async function leaveForGood() {
+  leaving = true;
+  stop();
+  sayOver();
+  await forget(state.me.id);
+  tab.set(NOTICE, { notice: t("deletion.done") });
   history.replaceState(null, "", location.pathname);
   leave();
 }
@@ -129,6 +141,7 @@ async function begin() {
   byId("chat").hidden = false;
   drawConnection();
   state.me = await whenReached(api.me);
+  whenDeleted(leaveForGood);
   stay(session, { again, over: endSession, leave: () => logOut({ hasEnded: true }) });
   await whenReached(start);
   onChange(draw);

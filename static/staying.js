@@ -19,6 +19,7 @@ let session = null;
 let on = null;
 let timer;
 let asking = null; // while the password is asked for
+let departure = null; // while the account is being ended
 
 /**
  * Keep this session going. `acts.again` is called after a log-in in place, `acts.over` when the
@@ -48,6 +49,13 @@ export function renew(answer) {
   const was = session.token;
   take({ ...save(answer, session.stays), last: ends(answer.token) <= ends(was) });
   logins?.postMessage({ was, session });
+}
+
+/** Log in by another user name from now on. */
+export function rename(username) {
+  const { token, stays, last } = session;
+  session = { ...save({ ...session, username }, stays), last };
+  logins?.postMessage({ was: token, session });
 }
 
 function take(other) {
@@ -111,8 +119,16 @@ async function trade() {
 
 // Too late ------------------------------------------------------------------------------------
 
+/** Ask for no password any more, unless it turns out that the account has not ended. */
+export function departing(ended) {
+  const forever = () => new Promise(() => {}); // the page is being left
+  departure = ended.then(forever, () => (departure = null));
+  return ended;
+}
+
 /** A request was refused with this token. Resolves once there is another one. */
 async function hasAnother(refused) {
+  await departure;
   if (session.token === refused) await alone("chat/login", adopt); // it may be on its way
   if (session.token === refused) {
     asking ??= ask();

@@ -1,20 +1,37 @@
 // The settings: a panel over the page. On a phone the list of its sections fills the screen, and
 // then the section that was chosen.
 //
-// A section is a module in settings/. It has a `title` (the key of it), the name of an `icon`, and `build`, which
-// makes its elements. That is done once, so that nothing typed is lost by looking elsewhere. If it
-// has a `refresh`, that is called each time the section comes into sight.
+// A section is a module in settings/. It has the key of its `title`, the name of an `icon`, and
+// `build`, which makes its elements. That is done once, so that nothing typed is lost by looking
+// elsewhere. If it has a `refresh`, that is called each time the section comes into sight.
 
 import { h, icon } from "../dom.js";
 import { state } from "../store.js";
 import { onLanguage, t } from "../texts.js";
 import { attempt } from "./ask.js";
 import * as appearance from "./settings/appearance.js";
+import * as blocked from "./settings/blocked.js";
+import * as deletion from "./settings/deletion.js";
+import * as devices from "./settings/devices.js";
+import * as copy from "./settings/export.js";
+import * as language from "./settings/language.js";
 import * as notifications from "./settings/notifications.js";
+import * as password from "./settings/password.js";
 import * as presence from "./settings/presence.js";
 import * as profile from "./settings/profile.js";
 
-const SECTIONS = { profile, notifications, presence, appearance };
+const SECTIONS = {
+  profile,
+  notifications,
+  presence,
+  appearance,
+  language,
+  password,
+  devices,
+  blocked,
+  copy,
+  deletion,
+};
 
 const panel = document.getElementById("settings");
 const list = h("ul");
@@ -30,7 +47,7 @@ function button(name, label, act) {
 function build() {
   for (const [name, section] of Object.entries(SECTIONS)) {
     const parts = [icon(section.icon), h("span", {}, t(section.title)), icon("next")];
-    const link = h("button.quiet", { onclick: () => show(name, { move: true }) }, parts);
+    const link = h(section.danger ? "button.quiet.grave" : "button.quiet", { onclick: () => show(name, { move: true }) }, parts);
     links.set(name, link);
     list.append(h("li", {}, link));
   }

@@ -1,13 +1,16 @@
 """The settings of the chat page, in a real browser."""
 
+import json
+from io import BytesIO
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, expect
+from PIL import Image
+from playwright.sync_api import FilePayload, Locator, expect
 
 from contract.endpoints import PICTURE
 from tests.support.browser import Window, Windows
-from tests.support.people import ChatServer, Person
+from tests.support.people import PASSWORD, ChatServer, Person
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +43,7 @@ def test_a_name_that_is_refused_stays_in_the_form(
     panel.get_by_label("User name").fill(ada.username)
     panel.get_by_role("button", name="Save").click()
 
-    expect(panel.get_by_role("status")).to_have_text("Saved")
+    expect(panel.locator("form").get_by_role("status")).to_have_text("Saved")
     expect(writer.page.locator("#me")).to_contain_text("Ada Lovelace")
     assert ada.request("GET", "/api/me").json["about"] == "Countess, and programmer."
 
@@ -89,6 +92,119 @@ def test_a_chosen_appearance_is_there_before_the_page(window: Windows, ada: Pers
     expect(panel.get_by_label("Dark")).to_be_checked()
     panel.get_by_text("As the system").click()
     assert reader.page.evaluate(colour) == light
+
+
+def test_a_picture_is_shown_until_it_is_removed(window: Windows, ada: Person, bob: Person) -> None:
+    chooser, other = window(), window()
+    chooser.is_of(ada)
+    panel = settings(chooser, "Profile")
+    own = chooser.page.locator("#me .avatar img")
+
+    panel.get_by_label("Your picture").set_input_files(photograph())
+    expect(panel.get_by_role("status").first).to_have_text("Saved")
+    other.is_of(bob)
+    for place in (own, panel.locator(".avatar img"), other.row(ada).locator(".avatar img")):
+        expect(place).to_have_js_property("naturalWidth", 256)
+    broken = {"name": "broken.png", "mimeType": "image/png", "buffer": bytes(400_000)}
+    panel.get_by_label("Your picture").set_input_files(broken)  # type: ignore[arg-type]
+    expect(panel.get_by_text("This picture cannot be read.")).to_be_visible()
+    expect(own).to_be_visible()
+    panel.get_by_role("button", name="Remove").click()
+
+    expect(own).to_have_count(0)
+    expect(panel.get_by_role("button", name="Choose a picture")).to_be_focused()
+    assert ada.request("GET", "/api/me").json["avatar"] is None
+
+
+def photograph() -> FilePayload:
+    """A picture that is larger than what the page sends as it is."""
+    noise = Image.effect_noise((1200, 900), 90)
+    noise.save(content := BytesIO(), "PNG")
+    assert len(content.getvalue()) > 300_000
+    return {"name": "me.png", "mimeType": "image/png", "buffer": content.getvalue()}
+
+
+def test_a_new_password_logs_the_other_devices_out(
+    window: Windows, server: ChatServer, ada: Person
+) -> None:
+    other = server.api.sign_in(ada.username)
+    owner = window(expected="403")
+    owner.is_of(ada)
+    panel = settings(owner, "Devices")
+    expect(panel.get_by_role("listitem").filter(has_text="This device")).to_have_count(1)
+    panel.get_by_role("button", name="Log out: Unknown device").last.click()
+    expect(panel.locator(".cards > li")).to_have_count(1)
+    assert other.request("GET", "/api/me").status == 401
+    other = server.api.sign_in(ada.username)
+
+    panel.get_by_role("button", name="Password").click()
+    panel.get_by_label("Current password").fill("battery staple")
+    panel.get_by_label("New password").fill("a longer sentence")
+    panel.get_by_role("button", name="Change password").click()
+    expect(panel.get_by_text("The password is wrong.")).to_be_visible()
+    expect(panel.get_by_label("Current password")).to_be_focused()
+    expect(panel.get_by_label("New password")).to_have_value("a longer sentence")
+    panel.get_by_label("Current password").fill(PASSWORD)
+    panel.get_by_role("button", name="Change password").click()
+
+    expect(panel.get_by_role("status")).to_have_text("Changed")
+    assert other.request("GET", "/api/me").status == 401
+    assert server.api.login(ada.username, "a longer sentence").status == 200
+    owner.page.keyboard.press("Escape")
+    owner.page.reload()
+    expect(owner.page.locator("#me")).to_contain_text(ada.username)
+
+
+def test_an_account_is_exported_and_deleted(
+    window: Windows, server: ChatServer, ada: Person, bob: Person, chat: Chat
+) -> None:
+    ada.said(chat, "Remember me")
+    leaver, stayer = window(expected="401|403"), window()  # its connection ends before it has left
+    leaver.is_of(ada)
+    stayer.is_of(bob, f"#/{ada.id}")
+    stayer.sees("Remember me")
+
+    panel = settings(leaver, "Download your data")
+    with leaver.page.expect_download() as download:
+        panel.get_by_role("button", name="Download", exact=True).click()
+    lines = download.value.path().read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["type"] for line in lines] == ["user", "channel", "message"]
+    panel.get_by_role("button", name="Delete account").first.click()
+    panel.get_by_label("Erase them").check()
+    panel.get_by_label("Password").fill("not the one")
+    panel.locator("form").get_by_role("button", name="Delete account").click()
+    expect(panel.get_by_text("The password is wrong.")).to_be_visible()
+    panel.get_by_label("Password").fill(PASSWORD)
+    panel.locator("form").get_by_role("button", name="Delete account").click()
+
+    expect(leaver.page.get_by_text("Your account was deleted.")).to_be_visible()
+    stayer.sees("This message was deleted.")
+    assert server.api.login(ada.username).status == 401
+    assert leaver.page.evaluate("Object.keys(localStorage).filter((key) => /\\d/.test(key))") == []
+
+
+@pytest.mark.parametrize("options", [{}, PHONE | {"color_scheme": "dark"}])
+def test_axe_finds_no_fault_with_the_settings(
+    options: dict[str, Any], window: Windows, ada: Person, bob: Person
+) -> None:
+    ada.request("PUT", f"/api/blocks/{bob.id}")
+    reader = window(**options)
+    reader.is_of(ada)
+    reader.page.get_by_role("button", name="Settings", exact=True).click()
+    panel = reader.page.get_by_role("dialog", name="Settings")
+    faults = {"list": reader.offends()}
+    for section in panel.locator("nav button").all():
+        section.click()
+        expect(panel.get_by_role("heading", level=3)).to_have_text(section.inner_text())
+        reader.page.wait_for_load_state("networkidle")
+        faults[section.inner_text()] = reader.offends()
+        assert not reader.overflows()
+        back = panel.get_by_role("button", name="Back to all settings")
+        if back.is_visible():
+            back.click()
+
+    assert set(map(tuple, faults.values())) == {()}, faults
+    assert len(faults) == 11
 
 
 # People ----------------------------------------------------------------------------------------

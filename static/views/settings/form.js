@@ -27,7 +27,7 @@ export function field(name, label, { hint = null, rows = null, ...attributes } =
 export function form(fields, { verb, kind = "primary", save, blame = () => null }) {
   const status = h("p.status", { role: "status" });
   const submit = h(`button.${kind}`, {}, verb);
-  const element = h("form", { novalidate: true }, fields, h("div.row", {}, submit, status));
+  const element = h("form", {}, fields, h("div.row", {}, submit, status));
 
   function show({ fault = "", name = null, said = "" }) {
     for (const input of element.querySelectorAll("[name]")) {

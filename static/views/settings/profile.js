@@ -1,9 +1,11 @@
-// How others see me: names, and a text about me.
+// How others see me: a picture, names, and a text about me.
 
-import { api } from "../../api.js";
+import { account } from "../../account.js";
+import { rename } from "../../staying.js";
 import { changed, state } from "../../store.js";
 import { t } from "../../texts.js";
 import { field, form } from "./form.js";
+import { drawPicture } from "./picture.js";
 
 export const title = "settings.profile";
 export const icon = "person";
@@ -16,7 +18,7 @@ const values = ({ display_name, about, username }) => ({
 
 export function build() {
   const fields = [
-    field("display_name", t("profile.name"), { hint: t("profile.name-hint") }),
+    field("display_name", t("profile.name"), { hint: t("profile.name-hint"), autocomplete: "name" }),
     field("about", t("profile.about"), { rows: 3 }),
     field("username", t("profile.username"), {
       hint: t("profile.username-hint"),
@@ -27,14 +29,15 @@ export function build() {
   const blame = ({ code }) => (code === "taken" ? "username" : null);
   const element = form(fields, { verb: t("settings.save"), save, blame });
   for (const [name, value] of Object.entries(values(state.me))) element.elements[name].value = value;
-  return element;
+  return [drawPicture(), element];
 }
 
 async function save(wanted) {
   const known = values(state.me);
   const changes = Object.entries(wanted).filter(([name, value]) => value !== known[name]);
   if (!changes.length) return t("settings.saved"); // as it was
-  state.me = await api.changeProfile(Object.fromEntries(changes));
+  state.me = await account.change(Object.fromEntries(changes));
+  if (wanted.username !== known.username) rename(wanted.username);
   changed();
   return t("settings.saved");
 }
