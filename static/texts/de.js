@@ -264,7 +264,7 @@ export const de = {
     "Andere sehen, ob du online bist und ob du gerade schreibst. Sonst sehen sie beides nicht, und du siehst nicht, wer online ist. Es gilt für dein Konto in diesem Browser.",
 
   // Tasten
-  "keys": "Tasten",
+  "keys": "Tastenkürzel",
   "keys.skip": "Zum Gespräch springen",
   "keys.find": "Leute oder Nachrichten finden",
   "keys.chat-above": "Der Chat darüber",

@@ -262,7 +262,7 @@ export const en = {
     "Others see while you are online, and when you are typing. Otherwise they see neither, and you do not see who is online. It holds for your account in this browser.",
 
   // Keys
-  "keys": "Keys",
+  "keys": "Keyboard shortcuts",
   "keys.skip": "Skip to the conversation",
   "keys.find": "Find a person or message",
   "keys.chat-above": "The chat above",

@@ -190,7 +190,7 @@ class Windows:
         if beside:
             context = beside.page.context
         else:
-            context = self.browser.new_context(locale="en-GB", **options)
+            context = self.browser.new_context(**{"locale": "en-GB", **options})
             self.contexts.append(context)
         window = Window(context.new_page(), address or self.address, expected)
         self.opened.append(window)

@@ -1,0 +1,80 @@
+"""The chat page by keyboard, and what it says to screen readers."""
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.support.browser import Windows
+from tests.support.people import Person
+
+pytestmark = pytest.mark.slow
+
+Chat = dict[str, Any]
+
+
+def test_keys_lead_to_people_and_chats(
+    window: Windows, ada: Person, bob: Person, chat: Chat
+) -> None:
+    eve = ada.api.sign_up(f"eve of {ada.username}")
+    eve.said(eve.asks(ada).json, "The latest")
+    bob.said(chat, "The newest")
+    seen = window()
+    seen.is_of(ada)
+    keys, focused = seen.page.keyboard, seen.page.locator(":focus")
+    peer = seen.page.locator("#peer")
+    expect(seen.row(bob)).to_be_visible()
+
+    keys.press("Tab")
+    keys.press("Enter")
+    expect(seen.page.locator("#conversation")).to_be_focused()
+    keys.press("Alt+ArrowDown")
+    expect(peer).to_have_text(bob.username)
+    keys.press("Alt+ArrowDown")
+    expect(peer).to_have_text(eve.username)
+    keys.press("Alt+ArrowDown")  # there is none below
+    keys.press("Alt+ArrowUp")
+    expect(peer).to_have_text(bob.username)
+    keys.press("Control+k")
+    keys.type(eve.username)
+    expect(seen.page.locator("#lists a")).to_have_count(1)
+    keys.press("ArrowDown")
+    expect(focused).to_have_attribute("href", f"#/{eve.id}")
+    keys.press("Enter")
+    expect(peer).to_have_text(eve.username)
+
+
+def test_a_question_mark_shows_the_keys(window: Windows, ada: Person, bob: Person) -> None:
+    seen = window()
+    seen.is_of(ada, f"#/{bob.id}")
+    keys = seen.page.get_by_role("dialog", name="Keyboard shortcuts")
+
+    seen.composer.press("?")
+    expect(seen.composer).to_have_value("?")
+    seen.page.locator("#conversation").focus()
+    seen.page.keyboard.press("?")
+    expect(keys.get_by_text("Find a person or message")).to_be_visible()
+    seen.page.keyboard.press("Escape")
+
+    expect(keys).to_be_hidden()
+    expect(seen.page.locator("#conversation")).to_be_focused()
+
+
+def test_what_arrives_is_read_out_shortly(
+    window: Windows, ada: Person, bob: Person, chat: Chat
+) -> None:
+    reader = window()
+    reader.is_of(ada, f"#/{bob.id}")
+    reader.is_live()
+    said = reader.page.locator("#announcements p")
+
+    bob.said(chat, "It is a long story. " * 100)
+    expect(said).to_contain_text([f"{bob.username}: It is a long story."])
+    assert len(said.inner_text()) < 120
+    with reader.page.expect_response("**/api/sync*"):
+        reader.page.context.set_offline(True)
+        for number in range(10):
+            bob.said(chat, f"{number}")
+        reader.page.context.set_offline(False)
+
+    expect(said.last).to_have_text(f"10 new messages from {bob.username}")
