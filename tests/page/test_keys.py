@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.support.browser import Windows
+from tests.support.browser import CUT_OFF, Windows
 from tests.support.people import Person
 
 pytestmark = pytest.mark.slow
@@ -63,18 +63,18 @@ def test_a_question_mark_shows_the_keys(window: Windows, ada: Person, bob: Perso
 def test_what_arrives_is_read_out_shortly(
     window: Windows, ada: Person, bob: Person, chat: Chat
 ) -> None:
-    reader = window()
+    reader = window(expected=CUT_OFF)
+    reader.page.route_web_socket("**", lambda _: None)  # it hears of nothing but by asking
     reader.is_of(ada, f"#/{bob.id}")
-    reader.is_live()
+    expect(reader.page.locator("#connection.catching-up")).to_be_visible()
     said = reader.page.locator("#announcements p")
 
     bob.said(chat, "It is a long story. " * 100)
     expect(said).to_contain_text([f"{bob.username}: It is a long story."])
     assert len(said.inner_text()) < 120
-    with reader.page.expect_response("**/api/sync*"):
-        reader.page.context.set_offline(True)
-        for number in range(10):
-            bob.said(chat, f"{number}")
-        reader.page.context.set_offline(False)
+    reader.page.route("**/api/sync*", lambda route: route.abort())
+    for number in range(10):
+        bob.said(chat, f"{number}")
+    reader.page.unroute_all()
 
     expect(said.last).to_have_text(f"10 new messages from {bob.username}")
