@@ -23,6 +23,9 @@ _CHANNELS = (
         case(
             (Channel.low_id == bindparam("user"), Channel.low_read_id), else_=Channel.high_read_id
         ).label("read_id"),
+        case(
+            (Channel.low_id == bindparam("user"), Channel.low_muted), else_=Channel.high_muted
+        ).label("muted"),
         iso(Channel.created_at).label("created"),
     )
     .where(MINE, Channel.id > bindparam("after"))
@@ -73,4 +76,5 @@ def _channel(row: AnyRow) -> answers.ChannelLine:
         "users": [row.low_id, row.high_id],
         "created_at": row.created,
         "last_read_message_id": row.read_id or None,
+        "muted": row.muted,
     }

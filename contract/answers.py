@@ -289,6 +289,7 @@ class ChannelLine(TypedDict):
     users: list[int]
     created_at: Time
     last_read_message_id: Annotated[int | None, Field(description="My own mark.")]
+    muted: Annotated[bool, Field(description="Whether I have muted it.")]
 
 
 class BlockLine(Person):

@@ -666,13 +666,16 @@ def test_the_export_has_blocks_marks_and_reactions(
     react(ada, said[1], "\N{PARTY POPPER}")
     mark(ada, chat)
     block(ada, eve)
+    assert ada.request("PUT", f"/api/chats/{chat['channel_name']}/mute").status == 204
 
     _, blocked, channel, *messages = exported(ada)
 
     assert blocked == {"type": "block", **eve.shown}
     assert channel["last_read_message_id"] == said[-1]["id"]
+    assert channel["muted"]
     assert messages[1]["reactions"] == [{"emoji": "\N{PARTY POPPER}", "users": [ada.id]}]
-    assert [line["type"] for line in exported(bob)][:2] == ["user", "channel"]
+    his, of_him, *_ = exported(bob)
+    assert (his["type"], of_him["type"], of_him["muted"]) == ("user", "channel", False)
 
 
 def test_an_export_without_chats_has_the_user(ada: Person) -> None:

@@ -112,7 +112,7 @@ class Pushed:
         self.session.send("ServiceWorker.deliverPushMessage", {**data, "data": text})
 
 
-def test_a_message_reaches_a_browser_whose_page_is_not_looked_at(
+def test_a_message_reaches_a_browser_out_of_sight(
     window: Windows,
     service: PushService,
     server: ChatServer,
@@ -180,7 +180,7 @@ def test_a_message_reaches_a_browser_whose_page_is_not_looked_at(
     assert "To nobody here" not in service.texts(browser)
 
 
-def test_a_page_that_is_open_tells_where_pushes_are_refused(
+def test_an_open_page_tells_where_pushes_are_refused(
     window: Windows, server: ChatServer, ada: Person, bob: Person, chat: dict[str, Any]
 ) -> None:
     refusing = """

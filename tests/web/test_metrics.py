@@ -191,10 +191,10 @@ def test_the_dashboard_shows_metrics_that_there_are() -> None:
     targets = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
     assert len(targets) > 8, "need panels to look at"
 
-    for expression in targets:
-        used = set(re.findall(r"\bchat_\w+", expression))
-        assert used, expression
-        assert used <= with_suffixes(metrics.names())
+    shown = [set(re.findall(r"\bchat_\w+", expression)) for expression in targets]
+    assert all(shown), targets
+    assert set().union(*shown) <= with_suffixes(metrics.names())
+    assert metrics.names() - set().union(*shown) == {metrics.DURATION}  # which has the suffixes
 
 
 def with_suffixes(names: set[str]) -> set[str]:
