@@ -310,6 +310,7 @@ class Dispatcher(threading.Thread):
         return COURIERS - self._underway
 
     def _send_out(self, connection: Connection, now: float) -> None:
+        """Hand the oldest events that wait to the couriers, in batches."""
         self._busy = {channel: until for channel, until in self._busy.items() if until > now}
         self._left = True
         while room := self._room(now):

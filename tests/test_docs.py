@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from config import ROOT
+from docs import draw, reference
 from tests.support.people import Person
 
 DOCS = ROOT / "docs"
 #: Code, headings and the texts of links are not where a word can be made a link.
-NOT_PROSE = re.compile(r"^```.*?^```|`[^`]*`|^#[^\n]*|\[[^\]]*\]\([^)]*\)", re.M | re.S)
+NOT_PROSE = re.compile(r"^```.*?^```|`[^`]*`|^#[^\n]*|\[[^\]]*\]\([^)]*\)|\]\([^)]*\)", re.M | re.S)
 
 
 def text(page: Path) -> str:
@@ -27,10 +28,14 @@ def anchor(term: str) -> str:
     return "glossary.md#" + term.lower().replace(" ", "-")
 
 
+#: What is looked up, and not read from the beginning to the end.
+APART = ("glossary.md", "api.md")
+
+
 def reading_order() -> list[Path]:
     """The pages, as docs/README.md names them."""
     named = re.findall(r"\]\(([\w/-]+\.md)\)", text(DOCS / "README.md"))
-    return [DOCS / name for name in dict.fromkeys(named) if name != "glossary.md"]
+    return [DOCS / name for name in dict.fromkeys(named) if name not in APART]
 
 
 def first_use(term: str, page: Path) -> int | None:
@@ -63,6 +68,18 @@ def test_links_to_the_glossary_name_its_terms() -> None:
 
     for page in DOCS.rglob("*.md"):
         assert set(re.findall(r"glossary\.md#[\w-]+", text(page))) <= known, page
+
+
+# From the code -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", draw.DRAWN)
+def test_a_picture_shows_the_code_as_it_is(name: str) -> None:
+    assert draw.DRAWN[name]() == text(draw.file(name)), "make reference"
+
+
+def test_the_reference_tells_the_contract_as_it_is() -> None:
+    assert reference.written() == text(reference.PAGE), "make reference"
 
 
 # What REST is --------------------------------------------------------------------------------
