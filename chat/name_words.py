@@ -12,7 +12,7 @@ from dialects.expressions import starts_with
 from models import NameWord, User
 
 #: People whose words are mended in one transaction.
-SOME = 500
+SOME = 100
 
 _DUE = select(User).where(User.has_words == User.deleted_at.is_not(None)).limit(SOME)
 

@@ -17,12 +17,13 @@ from sqlalchemy.exc import TimeoutError as WaitedTooLong
 from chat import files, logins, name_words
 from chat.storage import Storage, sweep_arriving
 from contract.errors import first_line
-from database import db
 
 #: How long bytes that no message refers to are kept: until the message of a slow upload is there.
 DAY = 86_400
 HOUR = 3_600
 MINUTE = 60
+#: Seconds between two of many transactions, in which others write.
+PAUSE = 0.1
 STOP_SECONDS = 5
 #: Uses that wait to be stored. What is left out comes again with the next request.
 MOST_USES = 10_000
@@ -80,8 +81,7 @@ class Housekeeping:
             except queue.Empty:
                 now = time.monotonic()
                 if now >= next_mend:
-                    next_mend = now + MINUTE
-                    self._mend()
+                    next_mend = now + (PAUSE if self._mend() else MINUTE)
                 if now >= next_look:
                     next_look = now + HOUR
                     self._look_through()
@@ -96,14 +96,15 @@ class Housekeeping:
         finally:
             self._noted.difference_update(jtis)
 
-    def _mend(self) -> None:
+    def _mend(self) -> bool:
+        """Whether there is more to mend."""
         try:
             with self._app.app_context():
-                while name_words.mend():
-                    db.session.remove()
+                return name_words.mend()
         except (DBAPIError, WaitedTooLong) as error:
             reason = first_line(error)
             log.warning("Words of names stay missing for a minute: %s", reason)
+            return False
 
     def _look_through(self) -> None:
         try:
