@@ -7,7 +7,7 @@ import { open } from "./conversation.js";
 import { reconnect, start, stop } from "./live.js";
 import { drawNotices } from "./notices.js";
 import { sweep, unsent } from "./outbox.js";
-import { renew, takeBack } from "./pushes.js";
+import { dropMine, renew } from "./pushes.js";
 import { register } from "./registration.js";
 import { end, forget, load } from "./session.js";
 import { sayOver, stay, token } from "./staying.js";
@@ -58,7 +58,7 @@ async function logOut({ hasEnded = false } = {}) {
   if (!(await ask(t("logout.ask"), warning, t("logout")))) return;
   leaving = true;
   stop();
-  await takeBack().catch(() => {}); // the API ends it with the login in any case
+  await attempt(dropMine());
   if (!hasEnded) await api.logout().catch(() => {}); // without a connection it ends when it expires
   sayOver();
   await forget(state.me.id);
@@ -70,6 +70,7 @@ async function logOut({ hasEnded = false } = {}) {
 async function leaveForGood() {
   leaving = true;
   stop();
+  await attempt(dropMine());
   sayOver();
   await forget(state.me.id);
   tab.set(NOTICE, { notice: t("deletion.done") });

@@ -9,7 +9,7 @@ import { device } from "./storage.js";
 import { changed, state } from "./store.js";
 import { t } from "./texts.js";
 
-const OWNER = "chat/pushes"; // {user, endpoint}
+const OWNER = "chat/pushes"; // {user, subscription}
 
 let fault = null; // why the browser cannot be told while no page is open
 
@@ -55,8 +55,9 @@ async function subscribe() {
     const subscription = await agreed(pushManager, (await api.pushKey()).key);
     const last = device.get(OWNER);
     await api.subscribe(subscription);
-    device.set(OWNER, { user: state.me.id, endpoint: subscription.endpoint });
-    if (last && last.endpoint !== subscription.endpoint) await api.unsubscribe(last.endpoint);
+    device.set(OWNER, { user: state.me.id, subscription });
+    const before = last?.subscription.endpoint;
+    if (before && before !== subscription.endpoint) await api.unsubscribe(before);
   } catch (error) {
     if (error instanceof Unreachable && device.get(OWNER)) return; // it holds as it was
     if (!(error instanceof DOMException || error instanceof Refused || error instanceof Missing)) throw error;
@@ -88,16 +89,24 @@ async function agreed(pushManager, key) {
 
 const asTaken = (subscription) => JSON.parse(JSON.stringify(subscription));
 
-/**
- * End the subscription, whosever it is. It is over once the browser has ended it: without a
- * connection to the API, the push service lets that know.
- */
-export async function takeBack() {
+/** End the subscription. One of somebody before is made mine first, because only its owner can. */
+async function takeBack() {
   const owner = device.get(OWNER);
   if (!owner) return;
+  await drop();
+  if (owner.user !== state.me.id) await api.subscribe(owner.subscription);
+  await api.unsubscribe(owner.subscription.endpoint);
+}
+
+/** The same for a log-out, which ends my subscription at the API. */
+export async function dropMine() {
+  if (device.get(OWNER)?.user === state.me.id) await drop();
+}
+
+/** Have the browser end its subscription. */
+async function drop() {
   device.remove(OWNER);
   changed();
-  const { pushManager } = await worker();
-  await (await pushManager.getSubscription())?.unsubscribe();
-  if (owner.user === state.me.id) await api.unsubscribe(owner.endpoint);
+  const registration = await navigator.serviceWorker?.getRegistration();
+  await (await registration?.pushManager?.getSubscription())?.unsubscribe();
 }

@@ -47,7 +47,7 @@ export const sayOver = () => logins?.postMessage({ over: session.token });
 /** Go on with what a log-in, a refresh or a new password has answered. */
 export function renew(answer) {
   const was = session.token;
-  take({ ...save(answer, session.stays), last: ends(answer.token) <= ends(was) });
+  take(save(answer, session.stays));
   logins?.postMessage({ was, session });
 }
 
@@ -85,8 +85,6 @@ function life(token) {
   return { made: 1000 * iat, ends: 1000 * exp };
 }
 
-const ends = (token) => life(token).ends;
-
 /** In how many milliseconds it is to be traded; never, if that would win no time. */
 function dueIn() {
   const { made, ends } = life(session.token);
@@ -110,7 +108,9 @@ async function trade() {
   adopt();
   if (dueIn() > 0) return null; // another window has done it meanwhile
   try {
+    const until = life(session.token).ends;
     renew(await api.refresh());
+    session.last = life(session.token).ends <= until;
     return null;
   } catch (error) {
     return error;

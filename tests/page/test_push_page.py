@@ -14,7 +14,7 @@ from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import CDPSession, Page, Worker, expect
 
 from tests.support.browser import CUT_OFF, Window, Windows
-from tests.support.people import ChatServer, Person
+from tests.support.people import PASSWORD, ChatServer, Person
 from tests.support.push_service import PushService
 from tests.support.servers import eventually
 
@@ -227,3 +227,41 @@ def test_an_open_page_tells_where_pushes_are_refused(
     eve.said(eve.asks(ada).json, "From somebody new")
     eventually(lambda: [each["body"] for each in shown(reader.page)] == ["From somebody new"])
     expect(reader.row(bob)).to_contain_text("Not told of")
+
+
+def test_a_subscription_ends_where_somebody_else_begins(
+    window: Windows, service: PushService, server: ChatServer, ada: Person, bob: Person
+) -> None:
+    chat, carol = bob.asks(ada).json, server.api.sign_up("carol")
+    browser = service.browser()
+    first = window(expected=CUT_OFF)
+    subscribing = NOTIFICATIONS + SUBSCRIBING % json.dumps(browser.subscription)
+    first.page.add_init_script(subscribing)
+    first.is_of(ada)
+    first.is_live()
+    opens_settings(first)
+    first.page.get_by_role("button", name="Turn on notifications").click()
+    expect(first.page.locator("#told")).to_contain_text("also while this page is closed")
+    first.page.keyboard.press("Escape")
+
+    ada.post("/api/logout", {"all": True})
+    first.page.get_by_label("Password").fill(PASSWORD)
+    with first.page.expect_response(re.compile("/api/push/subscriptions")):
+        first.page.keyboard.press("Enter")
+    bob.said(chat, "To the new login")
+    service.wait_for(browser, "To the new login")
+
+    first.page.close()  # not logged out
+    second = window(beside=first)
+    second.page.add_init_script(subscribing)
+    with second.page.expect_request(lambda request: request.method == "DELETE"):
+        second.is_of(carol)
+    second.is_live()
+    opens_settings(second)
+    expect(second.page.get_by_role("button", name="Turn on notifications")).to_be_visible()
+    bob.said(chat, "To nobody here")
+    spare = service.browser()
+    assert bob.request("PUT", "/api/push/subscriptions", spare.subscription).status == 204
+    carol.said(carol.asks(bob).json, "To somebody")
+    service.wait_for(spare, "To somebody")
+    assert "To nobody here" not in service.texts(browser)
