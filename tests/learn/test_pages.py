@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.lessons import LEARN, LESSONS, Lesson
+from tests.test_readme import mapped
 
 PICTURES = runpy.run_path(str(LEARN / "pictures" / "draw.py"))["PICTURES"]
 
@@ -78,3 +79,13 @@ def test_pictures_are_as_the_script_draws_them(name: str) -> None:
     drawn = (LEARN / "pictures" / f"{name}.svg").read_text(encoding="utf-8")
 
     assert drawn == PICTURES[name]().svg()
+
+
+def test_the_last_page_names_every_module() -> None:
+    page = (LEARN / "what-the-real-one-adds.md").read_text(encoding="utf-8")
+    links = set(re.findall(r"\]\(\.\./\.\./([\w./]+)\)", page)) | {"docs/"}
+    links |= {f"{Path(each).parts[0]}/" for each in links}
+    modules = {each for each in mapped() if not each.startswith("static/")}
+
+    assert len(modules) > 80, "the map is not where it was"
+    assert modules - links == set()

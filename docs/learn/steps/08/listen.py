@@ -1,4 +1,4 @@
-"""Shows what somebody is told: python listen.py bob "battery staple" private-chat_1_2"""
+"""Shows what somebody is told: python listen.py bob "correct horse" private-chat_1_2"""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Shows a chat, live, and misses nothing: python listen.py bob "battery staple" private-chat_1_2"""
+"""Shows a chat, live, and misses nothing: python listen.py bob "correct horse" private-chat_1_2"""
 
 import json
 import os

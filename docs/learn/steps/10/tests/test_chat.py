@@ -48,7 +48,7 @@ def test_a_killed_server_loses_no_message(server, ada, bob):
     killer = threading.Thread(target=kill_soon)
     killer.start()
     unanswered = []
-    for number in range(200):
+    for number in range(60):
         try:
             ada.says(chat, f"number {number}", f"key {number}")
         except GONE:
@@ -63,4 +63,4 @@ def test_a_killed_server_loses_no_message(server, ada, bob):
         ada.says(chat, f"number {number}", f"key {number}")
 
     page = bob.get(f"/get_message/{chat}")[1]
-    assert sorted(each["message"] for each in page) == sorted(f"number {n}" for n in range(200))
+    assert sorted(each["message"] for each in page) == sorted(f"number {n}" for n in range(60))
