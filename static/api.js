@@ -33,6 +33,7 @@ export class Unreachable extends Error {
 /** The token is not valid (any more). */
 export class LoggedOut extends Error {}
 
+const HITS = 30; // of a search at a time
 const SILENCE_MS = 15_000;
 const UPLOAD_MS = 120_000; // fetch does not tell how much of a body has been sent
 /** Where the API is: the document says what path everything is served below. */
@@ -162,15 +163,16 @@ export const send = async (method, path, body) => (await loggedIn(() => ask(meth
 const query = (values) =>
   `?${new URLSearchParams(Object.entries(values).filter(([, value]) => value != null))}`;
 
-/** A page of a list, and whether there is more before and after it (RFC 8288). */
-async function page(path) {
+/** A page of a list, and whether there is more before and after it (RFC 8288). `cursor` is where the
+ * next one begins, by the parameter of this name. */
+async function page(path, name = "cursor") {
   const { data, link } = await loggedIn(() => ask("GET", path));
   const next = link.match(/<([^>]*)>; rel="next"/);
   return {
     items: data,
     older: link.includes('rel="prev"'),
     newer: next !== null,
-    cursor: next && new URL(next[1]).searchParams.get("cursor"),
+    cursor: next && new URL(next[1]).searchParams.get(name),
   };
 }
 
@@ -240,7 +242,12 @@ export const api = {
   takeBack: (id, emoji) => send("DELETE", `/messages/${id}/reactions/${encodeURIComponent(emoji)}`),
   /** An address of a file that holds for some minutes, and when it ends: {url, expires_at}. */
   fileUrl: (id, thumbnail) => send("POST", `/files/${id}/url${query({ thumbnail })}`),
-  search: (q) => get(`/search${query({ q, limit: 30 })}`),
+  /** Messages, newest first; with a Link where the search was left early. */
+  search: async (values) => {
+    const found = await page(`/search${query({ limit: HITS, ...values })}`, "before");
+    const isFull = found.items.length === HITS;
+    return { ...found, cursor: found.cursor ?? (isFull ? found.items.at(-1).id : null) };
+  },
 
   sync: (since) => get(`/sync${query({ since, limit: since && 200 })}`),
 };

@@ -1,4 +1,4 @@
-// One row of the list: a chat, a person, or a message that was found.
+// What the list is made of: sections, and their rows: chats, people, and messages that were found.
 
 import { h, icon } from "../dom.js";
 import { excerpt, gist, preview, shownName, when } from "../format.js";
@@ -7,6 +7,23 @@ import { isOnline, nameOf, peerOf, personOf, state } from "../store.js";
 import { t } from "../texts.js";
 import { avatar } from "./avatar.js";
 import { draftFor } from "./composer.js";
+
+/** A section stays the same element; its rows have keys of their own. */
+export function section(name, rows) {
+  const id = `list-${name}`;
+  const title = t(`list.${name}`);
+  const heading = () => h("h2", { id }, title);
+  const make = () => h("section", { "aria-labelledby": id }, heading(), h("ul"));
+  return { key: name, version: title, make, rows };
+}
+
+/** A sentence in place of sections. */
+export const note = (text) => ({
+  key: "note",
+  version: text,
+  make: () => h("p.empty", { dir: "auto" }, text),
+  rows: null,
+});
 
 /** `waiting` is the last message on its way to them, if there is one. */
 export function chatRow(chat, waiting) {

@@ -1,7 +1,7 @@
-// The chats, the people, and the people and messages that a search has found.
+// The list beside the chat: the chats and the people, or what a search has found.
 
-import { api, LoggedOut } from "../api.js";
-import { announce, h, isComposing, keyed } from "../dom.js";
+import { api } from "../api.js";
+import { h, keyed } from "../dom.js";
 import { unsent } from "../outbox.js";
 import {
   changed,
@@ -10,28 +10,25 @@ import {
   learnChats,
   learnPerson,
   nameOf,
-  peerOf,
   personOf,
   state,
 } from "../store.js";
 import { t } from "../texts.js";
-import { attempt } from "./ask.js";
 import { avatar } from "./avatar.js";
 import { draftFor } from "./composer.js";
-import { chatRow, messageRow, personRow } from "./rows.js";
+import { chatRow, note, personRow, section } from "./rows.js";
+import { foundSections, isSearching, moreHits } from "./search.js";
 
 const lists = document.getElementById("lists");
 const me = document.getElementById("me");
-const search = document.getElementById("search");
-const PAUSE_MS = 200;
-
-let found = null; // {query, people, messages}, or null while nothing is searched for
+const NEAR = 600; // pixels from the end at which more is loaded
 
 export function drawSidebar() {
   drawMe();
-  const shown = found ? foundSections() : sections();
+  const shown = foundSections() ?? sections();
   keyed(lists, shown);
-  shown.forEach(({ rows }, at) => keyed(lists.children[at].querySelector("ul"), rows));
+  shown.forEach(({ rows }, at) => rows && keyed(lists.children[at].querySelector("ul"), rows));
+  loadNear();
 }
 
 let drawnMe = null;
@@ -41,22 +38,6 @@ function drawMe() {
   if (drawnMe === state.me) return;
   drawnMe = state.me;
   me.replaceChildren(avatar(id), h("bdi.name", {}, nameOf(id)));
-}
-
-/** A section stays the same element; its rows have keys of their own. */
-function section(name, rows, { more = null, empty = null } = {}) {
-  const make = () => {
-    const id = `list-${name}`;
-    return h(
-      "section",
-      { "aria-labelledby": id },
-      h("h2", { id }, t(`list.${name}`)),
-      h("ul"),
-      empty && !rows.length && h("p.empty", {}, empty),
-      more && h("button.more", { onclick: () => attempt(more.load()) }, more.label),
-    );
-  };
-  return { key: name, version: `${!rows.length && empty} ${more?.label}`, make, rows };
 }
 
 /** Whether a chat has something in it, or was opened here. Others are there because somebody has
@@ -75,26 +56,42 @@ function sections() {
   const online = [...state.online].filter(isOnline).map((id) => ({ id }));
   const offline = state.people.filter(({ id }) => !isOnline(id));
   const people = [...online, ...offline].filter((user) => isThere(user) && !known(user));
-  const moreChats = state.moreChats && { label: t("list.more-chats"), load: loadChats };
-  const morePeople = state.morePeople && { label: t("list.more-people"), load: loadPeople };
-  const shown = [];
   const rows = chats.map((chat) => chatRow(chat, waiting.get(chat.peer)));
-  if (rows.length || moreChats) shown.push(section("chats", rows, { more: moreChats }));
-  if (people.length || morePeople || !chats.length) {
-    const empty = chats.length ? null : t("list.nobody");
-    shown.push(section("people", people.map(personRow), { more: morePeople, empty }));
-  }
-  return shown;
+  const isEnd = state.moreChats === null; // the people come after the last chat
+  if (isEnd && !state.morePeople && !rows.length && !people.length) return [note(t("list.nobody"))];
+  const shown = [section("chats", rows), section("people", isEnd ? people.map(personRow) : [])];
+  return shown.filter((each) => each.rows.length);
 }
 
-function foundSections() {
-  return [
-    section("people", found.people.filter(isThere).map(personRow), { empty: t("list.no-people") }),
-    section("messages", found.messages.map((each) => messageRow(each, found.query)), { empty: t("list.no-messages") }),
-  ];
+// More of it, by scrolling -----------------------------------------------------------------------
+
+let loading = null;
+let stuck = false; // whether more could not be loaded, until the next scrolling
+
+lists.addEventListener("scroll", () => {
+  stuck = false;
+  loadNear();
+});
+
+/** Load what will soon be in sight. */
+function loadNear() {
+  const isNear = lists.scrollHeight - lists.scrollTop - lists.clientHeight < NEAR;
+  if (!isNear || !lists.clientHeight || loading || stuck) return; // a phone may hide the list
+  const more = state.moreChats ? loadChats : state.morePeople && loadPeople;
+  const load = isSearching() ? moreHits() : more;
+  if (!load) return;
+  const done = () => {
+    loading = null;
+    changed(); // there may still be room
+  };
+  loading = load().catch(() => (stuck = true)).finally(done);
 }
 
-export async function loadPeople() {
+let asking = null;
+
+export const loadPeople = () => (asking ??= askForPeople().finally(() => (asking = null)));
+
+async function askForPeople() {
   const page = await api.users({ after: state.people.at(-1)?.id ?? 0 });
   state.people.push(...page.items);
   state.morePeople = page.newer;
@@ -105,52 +102,6 @@ export async function loadPeople() {
 async function loadChats() {
   const page = await api.chats(state.moreChats);
   state.moreChats = page.cursor;
-  learnChats(page.items, chatsInOrder().at(-1).activeAt);
+  learnChats(page.items, chatsInOrder().at(-1)?.activeAt);
   changed();
-}
-
-// Searching --------------------------------------------------------------------------------------
-
-let timer;
-
-search.addEventListener("input", () => {
-  clearTimeout(timer);
-  timer = setTimeout(look, PAUSE_MS);
-});
-search.addEventListener("keydown", (event) => {
-  if (event.key !== "Escape" || isComposing(event)) return;
-  search.value = "";
-  look();
-});
-search.form.addEventListener("submit", (event) => {
-  event.preventDefault();
-  look();
-});
-
-async function look() {
-  const query = search.value.trim();
-  if (!query) {
-    found = null;
-    return changed();
-  }
-  try {
-    const [users, messages] = await Promise.all([api.users({ q: query }), api.search(query)]);
-    const people = users.items.filter(({ id }) => id !== state.me.id);
-    people.forEach(learnPerson);
-    await meet(messages.map(peerOf));
-    if (query !== search.value.trim()) return; // an answer that comes too late
-    found = { query, people, messages };
-    changed();
-    const numbers = [t("list.found-people", { count: people.length })];
-    numbers.push(t("list.found-messages", { count: messages.length }));
-    announce(numbers.join(", "));
-  } catch (error) {
-    if (!(error instanceof LoggedOut)) attempt(Promise.reject(error));
-  }
-}
-
-/** Ask who people are: messages have only their ids. */
-async function meet(ids) {
-  const unknown = [...new Set(ids)].filter((id) => !state.known.has(id));
-  (await Promise.all(unknown.map(api.person))).forEach(learnPerson);
 }

@@ -179,7 +179,7 @@ def test_a_search_finds_people_and_messages_and_leads_there(
 
     reader.page.get_by_role("searchbox").fill("ZEBR")
     expect(reader.page.get_by_role("log")).to_contain_text("0 people, 1 message")
-    expect(reader.page.get_by_text("Nobody by that name.")).to_be_visible()
+    expect(reader.page.get_by_role("heading", name="People")).to_have_count(0)
     expect(reader.page.locator("mark")).to_have_text("zebr")
     reader.page.get_by_role("searchbox").fill("cross")
     expect(reader.page.locator("mark")).to_have_text("cross")
@@ -216,18 +216,16 @@ def test_the_chats_stand_in_the_order_of_the_api(
     reader.page.route("**/api/chats?*", ask_for_four)
     reader.is_of(ada)
     names = reader.page.get_by_role("region", name="Chats").locator(".name")
-    expect(names).to_have_text(in_order[:4])
+    expect(names).to_have_text(in_order)  # there is room for more than one page
 
     reader.page.get_by_role("searchbox").fill("Hello")
     found = reader.page.get_by_role("region", name="Messages").locator(".name")
     expect(found).to_have_text([friends[2].username, "Deleted account"])
     reader.page.get_by_role("searchbox").press("Escape")
-    reader.page.get_by_role("button", name="Show older chats").click()
     expect(names).to_have_text(in_order)
     new = server.api.sign_up(f"friend {next(numbers)}")
     ada.said(new.asks(ada).json, "Welcome")  # has the page ask again for the first four
     expect(names).to_have_text([new.username, *in_order])
-    expect(reader.page.get_by_role("button", name="Show older chats")).to_have_count(0)
 
 
 def test_a_blocked_person_cannot_write_until_unblocked(

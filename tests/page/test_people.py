@@ -160,8 +160,6 @@ def test_a_crowd_that_looks_hides_no_chat(
     )
     reader.is_of(ada)
 
-    reader.page.get_by_role("button", name="Show older chats").click()
-
     expect(reader.row(bob)).to_contain_text("Hello")
     assert listed_chats(reader) == [bob.username]
 

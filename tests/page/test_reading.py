@@ -157,6 +157,75 @@ def test_the_list_shows_drafts_ticks_and_typing(
     expect(writer.row(bob)).to_contain_text("Hello")
 
 
+def test_older_chats_come_by_scrolling(
+    window: Windows, server: ChatServer, ada: Person, bob: Person, chat: Chat
+) -> None:
+    ada.said(chat, "The oldest")
+    for number in range(55):
+        friend = server.api.sign_up(f"friend {number} of {ada.username}")
+        ada.said(ada.asks(friend).json, "Hello")
+    reader = window()
+    reader.is_of(ada)
+    rows = reader.page.get_by_role("region", name="Chats").locator("li")
+    expect(rows).to_have_count(50)
+    expect(reader.page.get_by_role("heading", name="People")).to_have_count(0)
+
+    reader.page.locator("#lists").hover()
+    reader.page.mouse.wheel(0, 10_000)
+
+    expect(rows).to_have_count(56)
+    expect(reader.row(bob)).to_contain_text("The oldest")
+
+
+def test_a_search_says_where_it_looks(
+    window: Windows, server: ChatServer, ada: Person, bob: Person, chat: Chat
+) -> None:
+    """Everywhere, in the open chat, and from a phone."""
+    carol = server.api.sign_up(f"Miss Quokka {bob.username}")
+    dan = server.api.sign_up(f"Old Quokka {ada.username}")
+    found = ada.said(chat, "A **quokka** in the garden")
+    for number in range(60):
+        bob.said(chat, f"Word {number}")
+    ada.said(ada.asks(carol).json, "Have you seen a quokka?")
+    reader = window()
+    reader.is_of(ada, f"#/{bob.id}")
+    field = reader.page.get_by_role("searchbox")
+    regions = reader.page.locator("#lists").get_by_role("region")
+
+    expect(field).to_have_attribute("placeholder", "Search people, chats, messages")
+    field.fill("quokka")
+    expect(regions.get_by_role("heading")).to_have_text(["Chats", "People", "Messages"])
+    expect(regions.nth(0).locator(".name")).to_have_text([carol.username])
+    expect(regions.nth(1).locator(".name")).to_have_text([dan.username])
+    expect(regions.nth(2).locator("a")).to_have_count(2)
+    field.fill("kangaroo")
+    expect(reader.page.get_by_text("Nothing found for “kangaroo” among people")).to_be_visible()
+    assert not reader.offends()
+
+    field.fill("quokka")
+    reader.page.get_by_text("In this chat", exact=True).click()
+    hits = reader.page.locator("#lists a")
+    expect(hits).to_have_count(1)
+    hits.click()
+    hit = reader.page.locator(f'.message.found[data-id="{found["id"]}"]')
+    expect(hit).to_be_in_viewport()
+    reader.sees("Word 3")
+    field.fill("kangaroo")
+    expect(reader.page.get_by_text("Nothing found for “kangaroo” in this chat.")).to_be_visible()
+    reader.page.get_by_role("button", name="End the search").click()
+    expect(reader.page.get_by_role("heading", name="Chats")).to_be_visible()
+
+    reader.page.set_viewport_size({"width": 390, "height": 700})
+    reader.page.get_by_role("button", name="Search in this chat").click()
+    expect(field).to_be_focused()
+    field.fill("quokka")
+    expect(hits).to_have_count(1)
+    assert not reader.offends()
+    assert not reader.overflows()
+    hits.click()
+    expect(hit).to_be_in_viewport()
+
+
 def test_who_hides_is_not_seen_and_sees_nobody(
     window: Windows, server: ChatServer, ada: Person, bob: Person, chat: Chat
 ) -> None:
