@@ -3,11 +3,15 @@
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from config import ROOT
 from contract.endpoints import ERRORS
+from tests.support.browser import Windows
+from tests.support.people import Person
 
 STATIC = ROOT / "static"
 SCRIPTS = sorted(path for path in STATIC.rglob("*.js") if path.parent.name != "texts")
@@ -101,3 +105,60 @@ def test_no_sentence_stands_in_the_document() -> None:
     document.feed(re.sub(r"{[{%].*?[%}]}", "", TEMPLATE.read_text()))
 
     assert set(document.found) == {"Chitchat"}
+
+
+# Chosen --------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("locale", "language", "verb"),
+    [("de-AT", "de", "Anmelden"), ("fr-FR", "en", "Log in"), ("en-US", "en", "Log in")],
+)
+def test_the_browser_chooses_the_language(
+    locale: str, language: str, verb: str, window: Windows
+) -> None:
+    visitor = window(locale=locale)
+    visitor.visits()
+
+    expect(visitor.page.get_by_role("button", name=verb)).to_be_visible()
+    expect(visitor.page.locator("html")).to_have_attribute("lang", language)
+
+
+@pytest.mark.slow
+def test_a_chosen_language_shows_everywhere_at_once(
+    window: Windows, ada: Person, bob: Person, chat: dict[str, Any]
+) -> None:
+    bob.said(chat, "Hello")
+    seen = window()
+    seen.is_of(ada, f"#/{bob.id}")
+    beside = window(beside=seen)
+    beside.is_of(ada, f"#/{bob.id}")
+    for each in (seen, beside):
+        expect(each.page.locator(".rule.day")).to_have_text("Today")
+    seen.composer.fill("A draft")
+
+    seen.page.locator("#open-settings").click()
+    seen.page.get_by_role("button", name="Language").click()
+    seen.page.get_by_text("Deutsch").click()
+
+    for each in (seen, beside):
+        expect(each.page.locator("html")).to_have_attribute("lang", "de")
+        expect(each.page.locator(".rule.day")).to_have_text("Heute")
+        expect(each.page.locator("#lists h2").first).to_have_text("Chats")
+        expect(each.page.locator("#send")).to_have_attribute("title", "Senden")
+    expect(seen.page.get_by_role("dialog", name="Einstellungen")).to_be_visible()
+    seen.page.reload()
+    expect(seen.page.locator(".rule.day")).to_have_text("Heute")
+    expect(seen.composer).to_have_value("A draft")
+
+
+@pytest.mark.slow
+def test_a_refusal_is_told_in_the_readers_language(window: Windows, ada: Person) -> None:
+    visitor = window(expected="401", locale="de-DE")
+    visitor.visits()
+    visitor.page.get_by_label("Name").fill(ada.username)
+    visitor.page.get_by_label("Passwort").fill("not this one")
+    visitor.page.keyboard.press("Enter")
+
+    expect(visitor.page.get_by_role("alert")).to_have_text("Name oder Passwort ist falsch.")
