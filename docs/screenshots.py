@@ -41,7 +41,10 @@ def main(folder: Path, only: str = "") -> None:
 def take(folder: Path, name: str, window: Window) -> None:
     """At every width, in both schemes; and once in the reader's own colours."""
     page = window.page
+    browser = page.context.new_cdp_session(page)
     for width, height in WIDTHS.items():
+        by_finger = {"enabled": width < 1000, "maxTouchPoints": 5}
+        browser.send("Emulation.setTouchEmulationEnabled", by_finger)
         page.set_viewport_size({"width": width, "height": height})
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)

@@ -91,7 +91,8 @@ def strays(window: Window, cast: Cast) -> list[str]:
     spoken = [re.sub(r"\\{\w+\\}", ".*", re.escape(text)) for text in texts]
     person = "|".join(map(re.escape, ["Du", "Gelöschtes Konto", *cast.people]))
     dates = r"(Heute|Gestern|\w+tag|Mittwoch)?,? ?(\d+\. \w+\.?( \d{4})?)?( um [\d:]+)?"
-    others = ["Chitchat", "English", "Deutsch", dates, rf"({person})((, | · )({person}))*:?"]
+    people = rf"((Gelesen|Gesendet|Wartet), )?({person})((, | · )({person}))*:?"
+    others = ["Chitchat", "English", "Deutsch", dates, people]
     known = re.compile("|".join([*spoken, *others, r"[\d.,]+ (Byte|kB|MB)"]), re.DOTALL)
     said = [each for each in window.page.evaluate(SAID) if re.search(r"[^\W\d_]{2}", each)]
     return [each for each in said if not known.fullmatch(each)]
