@@ -34,15 +34,7 @@ from database import db, engine_options, prepare, release, writing
 from gateway import BODY_BYTES
 from models import Channel, User
 from realtime import servers, subscriptions
-from web import (
-    bodies,
-    downloads,
-    layers,
-    logs,
-    monitoring,
-    responses,
-    uploads,
-)
+from web import bodies, downloads, layers, logs, monitoring, responses, uploads
 from web.bodies import name_or_id, parse, query, socket_id
 from web.docs import docs
 from web.errors import answer_errors_of, code_of, error_response
@@ -583,7 +575,9 @@ def pusher_http_api(_path: str) -> ResponseReturnValue:
     asked = request.query_string.decode("latin-1")
     received = bodies.receive(BODY_BYTES)
     status, answer = gateway.api(request.method, request.path, asked, received)
-    return answer, status
+    if status != 200:
+        return error_response(status, code_of(status), answer["error"], {})
+    return answer
 
 
 # What the routes share -----------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import sys
 from codecs import BOM_UTF8
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -145,10 +146,13 @@ def _blame_lone_surrogates(model: type[Parsed], received: bytes) -> None:
 
 
 def _finite(value: Any) -> bool:
-    """Whether no number in it overflowed (1e999); the parser bounds the depth."""
+    """Whether no number in it is beyond what a float holds: 1e999, or the same in digits. The
+    parser bounds the depth."""
     match value:
         case float():
             return math.isfinite(value)
+        case int():
+            return abs(value) <= sys.float_info.max
         case dict():
             return all(map(_finite, value.values()))
         case list():

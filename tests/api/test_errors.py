@@ -124,6 +124,13 @@ def test_malformed_json_is_refused_everywhere(ada: Person, kind: str) -> None:
         refused(ada.post(path, body=MALFORMED[kind], headers=JSON), 400, "invalid")
 
 
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "9" * 400, "-" + "9" * 400, "NaN"])
+def test_a_number_beyond_floats_is_refused_anywhere(ada: Person, bob: Person, number: str) -> None:
+    body = f'{{"to_user": {bob.id}, "x": [{{"y": {number}}}]}}'
+
+    refused(ada.post("/api/request_chat", body=body.encode(), headers=JSON), 400, "invalid")
+
+
 @pytest.mark.parametrize("escape", [r"\ud800", r"\udc00\ud800", r"a\udfffb", r"\ud83d\u0041"])
 @pytest.mark.parametrize(
     ("path", "member"),

@@ -306,6 +306,12 @@ def test_publishing_over_http_is_off_by_default(
     assert make_api(embedded_http_api=True).post(path, {}).status == 401
 
 
+def test_a_refused_publisher_gets_the_one_error_shape(make_api: Callable[..., InProcess]) -> None:
+    api = make_api(embedded_http_api=True)
+
+    assert refused(api.post("/apps/1/events", {}), 401, "unauthorized") == "Unknown auth_key"
+
+
 def test_pysher_hears_new_messages(
     server: ChatServer, sockets: Sockets, people: list[Person], their_chat: dict[str, Any]
 ) -> None:
