@@ -47,9 +47,11 @@ function isFirst({ id }) {
 function show(message) {
   const { channel, from_user } = message;
   const body = gist(message);
-  const options = { body, tag: channel, renotify: true, silent: !wants("sound"), data: { peer: from_user, messages: [] } };
+  const title = shownName(nameOf(from_user));
+  const data = { channel, peer: from_user, messages: [] };
+  const options = { body, tag: channel, renotify: true, silent: !wants("sound"), data };
   try {
-    const notice = new Notification(shownName(nameOf(from_user)), options);
+    const notice = new Notification(title, options);
     notice.addEventListener("click", () => {
       notice.close();
       focus();
@@ -58,7 +60,7 @@ function show(message) {
     shown.set(channel, notice);
   } catch {
     // Browsers of phones have them only from a worker.
-    navigator.serviceWorker?.ready.then((registration) => registration.showNotification(shownName(nameOf(from_user)), options));
+    navigator.serviceWorker?.ready.then((worker) => worker.showNotification(title, options));
   }
 }
 
@@ -84,8 +86,11 @@ async function close(channel) {
 
 // The worker ------------------------------------------------------------------------------------
 
+const channelOf = (peer) => state.chats.get(peer)?.channel;
+
 navigator.serviceWorker?.addEventListener("message", ({ data, ports: [port] }) => {
-  if (data.looksAt) port.postMessage(isLookedAt() && state.chats.get(state.open?.peer)?.channel === data.looksAt);
+  if (data.looksAt) port.postMessage(isLookedAt() && channelOf(state.open?.peer) === data.looksAt);
+  if (data.knows) port.postMessage([...state.chats.keys()].some((peer) => channelOf(peer) === data.knows));
   if (data.open) go(data.open);
   if (data.resubscribe) renew();
 });

@@ -18,7 +18,7 @@ let fault = null; // why the browser cannot be told while no page is open
  * one is; "off", because they have not asked for it; "denied" and "missing", because of the browser.
  */
 export function told() {
-  if (!window.Notification) return "missing";
+  if (!window.Notification || !isSecureContext) return "missing";
   if (Notification.permission === "denied") return "denied";
   if (!wants("notifications") || Notification.permission !== "granted") return "off";
   return device.get(OWNER)?.user === state.me.id ? "push" : "open";

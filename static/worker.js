@@ -11,7 +11,11 @@ const PATIENCE_MS = 500; // for a window to say what it shows
 self.addEventListener("install", () => self.skipWaiting());
 self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
 
-const windows = () => self.clients.matchAll({ type: "window", includeUncontrolled: true });
+/** The windows of the page. Other documents are here as well, such as that of the API. */
+async function windows() {
+  const all = await self.clients.matchAll({ type: "window", includeUncontrolled: true });
+  return all.filter(({ url }) => new URL(url).pathname === new URL(PAGE).pathname);
+}
 
 // New messages ------------------------------------------------------------------------------------
 
@@ -80,12 +84,12 @@ function notificationOf(message, shown, { sound, words }) {
   const all = isNew ? [...shown, { id, text }] : shown;
   const messages = all.sort((a, b) => a.id - b.id).slice(-SHOWN);
   return {
-    title: message.display_name || message.username || words.nobody,
+    title: message.display_name || message.username || words.nobody || "Chitchat",
     body: messages.map(({ text }) => text).join("\n"),
     tag: channel,
     renotify: isNew,
     silent: !sound,
-    data: { peer: from_user, messages },
+    data: { channel, peer: from_user, messages },
   };
 }
 
@@ -100,13 +104,15 @@ self.addEventListener("pushsubscriptionchange", (event) => {
 
 self.addEventListener("notificationclick", (event) => {
   event.notification.close();
-  event.waitUntil(show(event.notification.data.peer));
+  event.waitUntil(show(event.notification.data));
 });
 
-/** Show the chat in a window that is open, or else in a new one. */
-async function show(peer) {
-  const [open] = await windows();
-  if (!open) return self.clients.openWindow(`${PAGE}#/${peer}`);
-  open.postMessage({ open: peer });
-  return open.focus();
+/** Show the chat in a window that is open, or else in a new one. Others may be of another person. */
+async function show({ channel, peer }) {
+  const open = await windows();
+  const answers = await Promise.all(open.map((client) => ask(client, { knows: channel })));
+  const client = open[answers.indexOf(true)];
+  if (!client) return self.clients.openWindow(`${PAGE}#/${peer}`);
+  client.postMessage({ open: peer });
+  return client.focus();
 }

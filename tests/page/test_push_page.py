@@ -71,7 +71,7 @@ def service() -> Iterator[PushService]:
         yield service
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server(chromium: Chromium) -> Iterator[ChatServer]:
     with ChatServer(PUSH_ALLOW_PRIVATE="true") as server:
         yield server
@@ -169,6 +169,10 @@ def test_a_message_reaches_a_browser_out_of_sight(
     service.wait_for(browser, "Heard")
     assert "Not heard" not in service.texts(browser)
 
+    with reader.page.expect_request(re.compile("/api/push/subscriptions")) as put:
+        change = "Object.assign(new Event('pushsubscriptionchange'), { waitUntil() {} })"
+        pushed.worker.evaluate(f"dispatchEvent({change})")
+    assert put.value.method == "PUT"
     reader.page.locator("#logout").click()
     reader.agrees("Log out")
     expect(reader.page.get_by_label("Name")).to_be_visible()

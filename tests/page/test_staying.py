@@ -84,6 +84,8 @@ def test_a_login_that_ended_is_taken_up_in_place(
     window: Windows, ada: Person, bob: Person, chat: dict[str, Any]
 ) -> None:
     writer = window(expected=CUT_OFF)
+    # As on pages without TLS.
+    writer.page.context.add_init_script("Object.defineProperty(navigator, 'locks', {})")
     stays(writer, ada)
     writer.opens(bob)
     second = window(beside=writer, expected=CUT_OFF)
