@@ -62,7 +62,8 @@ export const de = {
 
   // Der offene Chat
   "chat.pick": "Mit wem möchtest du schreiben?",
-  "chat.alone": "Du bist der erste Mensch hier. Andere erscheinen in der Liste, sobald sie ein Konto haben.",
+  "chat.first": "Du bist der erste Mensch hier",
+  "chat.alone": "Andere erscheinen in der Liste, sobald sie ein Konto haben.",
   "chat.back": "Zurück zu den Chats",
   "chat.online": "Online",
   "chat.offline": "Offline",

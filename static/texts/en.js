@@ -62,7 +62,8 @@ export const en = {
 
   // The open chat
   "chat.pick": "Pick somebody to chat with",
-  "chat.alone": "You are the first one here. Others appear in the list as soon as they have an account.",
+  "chat.first": "You are the first one here",
+  "chat.alone": "Others appear in the list as soon as they have an account.",
   "chat.back": "Back to the chats",
   "chat.online": "Online",
   "chat.offline": "Offline",

@@ -18,7 +18,9 @@ export function drawTalk() {
   const open = state.open;
   byId("talk").hidden = !open;
   byId("nobody").hidden = open !== null;
-  byId("alone").hidden = state.chats.size > 0 || state.people.length > 1;
+  const isAlone = !state.chats.size && state.people.length <= 1;
+  byId("alone").hidden = !isAlone;
+  byId("pick").textContent = t(isAlone ? "chat.first" : "chat.pick");
   if (!open) return void (opened = drawn = null);
   const person = personOf(open.peer);
   const name = nameOf(open.peer);
