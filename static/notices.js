@@ -18,8 +18,12 @@ const shown = new Map(); // by the channel: what to close once the chat is read
 
 /** New messages, or some that are known already, have come. */
 export function arrived(messages) {
-  for (const message of messages) if (isNews(message)) waiting.set(peerOf(message), message);
-  if (waiting.size) timer ??= setTimeout(tell, PAUSE_MS);
+  const news = messages.filter(isNews);
+  if (told() !== "open" || !news.length) return;
+  // At once, before the pause of the other windows is over: none of them need tell what is seen here.
+  if (isLookedAt()) return void news.forEach(isFirst);
+  for (const message of news) waiting.set(peerOf(message), message);
+  timer ??= setTimeout(tell, PAUSE_MS);
 }
 
 function isNews({ id, from_user, deleted_at, edited_at }) {
@@ -31,11 +35,11 @@ async function tell() {
   const messages = [...waiting.values()].filter(isNews);
   waiting = new Map();
   timer = null;
-  if (told() !== "open" || isLookedAt()) return;
+  if (isLookedAt()) return;
   await alone("chat/told", () => messages.filter(isFirst).forEach(show)); // in one of my windows
 }
 
-/** Whether no window has told of this message yet. */
+/** Whether no window has told or shown this message yet. From now on one has. */
 function isFirst({ id }) {
   const kept = shelf(state.me.id, "told");
   const ids = kept.get("ids") ?? [];

@@ -211,8 +211,16 @@ def test_an_open_page_tells_where_pushes_are_refused(
     expect(reader.page.get_by_text("The push service is away.")).to_be_visible()
     assert reader.offends() == []
     reader.page.keyboard.press("Escape")
+    behind = window(beside=reader, expected=CUT_OFF)
+    behind.page.add_init_script(NOTIFICATIONS + refusing + "document.hasFocus = () => false")
+    behind.is_of(ada)
+    behind.is_live()
     bob.said(chat, "While she looks")
     expect(reader.row(bob)).to_contain_text("While she looks")
+    expect(behind.row(bob)).to_contain_text("While she looks")
+    behind.page.wait_for_timeout(1_000)  # for what must not come
+    assert shown(behind.page) == []
+    behind.page.close()
     reader.page.evaluate("document.hasFocus = () => false")
     bob.said(chat, "While she is away")
 
