@@ -82,10 +82,22 @@ export const de = {
   // Blockieren
   "block": "Blockieren",
   "block.undo": "Freigeben",
-  "block.name": "{name} blockieren",
   "block.undo-name": "{name} freigeben",
   "block.ask": "{name} blockieren?",
   "block.meaning": "Ihr könnt einander nicht mehr schreiben, bis du die Person wieder freigibst.",
+
+  // Das Menü eines Chats
+  "menu": "Mehr",
+  "menu.chat": "Chat mit {name}",
+  "menu.profile": "Profil",
+  "menu.mute-hour": "Eine Stunde stumm",
+  "menu.mute-hours": "8 Stunden stumm",
+  "menu.mute": "Stumm, bis ich es einschalte",
+  "menu.unmute": "Mitteilungen einschalten",
+  "menu.unmute-until": "Mitteilungen einschalten (stumm bis {time})",
+  "menu.muted": "Stumm",
+  "menu.muted-until": "Stumm bis {time}",
+  "menu.unmuted": "Mitteilungen sind wieder eingeschaltet",
 
   // Eine Nachricht
   "message.you": "Du",

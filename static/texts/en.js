@@ -82,10 +82,22 @@ export const en = {
   // Blocking
   "block": "Block",
   "block.undo": "Unblock",
-  "block.name": "Block {name}",
   "block.undo-name": "Unblock {name}",
   "block.ask": "Block {name}?",
   "block.meaning": "Neither of you can write to the other until you unblock them.",
+
+  // The menu of a chat
+  "menu": "More",
+  "menu.chat": "Chat with {name}",
+  "menu.profile": "Profile",
+  "menu.mute-hour": "Mute for an hour",
+  "menu.mute-hours": "Mute for 8 hours",
+  "menu.mute": "Mute until I turn it on",
+  "menu.unmute": "Turn notifications on",
+  "menu.unmute-until": "Turn notifications on (muted until {time})",
+  "menu.muted": "Muted",
+  "menu.muted-until": "Muted until {time}",
+  "menu.unmuted": "Notifications are on again",
 
   // A message
   "message.you": "You",

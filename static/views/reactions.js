@@ -5,14 +5,14 @@
 // innerHTML and inline styles, which the policy of this page forbids.
 
 import { api } from "../api.js";
-import { announce, h, icon } from "../dom.js";
+import { announce, h } from "../dom.js";
 import { isEmoji, shownName } from "../format.js";
 import { isBlocked, learnMessage, nameOf, state } from "../store.js";
 import { t } from "../texts.js";
 import { tellOthers } from "../windows.js";
 import { attempt } from "./ask.js";
+import { closeMenu, showMenu, verbs } from "./menu.js";
 
-const menu = document.getElementById("menu");
 const ROW = 6; // emoji in a row, as the style sheet has it
 
 const PALETTE = "👍 ❤️ 😂 😮 😢 🙏 👎 🎉 🔥 👏 💯 ✅ 😀 😍 🤔 😅 😎 🥳 😴 😡 🤯 🤷 👀 💪".split(" ");
@@ -58,33 +58,14 @@ export function drawReactions(message) {
   }
 }
 
-/** Open the menu near an element. `verbs`: [{name, label, act}] that stand below the emoji. */
-export function openMenu(message, near, verbs = []) {
-  menu.replaceChildren(
-    h("h2.unseen", { id: "menu-title" }, t("act.menu")),
-    canWrite() && !message.pending ? palette(message) : "",
-    verbs.length
-      ? h("ul.verbs", {}, verbs.map(({ name, label, act }) =>
-          h("li", {}, h("button.quiet", { onclick: () => close(act) }, icon(name), label))))
-      : "",
-  );
-  menu.showModal();
-  const { left, right, top, bottom } = near.getBoundingClientRect();
-  const x = left + right > innerWidth ? right - menu.offsetWidth : left;
-  const y = bottom + menu.offsetHeight > innerHeight ? top - menu.offsetHeight - 6 : bottom + 6;
-  const within = (place, room) => `${Math.max(8, Math.min(place, room - 8))}px`;
-  menu.style.setProperty("--x", within(x, innerWidth - menu.offsetWidth));
-  menu.style.setProperty("--y", within(y, innerHeight - menu.offsetHeight));
-}
-
-/** Close first: the focus goes back, and then to where the act puts it. */
-function close(act) {
-  menu.close();
-  act();
+/** Open the menu near an element. `items` stand below the emoji, see menu.js. */
+export function openMenu(message, near, items = []) {
+  const emoji = canWrite() && !message.pending ? palette(message) : "";
+  showMenu(near, t("act.menu"), emoji, items.length ? verbs(items) : "");
 }
 
 function palette(message) {
-  const choose = (emoji) => close(() => toggle(message, emoji));
+  const choose = (emoji) => closeMenu(() => toggle(message, emoji));
   const pick = (emoji) =>
     h(
       "button.quiet",
@@ -129,5 +110,3 @@ function move(event) {
   event.preventDefault();
   next.focus();
 }
-
-menu.addEventListener("click", (event) => event.target === menu && menu.close()); // beside it

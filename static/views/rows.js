@@ -32,16 +32,18 @@ export function chatRow(chat, waiting) {
   const current = state.open?.peer === peer;
   const at = waiting?.at ?? chat.last?.created_at;
   const [kind, said, mark] = lastLine(chat, waiting, current);
-  const shown = [personOf(peer), online, kind, said, mark, at && when(at), unread, t("list.chats")];
+  const shown = [personOf(peer), online, kind, said, mark, at && when(at), unread, chat.muted, t("list.chats")];
   return row(shown, `#/${peer}`, current, () => [
     avatar(peer, online),
     h("bdi.name", {}, shownName(nameOf(peer))),
     online && h("span.unseen", {}, t("chat.online")),
-    at && h("time", { datetime: at }, when(at)),
+    at && h("time", { datetime: at }, chat.muted && silent(), when(at)),
     h(`span.said.${kind}`, {}, lead(kind, mark), h("bdi", {}, said)),
     unread > 0 && h("span.count", {}, `${unread}`, h("span.unseen", {}, ` ${t("list.unread")}`)),
   ]);
 }
+
+const silent = () => [icon("silent"), h("span.unseen", {}, `${t("menu.muted")}, `)];
 
 /** What the second line of a chat is about, what it says, and how far my message got. */
 function lastLine({ peer, last, peerReadId }, waiting, current) {

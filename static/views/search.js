@@ -117,6 +117,12 @@ function searchIn(chat) {
   field.select();
 }
 
+/** Let the reader search in the open chat. */
+export function searchOpenChat() {
+  isInFront = true;
+  searchIn(true);
+}
+
 function leaveChat() {
   here = false;
   isInFront = false;
@@ -143,10 +149,7 @@ stop.addEventListener("click", () => {
   leaveChat();
   field.focus();
 });
-document.getElementById("search-chat").addEventListener("click", () => {
-  isInFront = true;
-  searchIn(true);
-});
+document.getElementById("search-chat").addEventListener("click", searchOpenChat);
 document.getElementById("lists").addEventListener("click", ({ target }) => {
   if (!target.closest("a")) return;
   isInFront = false; // on a phone what was found is behind what it led to

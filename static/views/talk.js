@@ -1,16 +1,11 @@
-// The head of the open chat: who it is, whether they are there, and blocking them.
+// The head of the open chat: who it is, and whether they are there.
 
-import { block, unblock } from "../blocks.js";
-import { h, icon } from "../dom.js";
 import { shownName } from "../format.js";
-import { look } from "../live.js";
 import { isBlocked, isOnline, nameOf, personOf, state } from "../store.js";
 import { currentLanguage, t } from "../texts.js";
-import { ask, attempt } from "./ask.js";
 import { avatar } from "./avatar.js";
 
 const byId = (id) => document.getElementById(id);
-const button = byId("block");
 let drawn = null;
 let opened = null;
 
@@ -25,19 +20,15 @@ export function drawTalk() {
   const person = personOf(open.peer);
   const name = nameOf(open.peer);
   const online = isOnline(open.peer);
-  const blocked = state.blocked.has(open.peer);
-  const version = JSON.stringify([open.peer, person, online, blocked, currentLanguage()]);
+  const muted = state.chats.get(open.peer)?.muted ?? false;
+  const version = JSON.stringify([open.peer, person, online, muted, currentLanguage()]);
   if (drawn !== version) {
     drawn = version;
     byId("peer").textContent = shownName(name);
     byId("peer-username").textContent = person?.display_name ? person.username : "";
     byId("peer-picture").replaceChildren(avatar(open.peer, online));
-    button.replaceChildren(icon("block"), h("span", {}, t(blocked ? "block.undo" : "block")));
-    const verb = blocked ? "block.undo-name" : "block.name";
-    button.setAttribute("aria-label", t(verb, { name: shownName(name) }));
+    byId("peer-muted").toggleAttribute("hidden", !muted);
   }
-  // Who is blocked by them, or talks to an account that is gone, has nothing to gain from a block.
-  button.hidden = name === null || (isBlocked(open.peer) && !blocked);
   const status = byId("peer-status");
   const typing = state.typing.has(open.peer);
   status.classList.toggle("typing", typing);
@@ -49,12 +40,3 @@ export function drawTalk() {
     (matchMedia("(pointer: coarse)").matches ? byId("peer") : byId("text")).focus();
   }
 }
-
-button.addEventListener("click", async () => {
-  const { peer } = state.open;
-  const name = shownName(nameOf(peer));
-  if (state.blocked.has(peer)) await attempt(unblock(peer));
-  else if (await ask(t("block.ask", { name }), t("block.meaning"), t("block"))) await attempt(block(peer));
-  else return;
-  look();
-});

@@ -11,10 +11,17 @@ from playwright.sync_api import FilePayload, Locator, expect
 from contract.endpoints import PICTURE
 from tests.support.browser import Window, Windows
 from tests.support.people import PASSWORD, ChatServer, Person
+from tests.support.servers import eventually
 
 pytestmark = pytest.mark.slow
 
 Chat = dict[str, Any]
+AN_HOUR_LATER = """() => {
+  const [key] = Object.keys(localStorage).filter((each) => each.includes("/mute/"));
+  const kept = JSON.parse(localStorage[key]);
+  localStorage[key] = JSON.stringify({ ...kept, until: new Date(0).toISOString() });
+}"""
+HAS_FOCUS = "(element) => element === document.activeElement"
 PHONE: dict[str, Any] = {"viewport": {"width": 360, "height": 640}, "has_touch": True}
 
 
@@ -185,9 +192,11 @@ def test_an_account_is_exported_and_deleted(
 
 @pytest.mark.parametrize("options", [{}, PHONE | {"color_scheme": "dark"}])
 def test_axe_finds_no_fault_with_the_settings(
-    options: dict[str, Any], window: Windows, ada: Person, bob: Person
+    options: dict[str, Any], window: Windows, server: ChatServer, ada: Person, bob: Person
 ) -> None:
     ada.request("PUT", f"/api/blocks/{bob.id}")
+    stranger = server.api.sign_up(f"stranger {ada.id}")
+    stranger.request("PATCH", "/api/me", {"about": "Ask me about boats."})
     reader = window(**options)
     reader.is_of(ada)
     reader.page.get_by_role("button", name="Settings", exact=True).click()
@@ -203,8 +212,16 @@ def test_axe_finds_no_fault_with_the_settings(
         if back.is_visible():
             back.click()
 
+    reader.page.keyboard.press("Escape")
+    reader.visits(f"#/{stranger.id}")
+    reader.page.locator("#chat-menu").click()
+    faults["menu"] = reader.offends()
+    reader.page.get_by_role("menuitem", name="Profile").click()
+    expect(reader.page.get_by_text("Ask me about boats.")).to_be_visible()
+    faults["profile"] = reader.offends()
+
     assert set(map(tuple, faults.values())) == {()}, faults
-    assert len(faults) == 11
+    assert len(faults) == 13
 
 
 # People ----------------------------------------------------------------------------------------
@@ -235,3 +252,39 @@ def test_people_are_shown_by_name_and_picture(
         reader.page.get_by_role("searchbox").fill(words)
         expect(reader.page.locator(f'#lists a[href^="#/{found.id}"]')).to_be_visible()
         expect(reader.page.locator("#lists li")).to_have_count(1)
+
+
+def test_a_chat_is_muted_for_an_hour_from_its_menu(
+    window: Windows, ada: Person, bob: Person, chat: Chat
+) -> None:
+    bob.request("PATCH", "/api/me", {"about": "Ask me about boats."})
+    bob.said(chat, "Hello")
+    reader = window()
+    reader.is_of(ada, f"#/{bob.id}")
+    keys, opener = reader.page.keyboard, reader.page.locator("#chat-menu")
+
+    opener.press("Enter")
+    menu = reader.page.get_by_role("menu", name=f"Chat with {bob.username}")
+    expect(menu.get_by_role("menuitem", name="Profile")).to_be_focused()
+    keys.press("ArrowDown")
+    while not menu.get_by_role("menuitem", name="Mute for an hour").evaluate(HAS_FOCUS):
+        keys.press("ArrowDown")
+    keys.press("Enter")
+    expect(reader.page.get_by_text("Muted until")).to_be_visible()
+    expect(opener).to_be_focused()
+    expect(reader.row(bob).get_by_text("Muted")).to_be_attached()
+    assert is_muted(ada)
+    reader.page.evaluate(AN_HOUR_LATER)
+    reader.page.reload()
+    assert eventually(lambda: not is_muted(ada))
+
+    reader.chooses("Profile")
+    profile = reader.page.get_by_role("dialog", name=bob.username)
+    expect(profile.get_by_text("Ask me about boats.")).to_be_visible()
+    keys.press("Escape")
+    expect(opener).to_be_focused()
+
+
+def is_muted(person: Person) -> bool:
+    muted: bool = person.request("GET", "/api/chats").json[0]["muted"]
+    return muted

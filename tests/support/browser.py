@@ -142,6 +142,20 @@ class Window:
         self.message(text).hover()
         self.message(text).get_by_role("button", name=verb).click()
 
+    def chooses(self, item: str) -> None:
+        """Something of the open chat's menu."""
+        self.page.locator("#chat-menu").click()
+        self.page.get_by_role("menuitem", name=item, exact=True).click()
+
+    def offers(self, item: str) -> bool:
+        """Whether the open chat's menu has it."""
+        if self.page.locator("#chat-menu").is_hidden():
+            return False
+        self.page.locator("#chat-menu").click()
+        items = self.page.get_by_role("menuitem").all_inner_texts()
+        self.page.keyboard.press("Escape")
+        return item in items
+
     def agrees(self, verb: str) -> None:
         self.page.get_by_role("dialog").get_by_role("button", name=verb).click()
 
