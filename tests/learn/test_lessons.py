@@ -1,12 +1,21 @@
 """The course does what it says: its commands answer what it shows, its exercises can be solved."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.lessons import LESSONS, Desk, Lesson, copied, entries, settled
+from tests.support.lessons import (
+    LESSONS,
+    PLAIN_PYTEST,
+    Desk,
+    Lesson,
+    copied,
+    entries,
+    settled,
+)
 
 pytestmark = pytest.mark.slow
 lessons = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
@@ -38,7 +47,8 @@ def test_the_commands_of_a_lesson_answer_as_shown(path: Path, tmp_path: Path) ->
 def exercise(step: Path) -> tuple[int, str]:
     """How the tests of the exercise end, and what pytest says."""
     command = [sys.executable, *EXERCISE.split()[1:]]
-    run = subprocess.run(command, cwd=step, capture_output=True, text=True, check=False)
+    env = os.environ | PLAIN_PYTEST
+    run = subprocess.run(command, cwd=step, env=env, capture_output=True, text=True, check=False)
     return run.returncode, run.stdout + run.stderr
 
 

@@ -25,6 +25,9 @@ LEARN = ROOT / "docs" / "learn"
 LESSONS = sorted(LEARN.glob("[0-9][0-9]-*.md"))
 FENCE = re.compile(r"^([^\n]*)\n+```(\w+)\n(.*?)^```$", re.M | re.S)
 
+#: As learners have it, who have none of the plugins that the project's own tests need.
+PLAIN_PYTEST = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+
 #: Patterns of what differs from run to run, and what to compare in its place.
 VARYING = {
     r"eyJ[\w-]+\.[\w-]+\.[\w-]+": "<token>",
@@ -112,7 +115,7 @@ class Desk:
             "FLASK_PASSWORD_HASH": "scrypt:128:8:1",
             "PYTHONUNBUFFERED": "1",
         }
-        return os.environ | {"PATH": path} | ours
+        return os.environ | PLAIN_PYTEST | {"PATH": path} | ours
 
     def _here(self, text: str) -> str:
         for port, ours in self.ports.items():
