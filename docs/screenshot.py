@@ -20,8 +20,11 @@ sys.path.insert(0, str(ROOT))
 
 from tests.support.browser import CHROMIUM, OPTIONS, Windows  # noqa: E402
 from tests.support.people import ChatServer, Person  # noqa: E402
+from tests.support.tour import picture  # noqa: E402
 
 PICTURE = ROOT / "docs/screenshot.png"
+
+PHOTO = "24 degrees, and hardly any wind"
 
 # Who writes to whom, how many minutes ago, and what.
 SAID = [
@@ -34,17 +37,16 @@ SAID = [
     ("ada", "bob", 1560, "Are you coming to the lake on Saturday?"),
     ("bob", "ada", 1555, "Yes! I can bring the small grill and something for the salad."),
     ("ada", "bob", 1550, "🎉"),
-    ("bob", "ada", 46, "Good morning. The forecast says 24 degrees and hardly any wind."),
+    ("bob", "ada", 46, PHOTO),
     ("bob", "ada", 45, "Shall we take the early train?"),
-    ("ada", "bob", 31, "Let us. It leaves at 8:40, platform 3."),
-    ("ada", "bob", 30, "I have the tickets: https://trains.example/t/4821"),
-    ("bob", "ada", 12, "Perfect. I am at the station at half past, with coffee ☕"),
+    ("ada", "bob", 31, "Let us. It leaves at **8:40**, platform 3: https://trains.example/t/4821"),
+    ("bob", "ada", 12, "Perfect. I am there at half past, with coffee ☕"),
     ("ada", "bob", 3, "You are a good friend."),
 ]
 
 FRAME = """
 <style>
-  body { margin: 0; width: 1560px; height: 800px; position: relative; background: #dfe9e2; }
+  body { margin: 0; width: 1560px; height: 820px; position: relative; background: #dfe9e2; }
   img { position: absolute; box-shadow: 0 14px 44px rgb(20 50 40 / 25%); }
   .desktop { left: 40px; top: 40px; width: 1060px; border-radius: 14px; }
   .phone { right: 40px; top: 60px; width: 360px; border-radius: 34px; border: 9px solid #0c0f0e; }
@@ -63,9 +65,9 @@ def main() -> None:
         windows = Windows(browser, f"http://127.0.0.1:{server.port}/")
         for name in ("mira", "ليلى", "Noor"):  # are online, too
             windows().is_of(people[name])
-        desktop = windows(viewport={"width": 1060, "height": 720})
+        desktop = windows(viewport={"width": 1060, "height": 740})
         desktop.is_of(people["ada"])
-        phone = windows(viewport={"width": 360, "height": 662}, color_scheme="dark")
+        phone = windows(viewport={"width": 360, "height": 682}, color_scheme="dark", has_touch=True)
         phone.is_of(people["bob"])
         desktop.opens(people["bob"])
         phone.opens(people["ada"])
@@ -75,9 +77,9 @@ def main() -> None:
         phone.composer.press_sequentially("See you on Saturday")
         expect(desktop.page.locator("#peer-status")).to_have_text("typing")
         shots = {"desktop": desktop.page.screenshot(), "phone": phone.page.screenshot()}
-        picture = windows(viewport={"width": 1560, "height": 800}).page
-        picture.set_content(framed(shots))
-        picture.screenshot(path=PICTURE)
+        frame = windows(viewport={"width": 1560, "height": 820}).page
+        frame.set_content(framed(shots))
+        frame.screenshot(path=PICTURE)
         windows.close()
         browser.close()
 
@@ -85,7 +87,14 @@ def main() -> None:
 def talk(people: dict[str, Person]) -> None:
     for writer, reader, _, text in SAID:
         chat = people[writer].asks(people[reader]).json
-        people[writer].said(chat, text)
+        if text == PHOTO:
+            sent = people[writer].sends(chat, "lake.jpg", picture((900, 600)), message=text).json
+        else:
+            answers = {"reply_to": sent["id"]} if text.startswith("Let us") else {}
+            last = people[writer].said(chat, text, **answers)
+        if text.startswith("Perfect"):
+            for person in (people[reader], people[writer]):
+                person.request("PUT", f"/api/messages/{last['id']}/reactions/%E2%9D%A4%EF%B8%8F")
         if "jonas" not in (writer, reader):
             people[reader].request("PUT", f"/api/chats/{chat['channel_name']}/read")
 

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from math import sin
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from PIL import Image
+from PIL import Image, ImageDraw, ImageOps
 from playwright.sync_api import Error, FilePayload, Route, expect
 
 from tests.support.browser import CUT_OFF, Window, Windows
@@ -36,22 +37,45 @@ TALK = [
 ]
 
 
-def picture(
-    first: tuple[int, int, int], last: tuple[int, int, int], size: tuple[int, int]
-) -> bytes:
-    """A sky between two colours."""
+def picture(size: tuple[int, int], evening: bool = False) -> bytes:
+    """Hills behind a lake, by day or in the evening."""
+    width, height = size
+    shore = height * 2 // 3
+    above, below, sun, *hills = EVENING if evening else DAY
+    sky = Image.composite(Image.new("RGB", size, below), Image.new("RGB", size, above), slope(size))
+    drawing = ImageDraw.Draw(sky)
+    middle, half = (width * 0.7, shore * 0.55), width * 0.05
+    drawing.ellipse([middle[0] - half, middle[1] - half, middle[0] + half, middle[1] + half], sun)
+    for number, colour in enumerate(hills, 1):
+        edge = [
+            (
+                x,
+                shore
+                - height
+                * (0.3 - 0.08 * number)
+                * (1.2 + sin(x / width * (3 + number) + 2 * number))
+                / 2,
+            )
+            for x in range(width + 1)
+        ]
+        drawing.polygon([(0, shore), *edge, (width, shore)], colour)
+    lake = ImageOps.flip(sky.crop((0, 2 * shore - height, width, shore)))
+    sky.paste(Image.blend(lake, Image.new("RGB", lake.size, hills[-1]), 0.35), (0, shore))
     made = io.BytesIO()
-    slope = Image.linear_gradient("L").resize(size)
-    Image.composite(Image.new("RGB", size, last), Image.new("RGB", size, first), slope).save(
-        made, "JPEG"
-    )
+    sky.save(made, "JPEG", quality=90)
     return made.getvalue()
 
 
-LAKE = ((104, 158, 205), (236, 205, 160), (900, 600))
-TRAIN = ((60, 80, 110), (200, 210, 220), (500, 760))
+def slope(size: tuple[int, int]) -> Image.Image:
+    return Image.linear_gradient("L").resize(size)
+
+
+DAY = ["#5b9bd5", "#e9f2f7", "#fff6d8", "#8fb3c7", "#5f8f8f", "#2f5d50"]
+EVENING = ["#31416f", "#f3a871", "#ffe3ad", "#7a5a7d", "#4d3d63", "#262545"]
+
+
 ATTACHED: list[FilePayload] = [
-    {"name": "a photo.jpg", "mimeType": "image/jpeg", "buffer": picture(*LAKE)},
+    {"name": "a photo.jpg", "mimeType": "image/jpeg", "buffer": picture((900, 600))},
     {"name": "Notes of the whole year.pdf", "mimeType": "application/pdf", "buffer": b"%PDF"},
 ]
 
@@ -93,8 +117,8 @@ class Cast:
 
     def _decorate(self, chat: Chat, last: dict[str, Any]) -> None:
         """Pictures, files, replies, reactions, edits, and what was deleted."""
-        self.bob.sends(chat, "the lake.jpg", picture(*LAKE), message="From last year")
-        self.ada.sends(chat, "train.jpg", picture(*TRAIN))
+        self.bob.sends(chat, "the lake.jpg", picture((900, 600)), message="From last year")
+        self.ada.sends(chat, "from the train.jpg", picture((560, 760), evening=True))
         self.bob.sends(
             chat, "A rather long name of a timetable for the whole summer.pdf", b"%PDF-1.7 " * 9_000
         )
