@@ -61,7 +61,10 @@ export function t(key, values = {}) {
 export function textOfRefusal({ code, message }, path, seconds) {
   const keys = [`code.${code}${path}`, `code.${code}`];
   const key = keys.find((each) => each in TEXTS[language]);
-  return key ? t(key, { seconds }) : message;
+  if (key) return t(key, { seconds });
+  const [, member, fault] = message.match(/^(\w+) (.*)\.$/) ?? []; // "password must be …"
+  const known = `code.${code}/${fault}`;
+  return known in TEXTS[language] ? `${member} ${t(known)}.` : message;
 }
 
 const ATTRIBUTES = ["aria-label", "title", "placeholder", "data-drop"];

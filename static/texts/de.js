@@ -315,6 +315,27 @@ export const de = {
   "code.forbidden/me/password": "Das Passwort ist falsch.",
   "code.too_large/me/avatar": "Das Bild ist zu groß.",
   "code.unsupported_media_type/me/avatar": "Nimm ein Bild: PNG, JPEG, GIF oder WebP.",
+  // Was hinter dem Namen eines Feldes steht.
+  "code.invalid/must have 1 to 50 characters": "muss 1 bis 50 Zeichen haben",
+  "code.invalid/must have at least 8 characters": "muss mindestens 8 Zeichen haben",
+  "code.invalid/must have at most 50 characters": "darf höchstens 50 Zeichen haben",
+  "code.invalid/must have at most 200 characters": "darf höchstens 200 Zeichen haben",
+  "code.invalid/must not be empty": "darf nicht leer sein",
+  "code.invalid/must not be only white space": "darf nicht nur aus Leerzeichen bestehen",
+  "code.invalid/must not begin or end with white space":
+    "darf nicht mit einem Leerzeichen anfangen oder aufhören",
+  "code.invalid/must not have control, private-use or unassigned characters":
+    "darf keine Zeichen haben, die es in der Schrift nicht gibt",
+  "code.invalid/must not have characters that turn the direction of writing":
+    "darf keine Zeichen haben, die die Schreibrichtung ändern",
+  "code.invalid/must have a character that can be seen": "muss etwas haben, das man sieht",
+  "code.invalid/must not mix Latin, Cyrillic and Greek letters, because many of them look alike":
+    "darf lateinische, kyrillische und griechische Buchstaben nicht mischen, weil viele gleich aussehen",
+  "code.invalid/must not be one character again and again":
+    "darf nicht immer dasselbe Zeichen sein",
+  "code.invalid/must not be the user name": "darf nicht dein Name sein",
+  "code.invalid/must not be a common word or password, because those are guessed first":
+    "darf kein häufiges Wort oder Passwort sein, denn die werden zuerst erraten",
   "code.rate_limited": "Zu viele Versuche. Versuch es in {seconds} Sekunden noch einmal.",
   "code.busy": "Der Server hat gerade zu viel zu tun. Versuch es in {seconds} Sekunden noch einmal.",
   "code.internal": "Auf dem Server ist etwas schiefgegangen. Versuch es gleich noch einmal.",

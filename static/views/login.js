@@ -2,7 +2,7 @@
 
 import { api, Refused } from "../api.js";
 import { save } from "../session.js";
-import { fillIn } from "../texts.js";
+import { fillIn, t } from "../texts.js";
 
 const main = document.getElementById("login");
 const form = main.querySelector("form");
@@ -83,8 +83,10 @@ async function submit() {
     password.value = "";
     return session;
   } catch (error) {
-    fault.textContent = error.message.charAt(0).toUpperCase() + error.message.slice(1);
-    const field = /name/i.test(error.original) && registering() ? username : password;
+    const labels = { username: t("login.name"), password: t("login.password") };
+    fault.textContent = error.message.replace(/^(username|password)\b/, (member) => labels[member]);
+    const isName = error.code === "taken" || /^username\b/.test(error.original);
+    const field = isName && registering() ? username : password;
     // Neither field is to blame for a lost connection, or for too many attempts.
     if (error instanceof Refused && !error.passing) blame(field);
     field.focus();

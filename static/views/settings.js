@@ -5,10 +5,10 @@
 // `build`, which makes its elements. That is done once, so that nothing typed is lost by looking
 // elsewhere. If it has a `refresh`, that is called each time the section comes into sight.
 
+import { LoggedOut } from "../api.js";
 import { h, icon } from "../dom.js";
 import { state } from "../store.js";
 import { onLanguage, t } from "../texts.js";
-import { attempt } from "./ask.js";
 import * as appearance from "./settings/appearance.js";
 import * as blocked from "./settings/blocked.js";
 import * as deletion from "./settings/deletion.js";
@@ -38,6 +38,8 @@ const list = h("ul");
 const place = h("section", { "aria-labelledby": "settings-section" });
 const links = new Map();
 const built = new Map();
+const fault = h("p.fault", { role: "alert" }); // why something could not be loaded
+const TYPED = ".field :is(input, textarea)";
 let shown = null;
 
 function button(name, label, act) {
@@ -47,7 +49,8 @@ function button(name, label, act) {
 function build() {
   for (const [name, section] of Object.entries(SECTIONS)) {
     const parts = [icon(section.icon), h("span", {}, t(section.title)), icon("next")];
-    const link = h(section.danger ? "button.quiet.grave" : "button.quiet", { onclick: () => show(name, { move: true }) }, parts);
+    const kind = section.danger ? "button.quiet.grave" : "button.quiet";
+    const link = h(kind, { onclick: () => show(name, { move: true }) }, parts);
     links.set(name, link);
     list.append(h("li", {}, link));
   }
@@ -74,15 +77,26 @@ export function openSettings(name) {
 function show(name, { move }) {
   const section = SECTIONS[name];
   const title = h("h3", { id: "settings-section", tabindex: -1 }, t(section.title));
-  if (!built.has(name)) built.set(name, h(`div.${name}`, {}, section.build()));
-  place.replaceChildren(title, built.get(name));
+  if (!built.has(name)) construct(name);
+  place.replaceChildren(title, fault, built.get(name));
   place.scrollTop = 0;
   shown = name;
   for (const [each, link] of links) link.setAttribute("aria-current", `${each === name}`);
   panel.classList.add("chosen");
-  if (section.refresh) attempt(Promise.resolve(section.refresh()));
+  refresh(section);
   if (move) title.focus();
   else links.get(name).focus();
+}
+
+const construct = (name) => built.set(name, h(`div.${name}`, {}, SECTIONS[name].build()));
+
+async function refresh(section) {
+  fault.textContent = "";
+  try {
+    await section.refresh?.();
+  } catch (error) {
+    if (!(error instanceof LoggedOut) && section === SECTIONS[shown]) fault.textContent = error.message;
+  }
 }
 
 function toList() {
@@ -90,14 +104,24 @@ function toList() {
   (links.get(shown) ?? links.values().next().value).focus();
 }
 
+/** All that stands in the panel, anew in another language. What was typed stays. */
 onLanguage(() => {
   if (!links.size) return;
+  const typed = [...built.values()].flatMap((each) => [...each.querySelectorAll(TYPED)]);
+  const wasIn = place.contains(document.activeElement) && document.activeElement.value;
   list.replaceChildren();
   panel.replaceChildren();
   links.clear();
-  built.clear();
+  [...built.keys()].forEach(construct);
+  for (const each of built.values()) {
+    for (const input of each.querySelectorAll(TYPED)) {
+      input.value = typed.find(({ id }) => id === input.id).value;
+    }
+  }
   build();
-  if (panel.open) show(shown, { move: false });
+  if (!panel.open || !shown) return;
+  show(shown, { move: false });
+  place.querySelector(`[value="${wasIn}"]`)?.focus();
 });
 
 panel.addEventListener("click", ({ target }) => {

@@ -101,6 +101,28 @@ def test_a_chosen_appearance_is_there_before_the_page(window: Windows, ada: Pers
     assert reader.page.evaluate(colour) == light
 
 
+def test_what_is_typed_outlasts_another_language(window: Windows, ada: Person) -> None:
+    writer = window(expected="400")
+    writer.is_of(ada)
+    panel = settings(writer, "Profile")
+    panel.get_by_label("About you").fill("Countess")
+    panel.get_by_role("button", name="Password").click()
+    panel.get_by_label("Current password").fill(PASSWORD)
+    panel.get_by_label("New password").fill("password1")
+
+    panel.get_by_role("button", name="Language").click()
+    panel.get_by_text("Deutsch").click()
+    panel = writer.page.get_by_role("dialog", name="Einstellungen")
+    expect(panel.get_by_label("Deutsch")).to_be_focused()
+    panel.get_by_role("button", name="Passwort").click()
+    panel.get_by_role("button", name="Passwort ändern").click()
+
+    expect(panel.get_by_text("Neues Passwort darf kein häufiges Wort")).to_be_visible()
+    expect(panel.get_by_label("Neues Passwort")).to_have_value("password1")
+    panel.get_by_role("button", name="Profil").click()
+    expect(panel.get_by_label("Über dich")).to_have_value("Countess")
+
+
 def test_a_picture_is_shown_until_it_is_removed(window: Windows, ada: Person, bob: Person) -> None:
     chooser, other = window(), window()
     chooser.is_of(ada)

@@ -11,6 +11,11 @@ const KINDS = "image/png,image/jpeg,image/gif,image/webp"; // that the API takes
 const SIDE = 512; // pixels, twice what the API keeps
 const SMALL = 300_000; // bytes that even a slow line carries soon
 
+let draw = () => {};
+
+/** Show it as it is now. */
+export const redraw = () => draw();
+
 /** The picture, and the buttons that change it. */
 export function drawPicture() {
   const place = h("span.portrait");
@@ -20,11 +25,11 @@ export function drawPicture() {
   const status = h("p.status", { role: "status" });
   let busy = false;
 
-  function draw() {
+  draw = () => {
     place.replaceChildren(avatar(state.me.id));
     if (document.activeElement === remove && !state.me.avatar) choose.focus();
     remove.hidden = !state.me.avatar;
-  }
+  };
 
   async function change(act) {
     if (busy) return;

@@ -1,14 +1,17 @@
 // How others see me: a picture, names, and a text about me.
 
 import { account } from "../../account.js";
+import { api } from "../../api.js";
 import { rename } from "../../staying.js";
 import { changed, state } from "../../store.js";
 import { t } from "../../texts.js";
 import { field, form } from "./form.js";
-import { drawPicture } from "./picture.js";
+import { drawPicture, redraw } from "./picture.js";
 
 export const title = "settings.profile";
 export const icon = "person";
+
+let element;
 
 const values = ({ display_name, about, username }) => ({
   display_name: display_name ?? "",
@@ -27,9 +30,26 @@ export function build() {
     }),
   ];
   const blame = ({ code }) => (code === "taken" ? "username" : null);
-  const element = form(fields, { verb: t("settings.save"), save, blame });
-  for (const [name, value] of Object.entries(values(state.me))) element.elements[name].value = value;
+  element = form(fields, { verb: t("settings.save"), save, blame });
+  fill();
   return [drawPicture(), element];
+}
+
+function fill() {
+  for (const [name, value] of Object.entries(values(state.me))) element.elements[name].value = value;
+}
+
+const isTouched = () =>
+  Object.entries(values(state.me)).some(([name, value]) => element.elements[name].value !== value);
+
+/** It may have been changed elsewhere. What is being typed stays. */
+export async function refresh() {
+  const me = await api.me();
+  const touched = isTouched(); // by what was known until now
+  state.me = me;
+  changed();
+  redraw();
+  if (!touched) fill();
 }
 
 async function save(wanted) {
