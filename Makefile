@@ -11,7 +11,7 @@ SOURCES = $(shell find static -path static/bundle -prune -o -name '*.js' -print 
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN || echo 2) + 2)
 
 .DEFAULT_GOAL = help
-.PHONY: help run test test-all checks lint format screenshot reference setup setup-dev page node lock clean
+.PHONY: help run test test-all checks lint format screenshot icons reference setup setup-dev page node lock clean
 
 # A line "target: ... ## sentence" is listed.
 help: ## List these targets.
@@ -68,6 +68,10 @@ screenshot: setup-dev node ## Make docs/screenshot.png anew.
 reference: setup-dev ## Make docs/api.md and docs/pictures/ anew, from the code.
 	@$(BIN)/python docs/draw.py
 	@$(BIN)/python docs/reference.py
+
+# Needs Chromium.
+icons: setup-dev ## Make the icons of the page anew, from static/icon.svg.
+	@$(BIN)/python docs/icons.py
 
 setup: $(VENV)/.installed
 setup-dev: $(VENV)/.installed-dev

@@ -100,5 +100,6 @@ def channel(chat: int) -> str:
 
 
 def token(user: int) -> str:
-    expires = datetime.now(UTC) + timedelta(days=1)
-    return jwt.encode({"sub": str(user), "jti": f"{user:032x}", "exp": expires}, KEY, "HS256")
+    now = datetime.now(UTC)
+    claims = {"sub": str(user), "jti": f"{user:032x}", "iat": now, "exp": now + timedelta(days=1)}
+    return jwt.encode(claims, KEY, "HS256")

@@ -4,12 +4,14 @@ import { actAs, api, LoggedOut } from "./api.js";
 import { blobs } from "./blobs.js";
 import { handToWorker } from "./choices.js";
 import { open } from "./conversation.js";
-import { reconnect, start, stop } from "./live.js";
+import { moment } from "./format.js";
+import { listen, reconnect, refresh, start, stop } from "./live.js";
 import { drawNotices } from "./notices.js";
 import { endMutes } from "./mutes.js";
 import { sweep, unsent } from "./outbox.js";
 import { dropMine, renew } from "./pushes.js";
 import { register } from "./registration.js";
+import { forgetSeen, keepSeen, recall } from "./seen.js";
 import { end, forget, load } from "./session.js";
 import { sayOver, stay, token } from "./staying.js";
 import { device, tab } from "./storage.js";
@@ -35,6 +37,8 @@ const byId = (id) => document.getElementById(id);
 
 let session = null;
 let leaving = false;
+let listening = null; // while the page starts, see conversation.js
+let seenAt = null; // when what is on the screen was the last state, until the chats have come
 
 /** The login has ended. What was typed and the address stay: the person may be back. */
 function endSession() {
@@ -47,6 +51,7 @@ function endSession() {
 function leave() {
   leaving = true;
   end(token() ?? session.token);
+  forgetSeen(session.id);
   location.reload();
 }
 
@@ -86,9 +91,9 @@ function route() {
   if (!peer || Number(peer) === state.me.id) {
     state.open = null;
     changed();
-  } else {
-    attempt(open(Number(peer), { around: around ? Number(around) : null }));
+    return null;
   }
+  return attempt(open(Number(peer), { around: around ? Number(around) : null, listening }));
 }
 
 /** A link to the address where the page already is changes no address, but is meant: a message
@@ -116,6 +121,7 @@ function drawConnection() {
   const line = byId("connection");
   const parts = [
     state.connection !== "live" && t(`connection.${state.connection}`),
+    state.connection === "offline" && !state.loaded && seenAt && t("connection.seen", { at: moment(seenAt) }),
     !(device.lasting && blobs.lasting) && t("connection.not-kept"),
   ];
   const text = parts.filter(Boolean).join(" ");
@@ -131,7 +137,7 @@ async function whenReached(act) {
     } catch (error) {
       if (error instanceof LoggedOut) throw error;
       state.connection = "offline";
-      drawConnection();
+      changed();
       await new Promise((rest) => setTimeout(rest, RETRY_MS));
     }
   }
@@ -140,24 +146,41 @@ async function whenReached(act) {
 async function begin() {
   actAs(session.token);
   byId("starting").hidden = true;
+  byId("outline").remove();
   byId("login").remove();
   byId("chat").hidden = false;
-  drawConnection();
-  state.me = await whenReached(api.me);
-  whenDeleted(leaveForGood);
-  stay(session, { again, over: endSession, leave: () => logOut({ hasEnded: true }) });
-  await whenReached(start);
+  state.me = { id: session.id, username: session.username };
+  seenAt = recall();
   onChange(draw);
   addEventListener("hashchange", route);
   byId("lists").addEventListener("click", routeAgain);
   byId("logout").addEventListener("click", () => logOut());
-  route();
+  keepSeen();
+  // Messages come as soon as nothing can get lost any more, and what can wait comes after them.
+  listening = whenReached(listen);
+  const chats = listening.then(() => whenReached(refresh));
+  chats.catch(() => {}); // the same fault as that of `listening`
+  const shown = route();
+  await listening;
+  whenDeleted(leaveForGood);
+  stay(session, { again, over: endSession, leave: () => logOut({ hasEnded: true }) });
+  await Promise.all([chats, shown]);
+  listening = null;
+  const joined = start();
+  if (state.chats.size) await joined; // who has somebody to talk to needs no list of others at once
   attempt(loadPeople());
+  attempt(learnMe());
   sweep();
   endMutes();
   await register();
   attempt(handToWorker());
   attempt(renew());
+}
+
+/** Who is logged in here knows only the id and the user name at first. */
+async function learnMe() {
+  state.me = await whenReached(api.me);
+  changed();
 }
 
 /** Go on after a log-in in place: what belonged to the last login has ended with it. */

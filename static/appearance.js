@@ -24,6 +24,13 @@
   }
 
   show(chosenBefore());
+  // Who is logged in here sees the outline of their chats until the page is there, and not of a form.
+  try {
+    const isKnown = (sessionStorage["chat/session"] ?? localStorage["chat/session"]) !== undefined;
+    document.documentElement.classList.toggle("known", isKnown);
+  } catch {
+    // As above.
+  }
   addEventListener("appearance", ({ detail }) => show(detail)); // from the settings
   addEventListener("storage", ({ key }) => key === KEY && show(chosenBefore())); // of another window
 })();

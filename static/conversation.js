@@ -4,16 +4,17 @@
 import { isLookedAt } from "./absence.js";
 import { api, LoggedOut, Unreachable } from "./api.js";
 import { now } from "./clock.js";
-import { changed, learnChat, learnMessage, learnPerson, state } from "./store.js";
+import { recallMessages } from "./seen.js";
+import { changed, learnChat, learnMessage, learnPerson, state, whenLoaded } from "./store.js";
 
 const MOST = 200; // messages kept; those at the far end make room
 const MANY = 40; // unread messages; with more, the last page might begin after the first of them
 
 /** Open the chat with a person: around a message, at its end, or where they stopped reading. */
-export async function open(peer, { around = null, atEnd = false } = {}) {
+export async function open(peer, { around = null, atEnd = false, listening = null } = {}) {
   const chat = (state.open = {
     peer,
-    messages: [], // by id, without gaps
+    messages: around ? [] : recallMessages(peer), // by id, without gaps
     older: false, // whether there are more before these
     newer: false,
     loading: true,
@@ -31,20 +32,34 @@ export async function open(peer, { around = null, atEnd = false } = {}) {
   state.opened.add(peer);
   changed();
   try {
-    const known = await chatWith(peer);
-    if (known.unread && !around && !atEnd) chat.unreadAfter = known.readId;
-    const manyNew = chat.unreadAfter !== null && known.unread > MANY;
-    show(chat, await api.messages(known.channel, { around: manyNew ? known.readId : around }));
+    show(chat, await firstPage(chat, { atEnd, listening }));
   } catch (error) {
     if (error instanceof LoggedOut) throw error;
     if (error.code === "blocked") state.apart.add(peer);
-    chat.failed = error.message;
     chat.reload = error instanceof Unreachable;
+    if (!chat.reload || !chat.messages.length) chat.failed = error.message;
   }
   chat.loading = false;
   chat.waiting.forEach(learnMessage);
   changed();
 }
+
+/**
+ * While the page starts, the messages come beside the chats, as soon as nothing gets lost any more
+ * (`listening`): the name of a channel follows from its two people. Should there be none, it is made.
+ */
+async function firstPage(chat, { atEnd, listening }) {
+  const { peer, around } = chat;
+  await listening;
+  const early = state.loaded ? null : api.messages(channelOf(peer), { around }).catch(() => null);
+  const known = await chatWith(peer);
+  if (known.unread && !around && !atEnd) chat.unreadAfter = known.readId;
+  const manyNew = chat.unreadAfter !== null && known.unread > MANY;
+  const page = manyNew ? null : await early;
+  return page ?? api.messages(known.channel, { around: manyNew ? known.readId : around });
+}
+
+const channelOf = (peer) => `private-chat_${[peer, state.me.id].sort((a, b) => a - b).join("_")}`;
 
 /** Load again what failed or is out of date, now that the server answers. */
 export function retry() {
@@ -58,6 +73,7 @@ export function retry() {
 
 /** The chat with a person. Asked for only if there is none: each request tells the other one. */
 export async function chatWith(peer) {
+  await whenLoaded;
   if (!state.known.has(peer)) learnPerson(await api.person(peer));
   if (!state.chats.has(peer)) {
     const { channel_id, channel_name } = await api.requestChat(peer);
@@ -120,7 +136,7 @@ let marking = false;
 export async function markRead() {
   const chat = state.chats.get(state.open?.peer);
   const last = state.open?.messages.filter((each) => each.from_user !== state.me.id).at(-1);
-  const seen = isLookedAt() && state.open?.atEnd && !state.open.newer && !state.open.reload;
+  const seen = isLookedAt() && state.open?.atEnd && !state.open.newer && !state.open.reload && !state.open.loading;
   if (!chat || marking || !seen || !last || (last.id <= chat.readId && !chat.unread)) return;
   const { peer, readId, unread } = chat;
   const moved = Math.max(readId, last.id);

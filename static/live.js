@@ -16,7 +16,16 @@ import { retry } from "./conversation.js";
 import { arrived } from "./notices.js";
 import { flush, flushFor } from "./outbox.js";
 import { appear, forgetOthers } from "./presence.js";
-import { changed, isBlocked, learnChats, learnMark, learnMessage, peerOf, state } from "./store.js";
+import {
+  changed,
+  isBlocked,
+  learnChats,
+  learnFirstChats,
+  learnMark,
+  learnMessage,
+  peerOf,
+  state,
+} from "./store.js";
 import { isOpenAgain, watchBy } from "./watching.js";
 import { onNews } from "./windows.js";
 
@@ -24,24 +33,37 @@ const MOST_PAGES = 5; // of a sync; after a longer absence it is quicker to load
 const LIVE_MS = 60_000; // hosted Pusher delivers at most once, so look even while live
 const POLL_MS = 3_000;
 const AWAY_MS = 15_000;
+const JOINING_MS = 15_000; // for which the first connection may take
 const PATIENCE_MS = 4_000; // pusher-js may wait 15 seconds before it tries again
 
 let cursor;
 let pusher, notifications;
 let lostAt = 0;
 let stopped = false;
+let startedAt = 0;
+let joined = false;
+let goOn;
+const goneOn = new Promise((resolve) => (goOn = resolve));
 
-/** Hear of everything that concerns this user, from now on. */
-export async function start() {
-  // The cursor first: then the next sync has all that happens while the rest is loading.
+/** Have nothing get lost: the next sync has all that happens after this. */
+export async function listen() {
   cursor = (await api.sync()).cursor;
-  await refresh();
-  await connect();
+}
+
+/**
+ * Hear of everything that concerns this user, from now on. The chats have just been loaded. Resolves
+ * when events come, or when there is no use in waiting for that.
+ */
+export function start() {
+  startedAt = Date.now();
+  connect();
+  setTimeout(goOn, JOINING_MS);
   addEventListener("online", look);
   addEventListener("offline", look);
   document.addEventListener("visibilitychange", look);
   onNews(look);
   keepUp();
+  return goneOn;
 }
 
 /** Hear of nothing any more: a page that is left need not ask why the server hung up. */
@@ -55,10 +77,16 @@ export function stop() {
 // Catching up ----------------------------------------------------------------------------------
 
 let wanted = false;
+let stale = false; // whether there may be news of which no sync tells: read marks and blocks
 let rise = () => {};
 
 /** Look now: something may be new, or over. */
 export function look() {
+  stale = true;
+  catchUpSoon();
+}
+
+function catchUpSoon() {
   wanted = true;
   rise();
 }
@@ -67,11 +95,11 @@ export function look() {
 export const sendWaiting = () => flush().then((again) => again && look(), look);
 
 async function keepUp() {
-  for (let failures = 0; !stopped; ) {
+  for (let failures = 0, first = true; !stopped; first = false) {
     wanted = false;
     let again = false;
     try {
-      await catchUp();
+      if (!first) await catchUp();
       again = await flushFor(POLL_MS, look);
       revive();
       await retry(); // awaited: otherwise a LoggedOut in there would go unnoticed
@@ -85,6 +113,7 @@ async function keepUp() {
     // Each page waits a different time: otherwise all would come back to a server at once.
     const pause = Math.min(POLL_MS * 1.3 ** failures, AWAY_MS) * (0.7 + 0.6 * Math.random());
     await rest(isLive() && !failures && !again ? LIVE_MS : pause);
+    if (!wanted && !isJoining()) stale = true;
   }
 }
 
@@ -101,8 +130,9 @@ async function rest(ms) {
 function show(failures) {
   const before = state.connection;
   if (failures) state.connection = "offline";
-  else if (!window.Pusher) state.connection = "polling";
-  else state.connection = isLive() ? "live" : "catching-up";
+  else if (isLive()) state.connection = "live";
+  else if (isJoining()) state.connection = "connecting";
+  else state.connection = window.Pusher ? "catching-up" : "polling";
   if (before !== state.connection) changed();
 }
 
@@ -122,7 +152,7 @@ async function catchUp() {
     if (error instanceof Refused && error.status === 400) return await anew();
     throw error;
   }
-  await refresh(); // the read marks come with the chats
+  if (stale) await refresh(); // the read marks come with the chats
   arrived(news);
 }
 
@@ -135,13 +165,19 @@ async function anew() {
 let refreshing = null;
 
 /** The chats with the latest activity, and whom I have blocked. */
-function refresh() {
+export function refresh() {
+  stale = false;
   refreshing ??= Promise.all([api.chats(), learnBlocks()])
     .then(([page]) => {
       // Only at first: after that the cursor moves when older chats are loaded.
-      if (state.moreChats === undefined) state.moreChats = page.cursor;
-      learnChats(page.items);
+      if (!state.loaded) state.moreChats = page.cursor;
+      if (state.loaded) learnChats(page.items);
+      else learnFirstChats(page.items);
       changed();
+    })
+    .catch((error) => {
+      stale = true;
+      throw error;
     })
     .finally(() => (refreshing = null));
   return refreshing;
@@ -149,20 +185,32 @@ function refresh() {
 
 // Events ---------------------------------------------------------------------------------------
 
+/** Whether the first connection is still on its way. */
+const isJoining = () => Boolean(PUSHER) && !joined && Date.now() - startedAt < JOINING_MS;
+
 /** What GET /api/config says; the document brings it along. */
 const SERVER = JSON.parse(document.getElementById("server").textContent);
+const { pusher: PUSHER } = document.documentElement.dataset;
 
 /** pusher-js is not part of the page's modules: it comes when the messages are on the screen. */
 async function loadPusher() {
-  const { pusher: address } = document.documentElement.dataset;
-  if (address && !window.Pusher) await import(address).catch(() => {}); // tried again by `keepUp`
+  try {
+    if (PUSHER && !window.Pusher) await import(PUSHER);
+  } catch {
+    // The line was cut: `keepUp` tries again when the server answers.
+  }
   return window.Pusher;
 }
 
 const isLive = () => pusher?.connection.state === "connected" && notifications?.subscribed;
 
 async function connect() {
-  if (!(await loadPusher())) return;
+  const loaded = await loadPusher();
+  if (!loaded) {
+    startedAt = 0; // nothing is on its way
+    goOn();
+  }
+  if (!loaded || pusher) return catchUpSoon();
   const { key, ...options } = SERVER;
   pusher = new window.Pusher(key, {
     ...options,
@@ -181,7 +229,11 @@ async function connect() {
 
   notifications = pusher.subscribe(`private-notification_user_${state.me.id}`);
   // From here on events come. What happened before comes by a sync.
-  notifications.bind("pusher:subscription_succeeded", look);
+  notifications.bind("pusher:subscription_succeeded", () => {
+    (joined ? look : catchUpSoon)(); // the first time the chats have just been loaded
+    joined = true;
+    goOn();
+  });
   notifications.bind("new_chat", (chat) => {
     if (chat.message) hear(chat.message);
     else refresh().catch(look);

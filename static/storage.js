@@ -33,6 +33,15 @@ class SafeStorage {
     }
   }
 
+  /** Keep what is no loss where there is no room. */
+  offer(key, value) {
+    try {
+      this.#kept.setItem(key, JSON.stringify(value));
+    } catch {
+      this.remove(key); // an older value would be a wrong one
+    }
+  }
+
   remove(key) {
     this.#memory.delete(key);
     try {

@@ -6,10 +6,11 @@ import { now } from "./clock.js";
 
 export const state = {
   me: null, // {id, username, display_name, avatar, about}
+  loaded: false, // whether the chats have come; before, they are those seen last (seen.js) or none
   chats: new Map(), // by the other person's id, see `learnChat`
   moreChats: undefined, // the cursor of the chats not loaded yet; null: there are none
   people: [], // users by id, as far as loaded
-  morePeople: true,
+  morePeople: undefined, // whether there are more of them; not known before the first have come
   known: new Map(), // by id, see `learnPerson`; null: the account was deleted
   online: new Set(), // ids
   typing: new Set(), // ids of those who are writing to me
@@ -21,6 +22,11 @@ export const state = {
   open: null, // the chat on the screen, see conversation.js
   connection: "connecting", // "live", "polling" (no pusher-js), "catching-up" or "offline"
 };
+
+let tellLoaded;
+
+/** Resolves when the chats have come: before, nobody knows whether there is one with somebody. */
+export const whenLoaded = new Promise((resolve) => (tellLoaded = resolve));
 
 const listeners = new Set();
 let told = false;
@@ -96,6 +102,14 @@ export function learnChat({ channel_id, channel_name, user, blocked, ...chat }, 
     muted: chat.muted ?? known?.muted ?? false,
     activeAt: known && known.activeAt > activeAt ? known.activeAt : activeAt,
   });
+}
+
+/** Begin with the first page of chats: what was seen last may never have been, as after a restore. */
+export function learnFirstChats(page) {
+  state.chats.clear();
+  state.loaded = true;
+  learnChats(page);
+  tellLoaded();
 }
 
 /** Merge a page of chats, in the order of their latest activity: none is later than `activeAt`. */

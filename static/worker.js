@@ -8,6 +8,8 @@ const PAGE = new URL("./", self.location).href;
 const SHOWN = 4; // texts of a chat in its notification
 const PATIENCE_MS = 500; // for a window to say what it shows
 
+importScripts("static/opening.js"); // shares these names
+
 self.addEventListener("install", () => self.skipWaiting());
 self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
 

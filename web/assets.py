@@ -17,6 +17,10 @@ BUNDLE = STATIC / "bundle"
 BUNDLED = ("app.js", "app.css")
 SOURCES = (".js", ".css")
 VERSION_LENGTH = 12
+#: A script that is no module: it runs before the page is drawn.
+BESIDE = ("appearance.js",)
+#: Scripts that are not the page's.
+OTHERS = ("docs.js", "worker.js", "opening.js")
 
 #: A file's name below the version, where it is, and how it was when it was last written.
 Stamp = tuple[str, Path, int, int]
@@ -28,6 +32,14 @@ class Assets:
 
     version: str
     files: dict[str, bytes]
+    bundled: bool
+
+    @property
+    def needed(self) -> list[str]:
+        """The names of the scripts and style sheets without which the page does not open."""
+        if self.bundled:
+            return [*BUNDLED, *BESIDE]
+        return [name for name in self.files if name.endswith(SOURCES) and name not in OTHERS]
 
 
 def current(others: dict[str, Path]) -> Assets:
@@ -37,13 +49,14 @@ def current(others: dict[str, Path]) -> Assets:
     """
     stamps = {stamp[0]: stamp for stamp in _stamps(STATIC)}
     bundle = {stamp[0]: stamp for stamp in _stamps(BUNDLE) if stamp[0] in BUNDLED}
-    if _is_whole(bundle) and _is_newer(bundle.values(), stamps.values()):
+    bundled = _is_whole(bundle) and _is_newer(bundle.values(), stamps.values())
+    if bundled:
         stamps |= bundle
     found = [
         *stamps.values(),
         *(_stamp(name, path) for name, path in others.items() if path.exists()),
     ]
-    return _read(tuple(sorted(found)))
+    return _read(tuple(sorted(found)), bundled)
 
 
 def _stamps(folder: Path) -> list[Stamp]:
@@ -70,9 +83,9 @@ def _is_newer(bundle: Iterable[Stamp], files: Iterable[Stamp]) -> bool:
 
 
 @lru_cache(maxsize=1)
-def _read(stamps: tuple[Stamp, ...]) -> Assets:
+def _read(stamps: tuple[Stamp, ...], bundled: bool) -> Assets:
     files = {name: path.read_bytes() for name, path, _, _ in stamps}
     content = hashlib.sha256()
     for name, bytes_ in files.items():
         content.update(f"{name} {len(bytes_)}\n".encode() + bytes_)
-    return Assets(content.hexdigest()[:VERSION_LENGTH], files)
+    return Assets(content.hexdigest()[:VERSION_LENGTH], files, bundled)

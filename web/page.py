@@ -3,6 +3,7 @@
 It is a front end like any other: it uses only the public API.
 """
 
+import json
 import mimetypes
 import re
 
@@ -20,10 +21,12 @@ from web.runtime import runtime
 
 PUSHER_JS = ROOT / "node_modules/pusher-js/dist/web/pusher.min.js"
 PUSHER = "vendor/pusher.js"
+TEMPLATE = ROOT / "templates/chat.html"
 
 #: By ending. Browsers run and show nothing that is called otherwise.
+JAVASCRIPT = "text/javascript"
 MEDIA_TYPES = {
-    ".js": "text/javascript",
+    ".js": JAVASCRIPT,
     ".css": "text/css",
     ".svg": "image/svg+xml",
     ".webmanifest": "application/manifest+json",
@@ -45,16 +48,17 @@ def name_media_types(_: BlueprintSetupState) -> None:
 
 @chat_page.get("/")
 def chat() -> Response:
-    """The page itself. Browsers ask each time whether it is still the same."""
+    """The page itself."""
     given, found = runtime(), loaded()
 
     def asset(name: str) -> str:
-        return url_for("page.asset", version=found.version, name=name)
+        return address_of(found, name)
 
     page = app.make_response(
         render_template(
             "chat.html",
             asset=asset,
+            version=found.version,
             pusher=asset(PUSHER) if PUSHER in found.files else None,
             server=servers.front_end(
                 given.settings, given.server.key, address(), request.script_root
@@ -62,10 +66,7 @@ def chat() -> Response:
             file_max_bytes=given.settings.file_max_bytes,
         )
     )
-    page.headers["Cache-Control"] = "no-cache"
-    page.add_etag(weak=True)  # the same, compressed or not
-    page.make_conditional(request)
-    return page
+    return revalidated(page)
 
 
 @chat_page.get(f"/static/<string(length={assets.VERSION_LENGTH}):version>/<path:name>")
@@ -79,19 +80,27 @@ def asset(version: str, name: str) -> Response:
     if name not in found.files:
         raise NotFound("There is no such file.")
     media_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
-    answer = Response(found.files[name], mimetype=media_type)
+    answer = revalidated(Response(found.files[name], mimetype=media_type))
     if version == found.version:
         answer.headers["Cache-Control"] = f"public, max-age={A_YEAR}, immutable"
-    else:
-        answer.headers["Cache-Control"] = "no-cache"
-    answer.add_etag(weak=True)
+    return answer
+
+
+def revalidated(answer: Response) -> Response:
+    """The same answer, but that browsers ask each time whether it is still the same."""
+    answer.headers["Cache-Control"] = "no-cache"
+    answer.add_etag(weak=True)  # the same, compressed or not
     answer.make_conditional(request)
     return answer
 
 
+def address_of(found: assets.Assets, name: str) -> str:
+    return url_for("page.asset", version=found.version, name=name)
+
+
 def loaded() -> assets.Assets:
-    """What the page loads."""
-    return assets.current({PUSHER: PUSHER_JS})
+    """What the page loads, and itself: one that a browser has kept needs the files of its time."""
+    return assets.current({PUSHER: PUSHER_JS, "chat.html": TEMPLATE})
 
 
 @chat_page.get("/vendor/pusher.js")
@@ -104,8 +113,15 @@ def pusher_js() -> Response:
 
 @chat_page.get("/worker.js")
 def worker() -> Response:
-    """The service worker, which may serve only what is below its own address."""
-    return send(ROOT / "static", "worker.js")
+    """The service worker, which may serve only what is below its own address.
+
+    It begins with what it keeps, so a new version of the page comes with a new worker.
+    """
+    found = loaded()
+    names = dict.fromkeys([*found.needed, "icon.svg", *({PUSHER} & found.files.keys())])
+    kept = [address_of(found, name) for name in names]
+    head = f"const VERSION = {json.dumps(found.version)};\nconst FILES = {json.dumps(kept)};\n\n"
+    return revalidated(Response(head.encode() + found.files["worker.js"], mimetype=JAVASCRIPT))
 
 
 @chat_page.after_request

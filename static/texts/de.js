@@ -33,6 +33,7 @@ export const de = {
   "connection.polling": "Nicht live: Alle paar Sekunden wird nach neuen Nachrichten gesehen.",
   "connection.offline":
     "Keine Verbindung. Was du sendest, wartet hier und geht hinaus, sobald sie wieder da ist.",
+  "connection.seen": "Du siehst den Stand vom {at}.",
   "connection.not-kept":
     "Dieser Browser hat keinen Platz für das, was du schreibst, oder behält nichts: Es ist verloren, wenn du das Fenster schließt, bevor es gesendet ist.",
 

@@ -33,6 +33,7 @@ export const en = {
   "connection.catching-up": "Not live: checking for new messages every few seconds.",
   "connection.polling": "Not live: checking for new messages every few seconds.",
   "connection.offline": "No connection. What you send waits here and goes out when it is back.",
+  "connection.seen": "You see what was here on {at}.",
   "connection.not-kept":
     "This browser has no room for what you write, or keeps none: it is lost if you close this window before it is sent.",
 

@@ -14,6 +14,7 @@ import { row } from "./message.js";
 
 const list = document.getElementById("messages");
 const blank = document.getElementById("blank");
+const awaited = document.getElementById("awaited");
 const button = document.getElementById("to-end");
 const NEAR = 800; // pixels from an end at which more is loaded
 const ABOVE_NEW = 14; // pixels between the top and the line "New"
@@ -22,14 +23,14 @@ const SPOKEN = 80; // characters of each
 const TOGETHER_MS = 5 * 60_000; // messages of one person within this look like one turn
 
 let shown = null; // the chat that is drawn
-let placed = false; // whether it has been scrolled to where it opens
+let placed = null; // whether it has been scrolled to where it opens: as "seen" last, or as "loaded"
 let newest = 0;
 
 export function drawMessages() {
   const open = state.open;
   if (!open) return void (shown = null);
   if (shown !== open) {
-    placed = false;
+    placed = null;
     newest = Infinity;
     list.replaceChildren();
   }
@@ -39,7 +40,8 @@ export function drawMessages() {
   const anchor = topmost();
   const offset = anchor?.getBoundingClientRect().top;
   keyed(list, rows(open));
-  if (!placed) placed = place(open);
+  const stage = open.loading && placed !== "loaded" ? "seen" : "loaded";
+  if (placed !== stage) placed = place(open) ? stage : null;
   else if (open.atEnd && !open.newer) follow(open);
   else stay(anchor, offset);
   list.setAttribute("aria-busy", open.loading);
@@ -55,7 +57,8 @@ export function drawMessages() {
 function rows(open) {
   const found = [];
   const sent = new Set(open.messages.map((message) => message.client_message_id));
-  const pending = open.newer || open.loading ? [] : pendingFor(open.peer);
+  const isAwaited = open.loading && !open.messages.length;
+  const pending = open.newer || isAwaited ? [] : pendingFor(open.peer);
   const waiting = pending.filter(({ id }) => !sent.has(id)); // the event may beat the answer
   const all = [...open.messages, ...waiting.map(asMessage)];
   const { peerReadId } = state.chats.get(open.peer) ?? {};
@@ -91,6 +94,8 @@ const together = (before, after) =>
 function drawBlank(open) {
   const nothing = !list.children.length;
   blank.hidden = !nothing && !open.failed;
+  awaited.hidden = !nothing || !open.loading;
+  blank.classList.toggle("unseen", !awaited.hidden);
   const name = shownName(nameOf(open.peer));
   if (open.failed) blank.textContent = open.failed;
   else if (open.loading) blank.textContent = t("chat.loading");
@@ -150,7 +155,7 @@ function stay(anchor, offset) {
 /** Scroll to where an opened chat begins: to the message that was asked for, to the first new
  * one, or to the end. Returns false while there is nothing to scroll. */
 function place(open) {
-  if (open.loading) return false;
+  if (open.loading && !open.messages.length) return false;
   const target = list.querySelector(".message.found") ?? list.querySelector(".rule.new");
   if (target) target.scrollIntoView({ block: target.matches(".found") ? "center" : "start" });
   else list.scrollTop = list.scrollHeight;

@@ -48,7 +48,15 @@ const isListed = ({ peer, last }, waiting) =>
 /** Whether the account has not been deleted since they were found. */
 const isThere = ({ id }) => personOf(id) !== null;
 
+/** What stands here until it is known what does. */
+function outline() {
+  const rows = Array.from({ length: 6 }, () => h("div", {}, h("i"), h("i"), h("i")));
+  const make = () => h("section.outline", { "aria-hidden": "true" }, h("ul"), rows);
+  return { key: "outline", version: "", make, rows: [] };
+}
+
 function sections() {
+  if (!state.loaded && !state.chats.size) return [outline()];
   const waiting = new Map(unsent().map((each) => [each.peer, each])); // the last one to each
   const chats = chatsInOrder().filter((chat) => isListed(chat, waiting));
   const listed = new Set(chats.map(({ peer }) => peer));
@@ -58,7 +66,9 @@ function sections() {
   const people = [...online, ...offline].filter((user) => isThere(user) && !known(user));
   const rows = chats.map((chat) => chatRow(chat, waiting.get(chat.peer)));
   const isEnd = state.moreChats === null; // the people come after the last chat
-  if (isEnd && !state.morePeople && !rows.length && !people.length) return [note(t("list.nobody"))];
+  const isNobody = isEnd && !rows.length && !people.length;
+  if (isNobody && state.morePeople === undefined) return [outline()];
+  if (isNobody && !state.morePeople) return [note(t("list.nobody"))];
   const shown = [section("chats", rows), section("people", isEnd ? people.map(personRow) : [])];
   return shown.filter((each) => each.rows.length);
 }

@@ -13,7 +13,8 @@ export function drawTalk() {
   const open = state.open;
   byId("talk").hidden = !open;
   byId("nobody").hidden = open !== null;
-  const isAlone = !state.chats.size && state.people.length <= 1;
+  const isKnown = state.loaded && state.morePeople !== undefined;
+  const isAlone = isKnown && !state.chats.size && state.people.length <= 1;
   byId("alone").hidden = !isAlone;
   byId("pick").textContent = t(isAlone ? "chat.first" : "chat.pick");
   if (!open) return void (opened = drawn = null);

@@ -14,7 +14,9 @@ from tests.support.browser import Windows
 from tests.support.people import Person
 
 STATIC = ROOT / "static"
-SCRIPTS = sorted(path for path in STATIC.rglob("*.js") if path.parent.name != "texts")
+SCRIPTS = sorted(
+    path for path in STATIC.rglob("*.js") if path.parent.name not in ("texts", "bundle")
+)
 TEMPLATE = ROOT / "templates/chat.html"
 LANGUAGES = sorted(path.stem for path in (STATIC / "texts").glob("*.js"))
 

@@ -6,7 +6,15 @@ import shutil
 from dataclasses import dataclass, field
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    CDPSession,
+    ConsoleMessage,
+    Locator,
+    Page,
+    expect,
+)
 
 from tests.support.people import PASSWORD, ChatServer, Person
 from tests.support.servers import NODE_MODULES
@@ -25,6 +33,15 @@ TIMING = (
     "^WebSocket is already in CLOSING or CLOSED state.$"
     "|^WebSocket connection to 'ws://.*' failed: WebSocket is closed before the connection is"
 )
+
+#: Notes when the first message was on the screen. For `add_init_script`.
+NOTE_MESSAGES = """
+new MutationObserver((_, observer) => {
+  if (!document.querySelector("#messages li")) return;
+  observer.disconnect();
+  requestAnimationFrame(() => (window.shownAfter = performance.now()));
+}).observe(document, { childList: true, subtree: true });
+"""
 
 expect.set_options(timeout=60_000)  # a reconnection takes some seconds
 
@@ -183,6 +200,32 @@ class Window:
             ".some((each) => each.scrollWidth > each.clientWidth)"
         )
         return wide
+
+
+class Traffic:
+    """What a page has asked for until now, and the bytes of that on the wire."""
+
+    def __init__(self, devtools: CDPSession) -> None:
+        self._asked: dict[str, str] = {}
+        self._bytes: dict[str, int] = {}
+        devtools.on("Network.requestWillBeSent", self._ask)
+        devtools.on("Network.loadingFinished", self._finish)
+        devtools.send("Network.enable")
+
+    def _ask(self, event: dict[str, Any]) -> None:
+        self._asked[event["requestId"]] = event["request"]["url"]
+        self._bytes[event["requestId"]] = 0
+
+    def _finish(self, event: dict[str, Any]) -> None:
+        self._bytes[event["requestId"]] = int(event["encodedDataLength"])
+
+    def by_address(self) -> list[tuple[str, int]]:
+        """Each request, in its order."""
+        return [(url, self._bytes[request]) for request, url in self._asked.items()]
+
+    @property
+    def total(self) -> int:
+        return sum(self._bytes.values())
 
 
 @dataclass
