@@ -13,7 +13,7 @@ import { dropMine, renew } from "./pushes.js";
 import { register } from "./registration.js";
 import { forgetSeen, keepSeen, recall } from "./seen.js";
 import { end, forget, load } from "./session.js";
-import { sayOver, stay, token } from "./staying.js";
+import { endLogin, sayOver, stay, token } from "./staying.js";
 import { device, tab } from "./storage.js";
 import { changed, onChange, state } from "./store.js";
 import { currentLanguage, fillIn, onLanguage, t } from "./texts.js";
@@ -66,7 +66,7 @@ async function logOut({ hasEnded = false } = {}) {
   leaving = true;
   stop();
   await attempt(dropMine());
-  if (!hasEnded) await api.logout().catch(() => {}); // without a connection it ends when it expires
+  if (!hasEnded) await endLogin().catch(() => {}); // without a connection it ends when it expires
   sayOver();
   await forget(state.me.id);
   history.replaceState(null, "", location.pathname);

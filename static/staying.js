@@ -41,21 +41,34 @@ export function stay(given, acts) {
 
 export const token = () => session?.token;
 
+/** End the login. Another window may be trading its token, which would then go on with the next. */
+export const endLogin = () =>
+  alone("chat/login", () => {
+    adopt();
+    return api.logout();
+  });
+
 /** Have the windows that share this session leave, too. */
 export const sayOver = () => logins?.postMessage({ over: session.token });
 
 /** Go on with what a log-in, a refresh or a new password has answered. */
 export function renew(answer) {
   const was = session.token;
-  take(save(answer, session.stays));
+  take(keep(answer));
   logins?.postMessage({ was, session });
 }
 
 /** Log in by another user name from now on. */
 export function rename(username) {
-  const { token, stays, last } = session;
-  session = { ...save({ ...session, username }, stays), last };
+  const { token, last } = session;
+  session = { ...keep({ ...session, username }), last };
   logins?.postMessage({ was: token, session });
+}
+
+/** Store it where the last one was, unless somebody else stays logged in on this device by now. */
+function keep(login) {
+  const isOurs = [undefined, session.id].includes(loadStaying()?.id);
+  return save(login, session.stays && isOurs);
 }
 
 function take(other) {

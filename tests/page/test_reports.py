@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Route, expect
 
 from tests.support.browser import CUT_OFF, Windows, address, texts
-from tests.support.people import ChatServer, Person
+from tests.support.people import PASSWORD, ChatServer, Person
 
 pytestmark = pytest.mark.slow
 
@@ -266,6 +266,14 @@ def test_the_end_of_one_login_leaves_the_next_one(
     second.page.reload()
     expect(second.page.locator("#me")).to_contain_text(bob.username)
 
+    ada.post("/api/logout", {"all": True})
+    first.page.get_by_label("Password").fill(PASSWORD)
+    first.page.keyboard.press("Enter")
+    expect(first.page.get_by_role("dialog")).to_have_count(0)
+    second.page.reload()
+    expect(second.page.locator("#me")).to_contain_text(bob.username)
+    login = {"username": ada.username, "password": PASSWORD}
+    ada.token = ada.post("/api/login", login).json["data"]["token"]
     ada.post("/api/logout", {"all": True})
     for dialog in ("Log in again", "Log out?"):
         at = first.page.get_by_role("dialog", name=dialog)
