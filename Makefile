@@ -11,7 +11,7 @@ SOURCES = $(shell find static -path static/bundle -prune -o -name '*.js' -print 
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN || echo 2) + 2)
 
 .DEFAULT_GOAL = help
-.PHONY: help run test test-all checks lint format screenshot icons reference setup setup-dev page node lock clean
+.PHONY: help run test test-all checks lint format screenshot icons reference docs setup setup-dev page node lock clean
 
 # A line "target: ... ## sentence" is listed.
 help: ## List these targets.
@@ -64,6 +64,10 @@ checks: lint node
 # Needs Chromium, fonts-noto-core and fonts-noto-color-emoji.
 screenshot: setup-dev node ## Make docs/screenshot.png anew.
 	@$(BIN)/python docs/screenshot.py
+
+docs: setup-dev ## Build the site of docs/ into site/; a warning is an error.
+	@$(BIN)/python docs/build.py
+	@echo "==> Open site/index.html"
 
 reference: setup-dev ## Make docs/api.md and docs/pictures/ anew, from the code.
 	@$(BIN)/python docs/draw.py

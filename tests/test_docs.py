@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from flask import Flask
 
 from config import ROOT
 from docs import draw, reference
@@ -68,6 +69,44 @@ def test_links_to_the_glossary_name_its_terms() -> None:
 
     for page in DOCS.rglob("*.md"):
         assert set(re.findall(r"glossary\.md#[\w-]+", text(page))) <= known, page
+
+
+# What they name ------------------------------------------------------------------------------
+
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), ROOT / "bench" / "README.md"])
+SUFFIXES = "py|js|mjs|css|html|yml|yaml|toml|md|svg|png"
+FILE = re.compile(rf"(?<!\[)`((?:[\w.-]+/)*[\w-]+\.(?:{SUFFIXES}))`")
+NAME_IN = re.compile(r"`([A-Za-z_]\w+)`\s+in\s+`([\w/-]+\.py)`")
+REQUEST = re.compile(r"`(GET|PUT|POST|PATCH|DELETE) (/(?:api|health|metrics)[^\s`]*)`")
+#: Files of others, and those that are made.
+NOT_OURS = {"package.html", "index.html", "static/bundle/app.js"}
+#: It makes files and routes that are not there yet, and has a test of its own.
+ADDS = DOCS / "add-an-endpoint.md"
+LESSONS = DOCS / "learn"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_that_a_page_names_are_there(page: Path) -> None:
+    named = set() if page.name == "CHANGELOG.md" else set(FILE.findall(text(page))) - NOT_OURS
+    if page == ADDS:
+        named -= set(re.findall(r"`([^`]+)`, a new file", text(page))) | {"chat/notes.py"}
+
+    for name in named:
+        folders = (ROOT, DOCS, page.parent, ROOT / "static")
+        in_a_step = page.parent == LESSONS and any(LESSONS.rglob(name))
+        assert in_a_step or any((folder / name).exists() for folder in folders), name
+    for name, file in NAME_IN.findall(text(page)):
+        assert re.search(rf"\b{name}\b", text(ROOT / file)), f"{name} in {file}"
+
+
+def test_requests_that_pages_name_have_a_route(app: Flask) -> None:
+    routes = app.url_map.bind("localhost")
+    pages = [page for page in PAGES if page != ADDS and page.parent != LESSONS]
+    named = {each for page in pages for each in REQUEST.findall(text(page))}
+    assert len(named) > 30, "the requests are not where they were"
+
+    for verb, path in named:
+        routes.match(re.sub("<[^>]+>", "1", path.partition("?")[0]), verb)  # or it raises
 
 
 # From the code -------------------------------------------------------------------------------
