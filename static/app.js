@@ -151,6 +151,7 @@ async function begin() {
   byId("chat").hidden = false;
   state.me = { id: session.id, username: session.username };
   seenAt = recall();
+  if (seenAt) keepGoing(); // what was seen last is on the screen, and can be written on
   onChange(draw);
   addEventListener("hashchange", route);
   byId("lists").addEventListener("click", routeAgain);
@@ -163,7 +164,7 @@ async function begin() {
   const shown = route();
   await listening;
   whenDeleted(leaveForGood);
-  stay(session, { again, over: endSession, leave: () => logOut({ hasEnded: true }) });
+  if (!seenAt) keepGoing();
   await Promise.all([chats, shown]);
   listening = null;
   const joined = start();
@@ -176,6 +177,9 @@ async function begin() {
   attempt(handToWorker());
   attempt(renew());
 }
+
+const keepGoing = () =>
+  stay(session, { again, over: endSession, leave: () => logOut({ hasEnded: true }) });
 
 /** Who is logged in here knows only the id and the user name at first. */
 async function learnMe() {
@@ -196,6 +200,7 @@ function speak() {
   document.documentElement.lang = currentLanguage();
   fillIn(document);
   changed();
+  if (state.me) attempt(handToWorker());
 }
 
 onLanguage(speak);

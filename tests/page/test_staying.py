@@ -125,3 +125,16 @@ def test_a_login_that_ended_is_taken_up_in_place(
     second.opens(bob)
     second.sees("Heard by both")
     assert texts(bob, chat) == ["On its way", "Heard by both"]
+
+    login = {"username": ada.username, "password": PASSWORD}
+    ada.token = ada.post("/api/login", login).json["data"]["token"]
+    second.page.close()
+    writer.page.close()
+    assert ada.post("/api/logout", {"all": True}).status == 204
+    again = window(beside=writer, expected=CUT_OFF)
+    again.visits(f"#/{bob.id}")
+    expect(again.row(bob)).to_contain_text("Heard by both")  # as it was last seen
+    again.page.get_by_label("Password").fill(PASSWORD)
+    again.page.keyboard.press("Enter")
+    again.is_live()
+    expect(again.composer).to_have_value("A thought")

@@ -33,7 +33,7 @@ export function build() {
     reason.hidden = !reason.textContent;
     button.textContent = t(isOn() ? "told.turn-off" : "told.turn-on");
     button.classList.toggle("primary", !isOn());
-    button.hidden = ["denied", "missing"].includes(told());
+    button.hidden = told() === "missing"; // who was denied may have changed that in the browser
     button.setAttribute("aria-disabled", busy);
   }
 
