@@ -235,7 +235,7 @@ def test_a_blocked_person_cannot_write_until_unblocked(
     blocker, blocked = window(), window(expected="403")
     blocker.is_of(ada, f"#/{bob.id}")
     blocked.is_of(bob, f"#/{ada.id}")
-    blocker.page.get_by_role("button", name="Block").click()
+    blocker.chooses("Block")
     blocker.agrees("Block")
     expect(blocker.composer).to_be_disabled()
 
@@ -685,7 +685,7 @@ def test_axe_finds_no_fault_with_the_page(
     expect(seen.page.get_by_text("Not sent")).to_be_visible()
     seen.message("https://example.com").focus()
     assert seen.offends() == []
-    seen.page.get_by_role("button", name="Block").click()
+    seen.chooses("Block")
     assert seen.offends() == []
 
 
