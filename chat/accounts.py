@@ -225,7 +225,8 @@ def renew_hash(user: User, password_hash: str) -> None:
 
 
 def change_password(user: User, password_hash: str, jti: str | None) -> None:
-    """Replace the hash that was checked and end all logins but that of `jti`, if one is given.
+    """Replace the hash that was checked and end all logins but that of `jti`, if one is given, and
+    all connections.
 
     Raises Unauthorized if it is not the user's hash any more.
     """

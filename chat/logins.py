@@ -5,7 +5,7 @@ records that.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -126,16 +126,18 @@ def end_with_id(user: User, login_id: int) -> None:
 
 
 def end_all(user: User, *, but: str | None = None) -> None:
-    """End every login of a user, `but` one."""
+    """End every login of a user, `but` one. The connections of that one end too, because a thief
+    of its token may have made them."""
     db.session.execute(select(User.id).where(User.id == user.id).with_for_update())
-    _end(user, Login.jti != (but or ""))
+    _end(user, Login.jti != (but or ""), cut_off=[but] if but else [])
 
 
-def _end(user: User, which: ColumnElement[bool]) -> list[str]:
-    """Delete logins of a user: their jtis."""
+def _end(user: User, which: ColumnElement[bool], cut_off: Sequence[str] = ()) -> list[str]:
+    """Delete logins of a user: their jtis. End their connections, and those of `cut_off`."""
     gone = delete(Login).where(Login.user_id == user.id, which).returning(Login.jti)
-    if ended := list(db.session.scalars(gone)):
-        events.notify(user.id, events.LOGINS_ENDED, logins=ended)
+    ended = list(db.session.scalars(gone))
+    if logins := [*ended, *cut_off]:
+        events.notify(user.id, events.LOGINS_ENDED, logins=logins)
     return ended
 
 

@@ -596,7 +596,10 @@ ENDPOINTS = {
     "change_password": Endpoint(
         tag=ACCOUNT,
         summary="Change my password",
-        description="All other tokens end. The new password must be one that register takes.",
+        description=(
+            "All other tokens end, and so do all WebSocket connections, also the caller's own: "
+            "connect again with the new token. The new password must be one that register takes."
+        ),
         body=requests.PasswordChange,
         success={200: "The user with a new token."},
         shape=answers.LoggedIn,

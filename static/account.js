@@ -8,9 +8,11 @@ export const account = {
   putPicture: (bytes) => send("PUT", "/me/avatar", bytes),
   removePicture: () => send("DELETE", "/me/avatar"),
 
-  /** Answers as a log-in does. All others end. */
-  changePassword: async (known, wanted) =>
-    (await send("PUT", "/me/password", { current_password: known, new_password: wanted })).data,
+  /** Answers as a log-in does. All others end, and the connection does, too. */
+  changePassword: async (known, wanted) => {
+    const body = { current_password: known, new_password: wanted };
+    return (await ask("PUT", "/me/password", body)).data.data;
+  },
   logins: () => get("/me/sessions"),
   endLogin: (id) => send("DELETE", `/me/sessions/${id}`),
 

@@ -276,7 +276,7 @@ function revive() {
   }
 }
 
-/** Connect anew, as who has logged in again: the server has closed what was the last login's. */
+/** Connect anew, after a log-in or a new password: the server closes what had the last token. */
 export function reconnect() {
   pusher?.disconnect();
   pusher?.connect();

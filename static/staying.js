@@ -2,7 +2,7 @@
 // time trades it for a new one in good time; the others hear of it, because that ends the old one.
 // If it has ended all the same, the password is asked for in place, and all that waits goes on.
 
-import { actAs, api, LoggedOut, whenRefused } from "./api.js";
+import { actAs, api, loggedIn, LoggedOut, whenRefused } from "./api.js";
 import { now } from "./clock.js";
 import { alone } from "./locks.js";
 import { loadStaying, save } from "./session.js";
@@ -57,6 +57,9 @@ export function renew(answer) {
   take(keep(answer));
   logins?.postMessage({ was, session });
 }
+
+/** Do what voids the token and answers with another one. Whoever is refused meanwhile waits for it. */
+export const trading = (act) => loggedIn(() => alone("chat/login", async () => renew(await act())));
 
 /** Log in by another user name from now on. */
 export function rename(username) {

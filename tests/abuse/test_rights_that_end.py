@@ -110,7 +110,7 @@ def two(start: Start) -> tuple[ChatServer, ChatServer]:
     [
         (log_out, False, True),
         (log_out_everywhere, False, False),
-        (change_password, True, False),
+        (change_password, False, False),
         (refresh, True, True),
         (delete_account, False, False),
     ],

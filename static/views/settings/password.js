@@ -2,7 +2,8 @@
 
 import { account } from "../../account.js";
 import { h } from "../../dom.js";
-import { renew } from "../../staying.js";
+import { reconnect } from "../../live.js";
+import { trading } from "../../staying.js";
 import { state } from "../../store.js";
 import { t } from "../../texts.js";
 import { field, form } from "./form.js";
@@ -39,7 +40,8 @@ export function refresh() {
 }
 
 async function save({ current_password, new_password }) {
-  renew(await account.changePassword(current_password, new_password));
+  await trading(() => account.changePassword(current_password, new_password));
+  reconnect();
   element.reset();
   refresh();
   return t("password.changed");
