@@ -142,8 +142,8 @@ class Desk:
 
     def runs(self, terminal: int, command: str) -> None:
         """Start a program that goes on in another terminal."""
-        log = self.folder / f"terminal-{terminal}"
-        with log.open("ab") as output:
+        log = self.folder / f"terminal-{terminal}-{len(list(self.folder.glob('terminal-*')))}"
+        with log.open("wb") as output:
             program = subprocess.Popen(
                 ["bash", "-c", f"exec env {self._here(command)}"],
                 stdin=subprocess.DEVNULL,
@@ -153,20 +153,23 @@ class Desk:
                 env=self.environment,
                 start_new_session=True,
             )
-        self.programs[terminal] = program, log, log.stat().st_size
+        self.programs[terminal] = program, log, 0
 
     def sees(self, terminal: int, shown: str) -> None:
-        """Wait until these lines have come in another terminal, in this order. Lines that the
-        lesson does not show may stand between them."""
-        _, log, start = self.programs[terminal]
+        """Wait until these lines have come in another terminal, in this order, after those of the
+        blocks before. Lines that the lesson does not show may stand between them."""
+        program, log, seen = self.programs[terminal]
         wanted = settled(shown).splitlines()
 
         def come() -> bool:
-            text = self._shown(log.read_bytes()[start:].decode())
-            lines = iter(text.splitlines())
-            return all(any(line == each for line in lines) for each in wanted)
+            nonlocal seen
+            lines = self._shown(log.read_text()).splitlines()
+            while wanted and wanted[0] in lines[seen:]:
+                seen = lines.index(wanted.pop(0), seen) + 1
+            return not wanted
 
-        assert eventually(come, 20), f"{shown} is not in terminal {terminal}:\n{log.read_text()}"
+        assert eventually(come), f"{wanted} is not in terminal {terminal}:\n{log.read_text()}"
+        self.programs[terminal] = program, log, seen
 
     def ends(self, terminal: int, how: signal.Signals = signal.SIGINT) -> None:
         program, *_ = self.programs.pop(terminal)
