@@ -52,6 +52,8 @@ def kind(schema: Part) -> str:
         return ", ".join(f"`{each}`" for each in schema["enum"])
     if schema.get("type") == "array":
         return f"list of {kind(schema['items'])}"
+    if schema.get("format") == "binary":
+        return "file"
     named = schema.get("type", "anything")
     return " or ".join(named) if isinstance(named, list) else str(named)
 
@@ -105,13 +107,14 @@ def body_of(operation: Part, schemas: Part) -> Iterator[str]:
         return
     media = JSON if JSON in content else next(iter(content))
     others = [f"`{each}`" for each in content if each != media]
-    yield f"The body is `{media}`" + (f", or {' or '.join(others)}" if others else "") + ":"
-    yield ""
     schema = content[media]["schema"]
-    yield from headed(
-        "member | type | what it is",
-        members(schemas[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema),
+    table = list(
+        members(schemas[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema)
     )
+    end = ":" if table else "."
+    yield f"The body is `{media}`" + (f", or {' or '.join(others)}" if others else "") + end
+    yield ""
+    yield from headed("member | type | what it is", table)
 
 
 def answers_of(operation: Part) -> Iterator[str]:
@@ -122,8 +125,9 @@ def answers_of(operation: Part) -> Iterator[str]:
             codes = answer["$ref"].rpartition("/")[2].split("_or_")
             refusals.append(f"{status} {' or '.join(f'`{code}`' for code in codes)}")
             continue
-        shapes = [kind(each["schema"]) for each in answer.get("content", {}).values()]
-        shown = f" {shapes[0]}." if shapes else ""
+        content = answer.get("content", {})
+        shown = kind(content[JSON]["schema"]) if JSON in content else f"`{next(iter(content), '')}`"
+        shown = f" {shown}." if content else ""
         yield f"- **{status}**: {' '.join(answer['description'].split())}{shown}"
     if refusals:
         yield f"- [Refusals](#refusals): {', '.join(refusals)}"

@@ -8,6 +8,7 @@ from flask import Flask
 
 from config import ROOT
 from docs import draw, reference
+from tests.support.conversations import sqlite_only
 from tests.support.people import Person
 
 DOCS = ROOT / "docs"
@@ -99,6 +100,7 @@ def test_files_that_a_page_names_are_there(page: Path) -> None:
         assert re.search(rf"\b{name}\b", text(ROOT / file)), f"{name} in {file}"
 
 
+@sqlite_only
 def test_requests_that_pages_name_have_a_route(app: Flask) -> None:
     routes = app.url_map.bind("localhost")
     pages = [page for page in PAGES if page != ADDS and page.parent != LESSONS]
@@ -144,3 +146,19 @@ def test_repeated_requests_answer_as_the_page_says(ada: Person, bob: Person) -> 
     assert marks[1].json["last_read_message_id"] == second["id"]
     assert twice(f"/api/messages/{first['id']}") == [200, 200]
     assert twice(f"/api/me/sessions/{login}") == [204, 404]
+
+
+def test_the_exercises_end_as_a_reader_would_expect(ada: Person, bob: Person) -> None:
+    """Those below "Try it"."""
+    chat = ada.asks(bob).json
+
+    for _ in range(3):
+        ada.request("PUT", f"/api/blocks/{bob.id}")
+    assert ada.get("/api/blocks").json == [bob.shown]
+    ada.request("DELETE", f"/api/blocks/{bob.id}")
+
+    sent = [ada.says(chat, text, client_message_id="a1") for text in ("Hello", "Hello", "Bye")]
+    assert [each.status for each in sent] == [201, 200, 409]
+
+    theirs = "/api/get_message/private-chat_2_3"
+    assert [each.get(theirs).status for each in (ada, ada.api)] == [404, 401]
