@@ -85,3 +85,11 @@ onChange(() => {
   lift.hidden = !state.blocked.has(open.peer);
   lift.setAttribute("aria-label", t("block.undo-name", { name }));
 });
+
+// The picture and the name lead to the profile, too; keys find it in the menu.
+for (const id of ["peer-picture", "peer"]) {
+  document.getElementById(id).addEventListener("click", () => {
+    const { peer } = state.open;
+    if (nameOf(peer) !== null) showPerson(peer);
+  });
+}

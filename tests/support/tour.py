@@ -244,6 +244,14 @@ def _talk(seen: Window, cast: Cast) -> Iterator[tuple[str, Window]]:
     expect(page.locator("#viewer")).to_be_visible()
     yield "picture", seen
     page.keyboard.press("Escape")
+    page.locator("#chat-menu").click()
+    expect(page.locator("#menu")).to_be_visible()
+    yield "menu of a chat", seen
+    page.keyboard.press("Escape")
+    page.locator("#peer-picture").click()
+    expect(page.locator("#person")).to_be_visible()
+    yield "person", seen
+    page.keyboard.press("Escape")
 
 
 def go(window: Window, peer: Person) -> None:
