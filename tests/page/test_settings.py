@@ -276,7 +276,7 @@ def test_people_are_shown_by_name_and_picture(
         expect(reader.page.locator("#lists li")).to_have_count(1)
 
 
-def test_a_chat_is_muted_for_an_hour_from_its_menu(
+def test_a_menu_mutes_a_chat_for_an_hour(
     window: Windows, ada: Person, bob: Person, chat: Chat
 ) -> None:
     bob.request("PATCH", "/api/me", {"about": "Ask me about boats."})
