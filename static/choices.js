@@ -1,6 +1,7 @@
 // What this person has chosen to be told of new messages on this device. The service worker cannot
 // read the storage of a page, so it finds what it needs in a cache.
 
+import { fault } from "./registration.js";
 import { shelf } from "./session.js";
 import { changed, state } from "./store.js";
 import { t } from "./texts.js";
@@ -24,7 +25,7 @@ export async function choose(name, value) {
 
 /** Let the worker know the choices, and the words of this language. */
 export async function handToWorker() {
-  if (!window.caches) return; // no worker either
+  if (fault) return; // there is none
   const words = {
     Image: t("message.photo"),
     File: t("message.file"),

@@ -6,6 +6,7 @@ import { wants } from "./choices.js";
 import { gist, shownName } from "./format.js";
 import { alone } from "./locks.js";
 import { renew, told } from "./pushes.js";
+import { registered } from "./registration.js";
 import { shelf } from "./session.js";
 import { nameOf, peerOf, state } from "./store.js";
 
@@ -84,7 +85,7 @@ export function drawNotices() {
 async function close(channel) {
   shown.get(channel)?.close();
   shown.delete(channel);
-  const registration = await navigator.serviceWorker?.getRegistration();
+  const registration = await registered();
   for (const notice of (await registration?.getNotifications({ tag: channel })) ?? []) notice.close();
 }
 

@@ -4,7 +4,7 @@
 
 import { api, Refused, Unreachable } from "./api.js";
 import { choose, wants } from "./choices.js";
-import { fault as workerFault } from "./registration.js";
+import { fault as workerFault, registered } from "./registration.js";
 import { device } from "./storage.js";
 import { changed, state } from "./store.js";
 import { t } from "./texts.js";
@@ -107,6 +107,6 @@ export async function dropMine() {
 async function drop() {
   device.remove(OWNER);
   changed();
-  const registration = await navigator.serviceWorker?.getRegistration();
+  const registration = await registered();
   await (await registration?.pushManager?.getSubscription())?.unsubscribe();
 }

@@ -20,3 +20,6 @@ export async function register() {
     fault = error.message; // the settings say it to those who want to be told of messages
   }
 }
+
+/** The registration; undefined if there is none. */
+export const registered = async () => (fault ? undefined : navigator.serviceWorker.getRegistration());

@@ -34,6 +34,7 @@ export function logInAgain(session, { renew, leave }) {
       const isWrong = error instanceof Refused && error.status === 401;
       fault.textContent = isWrong ? t("again.wrong") : error.message;
       password.setAttribute("aria-invalid", isWrong);
+      password.focus();
       password.select();
     } finally {
       button.disabled = false;
