@@ -156,6 +156,7 @@ async function begin() {
   addEventListener("hashchange", route);
   byId("lists").addEventListener("click", routeAgain);
   byId("logout").addEventListener("click", () => logOut());
+  whenDeleted(leaveForGood);
   keepSeen();
   // Messages come as soon as nothing can get lost any more, and what can wait comes after them.
   listening = whenReached(listen);
@@ -163,7 +164,6 @@ async function begin() {
   chats.catch(() => {}); // the same fault as that of `listening`
   const shown = route();
   await listening;
-  whenDeleted(leaveForGood);
   if (!seenAt) keepGoing();
   await Promise.all([chats, shown]);
   listening = null;

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from playwright.sync_api import FilePayload, Locator, expect
+from playwright.sync_api import FilePayload, Locator, Route, expect
 
 from contract.endpoints import PICTURE
 from tests.support.browser import Window, Windows
@@ -53,6 +53,29 @@ def test_a_name_that_is_refused_stays_in_the_form(
     expect(panel.locator("form").get_by_role("status")).to_have_text("Saved")
     expect(writer.page.locator("#me")).to_contain_text("Ada Lovelace")
     assert ada.request("GET", "/api/me").json["about"] == "Countess, and programmer."
+
+
+def test_a_profile_not_known_yet_is_not_emptied(window: Windows, ada: Person) -> None:
+    ada.request("PATCH", "/api/me", {"display_name": "Ada Lovelace"})
+    writer = window()
+    held: list[Route] = []
+    writer.page.route("**/api/me", lambda route: held.append(route))
+    writer.remembers(ada)
+    writer.visits()
+    panel = settings(writer, "Profile")
+    expect(panel.get_by_label("Name", exact=True)).to_have_value("")
+    panel.get_by_label("About you").fill("Countess")
+
+    for route in held:
+        route.continue_()
+    writer.page.unroute("**/api/me")
+    expect(panel.get_by_label("Name", exact=True)).to_have_value("Ada Lovelace")
+    expect(panel.get_by_label("About you")).to_have_value("Countess")
+    panel.get_by_role("button", name="Save").click()
+
+    expect(panel.locator("form").get_by_role("status")).to_have_text("Saved")
+    profile = ada.request("GET", "/api/me").json
+    assert (profile["display_name"], profile["about"]) == ("Ada Lovelace", "Countess")
 
 
 def test_the_settings_work_by_keyboard_on_a_phone(window: Windows, ada: Person) -> None:

@@ -12,6 +12,7 @@ export const title = "settings.profile";
 export const icon = "person";
 
 let element;
+let filled = {}; // what the fields were given
 
 const values = ({ display_name, about, username }) => ({
   display_name: display_name ?? "",
@@ -30,34 +31,37 @@ export function build() {
     }),
   ];
   const blame = ({ code }) => (code === "taken" ? "username" : null);
+  filled = {};
   element = form(fields, { verb: t("settings.save"), save, blame });
   fill();
   return [drawPicture(), element];
 }
 
+/** Show what is known, but where something else was typed. */
 function fill() {
-  for (const [name, value] of Object.entries(values(state.me))) element.elements[name].value = value;
+  const known = values(state.me);
+  for (const [name, value] of Object.entries(known)) {
+    const input = element.elements[name];
+    if (input.value === (filled[name] ?? "")) input.value = value;
+  }
+  filled = known;
 }
 
-const isTouched = () =>
-  Object.entries(values(state.me)).some(([name, value]) => element.elements[name].value !== value);
-
-/** It may have been changed elsewhere. What is being typed stays. */
+/** It may have been changed elsewhere, or not be known in full yet. */
 export async function refresh() {
-  const me = await api.me();
-  const touched = isTouched(); // by what was known until now
-  state.me = me;
+  state.me = await api.me();
   changed();
   redraw();
-  if (!touched) fill();
+  fill();
 }
 
 async function save(wanted) {
-  const known = values(state.me);
-  const changes = Object.entries(wanted).filter(([name, value]) => value !== known[name]);
+  const changes = Object.entries(wanted).filter(([name, value]) => value !== filled[name]);
   if (!changes.length) return t("settings.saved"); // as it was
+  const before = state.me.username;
   state.me = await account.change(Object.fromEntries(changes));
-  if (wanted.username !== known.username) rename(wanted.username);
+  filled = values(state.me);
+  if (state.me.username !== before) rename(state.me.username);
   changed();
   return t("settings.saved");
 }
