@@ -49,6 +49,7 @@ export function plain(text) {
 /** What has a meaning in a text, in order: from where to where with its signs (from, to) and
  * without them (first, last). One may be inside another, but none goes across another's edge. */
 function spans(text) {
+  if (!/[`*_]/.test(text)) return []; // as most texts
   const codes = [...text.matchAll(CODE)]
     .filter(([, , block = "", , inline = ""]) => (block + inline).trim())
     .map(({ index: from, 0: all, 1: fence, 2: block, 4: tick, 5: inline }) => {
@@ -60,12 +61,15 @@ function spans(text) {
 }
 
 function withoutCodeAndLinks(text, codes) {
+  let kept = "";
+  let at = 0;
   for (const { tag, from, to } of codes) {
     const filling = tag === "code" ? HIDDEN : "\n"; // nothing is bold from before a block to after it
-    text = text.slice(0, from) + filling.repeat(to - from) + text.slice(to);
+    kept += text.slice(at, from) + filling.repeat(to - from);
+    at = to;
   }
   const hidden = (part) => (typeof part === "string" ? part : HIDDEN.repeat(part.text.length));
-  return cut(text).map(hidden).join("");
+  return cut(kept + text.slice(at)).map(hidden).join("");
 }
 
 /** The signs that open and the ones that close them. */
