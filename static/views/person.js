@@ -31,7 +31,7 @@ function draw(id, about) {
     h("button.quiet.close", close, icon("close")),
     avatar(id),
     h("h2", { id: "person-name", dir: "auto" }, shownName(nameOf(id))),
-    h("p.username", { dir: "auto" }, personOf(id)?.username ?? ""),
+    personOf(id)?.display_name ? h("p.username", { dir: "auto" }, personOf(id).username) : "",
     isOnline(id) ? h("p.here", {}, t("chat.online")) : "",
     about ? h("p.about", { dir: "auto" }, about) : "",
   );

@@ -117,6 +117,9 @@ function searchIn(chat) {
   field.select();
 }
 
+/** Open the first chat or person that was found. */
+const goToFirst = () => document.querySelector("#lists a")?.click();
+
 /** Let the reader search in the open chat. */
 export function searchOpenChat() {
   isInFront = true;
@@ -139,9 +142,11 @@ field.addEventListener("keydown", (event) => {
   field.value = "";
   leaveChat();
 });
-field.form.addEventListener("submit", (event) => {
+field.form.addEventListener("submit", async (event) => {
   event.preventDefault();
-  look();
+  if (found?.pending !== false || found.query !== field.value.trim()) await look();
+  // On a touch screen Enter only puts the keyboard away.
+  if (found?.people.length && !matchMedia("(pointer: coarse)").matches) goToFirst();
 });
 where.addEventListener("change", ({ target }) => searchIn(target.value === "chat"));
 stop.addEventListener("click", () => {

@@ -42,6 +42,10 @@ def test_keys_lead_to_people_and_chats(
     expect(focused).to_have_attribute("href", f"#/{eve.id}")
     keys.press("Enter")
     expect(peer).to_have_text(eve.username)
+    keys.press("Control+k")
+    keys.type(bob.username)
+    keys.press("Enter")  # does not wait for the list
+    expect(peer).to_have_text(bob.username)
 
 
 def test_a_question_mark_shows_the_keys(window: Windows, ada: Person, bob: Person) -> None:
