@@ -60,7 +60,7 @@ def refuse(error):
 
 @app.after_request
 def name_request(response):
-    """Give each answer an id. Whoever reports a failure can say which one it was."""
+    """Give each answer an id, so that a report of a failure can say which one it was."""
     response.headers["X-Request-ID"] = uuid4().hex
     if response.status_code >= 500:
         app.logger.error("The answer above is %s.", response.headers["X-Request-ID"])

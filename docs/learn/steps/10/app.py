@@ -145,7 +145,7 @@ def refuse(error):
 
 @app.after_request
 def name_request(response):
-    """Give each answer an id. Whoever reports a failure can say which one it was."""
+    """Give each answer an id, so that a report of a failure can say which one it was."""
     response.headers["X-Request-ID"] = uuid4().hex
     if response.status_code >= 500:
         app.logger.error("The answer above is %s.", response.headers["X-Request-ID"])
@@ -326,7 +326,7 @@ def refuse_others(user, members):
 @app.post("/api/request_chat")
 @login_required
 def request_chat(user):
-    """Open the one chat of a pair, whoever of the two asks first."""
+    """Open the one chat of a pair. It does not matter who asks first."""
     members = body()
     refuse_others(user, members)
     peer = db.session.get(User, number(members, "to_user"))
