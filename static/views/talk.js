@@ -20,6 +20,7 @@ export function drawTalk() {
   if (!open) return void (opened = drawn = null);
   const person = personOf(open.peer);
   const name = nameOf(open.peer);
+  byId("talk").classList.toggle("awaited", name === undefined);
   const online = isOnline(open.peer);
   const muted = state.chats.get(open.peer)?.muted ?? false;
   const version = JSON.stringify([open.peer, person, online, muted, currentLanguage()]);

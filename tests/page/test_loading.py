@@ -18,6 +18,8 @@ from tests.support.people import ROOT, ChatServer, Person
 from tests.support.servers import Server, require
 from web import assets
 
+pytestmark = pytest.mark.slow
+
 Chat = dict[str, Any]
 MODULE = re.compile(r"/static/.*\.(js|css)$")
 SEEN = "Object.keys({...localStorage, ...sessionStorage}).filter((key) => /seen/.test(key))"
@@ -80,7 +82,6 @@ def test_messages_come_with_few_requests_and_bytes(
     assert asked(warm, "/api/chats?") == 1
 
 
-@pytest.mark.slow
 def test_what_is_loading_never_looks_empty(
     window: Windows, ada: Person, bob: Person, chat: Chat
 ) -> None:
@@ -102,7 +103,6 @@ def test_what_is_loading_never_looks_empty(
     expect(reader.page.locator(".outline:visible")).to_have_count(0)
 
 
-@pytest.mark.slow
 def test_the_page_opens_without_a_server(window: Windows, own_server: ChatServer) -> None:
     ada, bob = own_server.api.sign_up("ada"), own_server.api.sign_up("bob")
     chat = ada.asks(bob).json
@@ -129,7 +129,6 @@ def test_the_page_opens_without_a_server(window: Windows, own_server: ChatServer
     assert "Written without a connection" in [each["message"] for each in bob.reads(chat).json]
 
 
-@pytest.mark.slow
 def test_what_was_seen_is_gone_after_a_log_out(
     window: Windows, ada: Person, bob: Person, chat: Chat
 ) -> None:
@@ -188,7 +187,6 @@ def elsewhere(chromium: Browser, tmp_path: Path) -> Iterator[Elsewhere]:
         yield server
 
 
-@pytest.mark.slow
 def test_modules_are_enough_and_a_new_version_comes_in(
     window: Windows, elsewhere: Elsewhere
 ) -> None:
