@@ -41,7 +41,7 @@ export function recallMessages(peer) {
 
 function remember() {
   const kept = storage();
-  if (!kept || !state.loaded) return;
+  if (!kept || !state.loaded || isRefused) return;
   const chats = chatsInOrder().slice(0, CHATS).map(shortened);
   const people = chats.map(({ peer }) => [peer, state.known.get(peer) ?? null]);
   const before = kept.get(place("list"))?.open ?? [];
@@ -62,6 +62,14 @@ function ending(messages) {
   const found = messages.slice(-MESSAGES).reverse();
   const end = found.findIndex(({ message }) => (room -= message.length) < 0);
   return found.slice(0, end < 0 ? MESSAGES : end).reverse();
+}
+
+let isRefused = false;
+
+/** Keep nothing while the login is refused: it may have been ended because this device was lost. */
+export function refuseSeen(refused) {
+  isRefused = refused;
+  if (refused) forgetSeen(state.me.id);
 }
 
 /** Remove it: the login has ended. */

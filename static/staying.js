@@ -5,6 +5,7 @@
 import { actAs, api, loggedIn, LoggedOut, whenRefused } from "./api.js";
 import { now } from "./clock.js";
 import { alone } from "./locks.js";
+import { refuseSeen } from "./seen.js";
 import { loadStaying, save } from "./session.js";
 import { logInAgain } from "./views/again.js";
 import { channel } from "./windows.js";
@@ -157,10 +158,12 @@ async function hasAnother(refused) {
 function ask() {
   let done;
   const answered = new Promise((resolve) => (done = resolve));
+  refuseSeen(true);
   const dialog = logInAgain(session, { renew, leave: on.leave });
   const over = answered.then(() => {
     dialog.close();
     asking = null;
+    refuseSeen(false);
     on.again();
   });
   return { done, over };

@@ -215,3 +215,21 @@ def test_modules_are_enough_and_a_new_version_comes_in(
     os.utime(texts)
     reader.page.reload()
     expect(status).to_contain_text("By asking: ")
+
+
+def test_a_login_ended_elsewhere_leaves_nothing_seen(
+    window: Windows, ada: Person, bob: Person, chat: Chat
+) -> None:
+    bob.said(chat, "For ada alone")
+    device = window(expected=CUT_OFF)
+    device.is_of(ada, f"#/{bob.id}")
+    device.sees("For ada alone")
+    device.page.reload()  # on leaving it keeps what was seen
+    device.sees("For ada alone")
+    assert device.page.evaluate(SEEN), "need something that was seen"
+
+    assert ada.post("/api/logout").status == 204
+    device.page.reload()
+
+    expect(device.page.get_by_role("dialog").get_by_label("Password")).to_be_visible()
+    assert device.page.evaluate(SEEN) == []
