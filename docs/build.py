@@ -16,14 +16,21 @@ from sphinx.cmd.build import main as sphinx
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
-PROJECT = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "bench/README.md")
+PROJECT = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "CHANGELOG.md",
+    "bench/README.md",
+    "static/README.md",
+)
 #: The pages by what they are for. Those of a folder with a README are named by it; what is not
 #: named at all comes under More.
 SECTIONS = {
     "Learn": "learn/README.md rest.md glossary.md",
     "Use": "project/README.md tour.md front-end.md front-ends.md channels.md api.md",
     "How it works": "architecture.md message.md tokens.md files.md notifications.md"
-    " embedded-server.md failures.md",
+    " embedded-server.md failures.md project/static/README.md",
     "Run": "settings.md growing.md operations.md several-processes.md moving.md upgrading.md"
     " scale.md project/bench/README.md",
     "Change": "project/CONTRIBUTING.md add-an-endpoint.md decisions/README.md project/SECURITY.md"

@@ -125,6 +125,7 @@ def test_env_example_shows_each_sentence_and_default() -> None:
 def mapped() -> set[str]:
     """The files and folders that the two maps name, as paths."""
     maps = page("architecture.md").partition("## The map of the code")[2]
+    maps += page("../static/README.md").partition("## The map")[2]
     named: set[str] = set()
     above: list[str] = []
     for tree in re.findall(r"^```\n(.*?)^```", maps, re.M | re.DOTALL):
@@ -158,7 +159,7 @@ def test_the_walk_shows_the_route_as_it_is() -> None:
     assert shown in (ROOT / "app.py").read_text(encoding="utf-8")
 
 
-DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "bench" / "README.md"]
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
