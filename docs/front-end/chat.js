@@ -19,7 +19,7 @@ export class Refused extends Error {
 }
 
 export class Chat {
-  me = null; // whoever is logged in
+  me = null; // who is logged in
   people = [];
   peer = null; // with whom the open chat is
   channel = null; // its name
