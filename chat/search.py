@@ -44,7 +44,7 @@ def messages(
 ) -> tuple[list[answers.Message], int | None]:
     """Messages with every word of the query, newest first; of one channel, if it is given.
 
-    Beside them, if the search was left early: the id `before` which it goes on.
+    Beside them, if there are more or the search was left early: the id `before` which it goes on.
     """
     prefixes = sorted(sought(query), key=len, reverse=True)
     if not prefixes:
@@ -59,9 +59,9 @@ def messages(
     for row in _rows(ids):
         until = until or time.thread_time() + MOST_SECONDS
         if has_all(row.text, prefixes):
+            if len(found) == limit:
+                return found, found[-1]["id"]
             found.append(shown(row, row.low_id, row.high_id))
-        if len(found) == limit:
-            return found, None
         if time.thread_time() > until:
             return found, row.id
     return found, None

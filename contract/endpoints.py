@@ -369,9 +369,9 @@ ENDPOINTS = {
         description=(
             "Messages that have all the words of `q`. A word is found by its beginning, without "
             "regard to case or width. In scripts without spaces, any two neighbouring characters "
-            "are a word. The next page is `before` the last message of this one. A search that "
-            "would take too long stops early: it has a Link to where it goes on, and a page of "
-            "fewer messages, perhaps of none."
+            "are a word. While there are more, a Link leads to the next page, which is `before` "
+            "the last message of this one. A search that would take too long stops early: it has "
+            "a Link to where it goes on, and a page of fewer messages, perhaps of none."
         ),
         query=requests.Search,
         success={200: "Messages, newest first."},

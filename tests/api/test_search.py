@@ -218,6 +218,17 @@ def test_limit_and_before_turn_the_pages(ada: Person, chat: Chat) -> None:
     assert ids(before=oldest) == ids(before=0) == []
 
 
+@pytest.mark.usefixtures("indexing")
+def test_links_lead_through_what_was_found(ada: Person, chat: Chat) -> None:
+    said = [ada.said(chat, f"Hello {number}") for number in range(4)]
+
+    first = ada.get("/api/search", q="hello", limit=2)
+    second = ada.get(first.links["next"].removeprefix("http://localhost"))
+
+    assert first.json + second.json == said[::-1]
+    assert "next" not in second.links
+
+
 def test_50_messages_are_found_unless_more_are_asked(ada: Person, chat: Chat) -> None:
     for number in range(51):
         ada.said(chat, f"Hello {number}")
