@@ -39,7 +39,7 @@ SECTIONS = {
 LINK = re.compile(r"(?<=\]\()([^)\s:]+)(?=\))")
 CODE = re.compile(r"^(`{3,}).*?^\1|`[^`\n]+`", re.M | re.S)
 LINKED_PICTURE = re.compile(r"\[(!\[[^\]]*\]\([^)]*\))\]\([^)]*\)")
-LANGUAGES = {".py": "python", ".js": "js", ".css": "css", ".yml": "yaml"}
+LANGUAGES = {".py": "python", ".js": "js", ".css": "css", ".yml": "yaml", ".html": "html"}
 
 
 def pages() -> dict[str, Path]:
