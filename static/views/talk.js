@@ -23,7 +23,7 @@ export function drawTalk() {
   byId("talk").classList.toggle("awaited", name === undefined);
   const online = isOnline(open.peer);
   const muted = state.chats.get(open.peer)?.muted ?? false;
-  const version = JSON.stringify([open.peer, person, online, muted, currentLanguage()]);
+  const version = JSON.stringify([open.peer, shownName(name), person, online, muted, currentLanguage()]);
   if (drawn !== version) {
     drawn = version;
     byId("peer").textContent = shownName(name);
