@@ -91,6 +91,7 @@ def complete(response: Response) -> Response:
     response.headers["X-Request-ID"] = g.request_id
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
+    response.headers.pop("Date", None)  # Werkzeug's for ETags; each server sets its own
     response.vary.add("Origin")
     if response.is_sequence and not any(response.response):
         response.headers.pop("Content-Type", None)  # Flask labels even an empty body as HTML

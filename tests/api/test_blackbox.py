@@ -35,7 +35,7 @@ from tests.support.people import (
     refused,
     stored,
 )
-from tests.support.servers import HOST
+from tests.support.servers import HOST, PATIENCE
 
 Chat = dict[str, Any]
 MAX_ID = 2**63 - 1
@@ -335,6 +335,15 @@ def test_headers_of_an_unnamed_proxy_are_ignored(
     answer = servers(program).api.get("/api/config", headers={name: value})
 
     assert (answer.status, answer.json["forceTLS"]) == (200, False)
+
+
+@pytest.mark.parametrize("program", ["flask", "gunicorn"])
+def test_an_answer_has_one_date(servers: Callable[[Program], ChatServer], program: Program) -> None:
+    connection = HTTPConnection(HOST, servers(program).port, timeout=PATIENCE)
+    connection.request("GET", "/")
+
+    with closing(connection), connection.getresponse() as answer:
+        assert len(answer.headers.get_all("Date", [])) == 1
 
 
 # White space ----------------------------------------------------------------------------------
