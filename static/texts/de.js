@@ -39,14 +39,14 @@ export const de = {
 
   // Die Liste der Chats und Leute
   "list.overview": "Übersicht",
-  "list.search": "Menschen, Chats, Nachrichten suchen",
-  "list.search-all": "Menschen, Chats und Nachrichten suchen",
+  "list.search": "Leute, Chats, Nachrichten",
+  "list.search-all": "Leute, Chats und Nachrichten suchen",
   "search.everywhere": "Überall",
   "search.here": "In diesem Chat",
   "search.in-chat": "In diesem Chat suchen",
   "search.where": "Wo gesucht wird",
   "search.stop": "Suche beenden",
-  "search.nothing": "Zu „{query}“ wurde unter Menschen, Chats und Nachrichten nichts gefunden.",
+  "search.nothing": "Zu „{query}“ wurde unter Leuten, Chats und Nachrichten nichts gefunden.",
   "search.nothing-here": "Zu „{query}“ wurde in diesem Chat nichts gefunden.",
   "search.looking": "Wird gesucht…",
   "list.all": "Chats und Leute",
