@@ -12,6 +12,7 @@ import sys
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import expect, sync_playwright
 
@@ -65,9 +66,11 @@ def main() -> None:
         windows = Windows(browser, f"http://127.0.0.1:{server.port}/")
         for name in ("mira", "ليلى", "Noor"):  # are online, too
             windows().is_of(people[name])
-        desktop = windows(viewport={"width": 1060, "height": 740})
+        zone = f"Etc/GMT{datetime.now(UTC).hour - 14:+d}"  # where it is early in the afternoon
+        desktop = windows(viewport={"width": 1060, "height": 740}, timezone_id=zone)
         desktop.is_of(people["ada"])
-        phone = windows(viewport={"width": 360, "height": 682}, color_scheme="dark", has_touch=True)
+        looks: dict[str, Any] = {"color_scheme": "dark", "has_touch": True, "timezone_id": zone}
+        phone = windows(viewport={"width": 360, "height": 682}, **looks)
         phone.is_of(people["bob"])
         desktop.opens(people["bob"])
         phone.opens(people["ada"])
