@@ -83,7 +83,11 @@ def test_every_setting_is_in_env_example_and_docs() -> None:
     example = (ROOT / ".env.example").read_text(encoding="utf-8")
 
     assert set(re.findall(r"^# ([A-Z_]+)=", example, re.M)) == names
-    assert set(re.findall(r"`([A-Z_]{4,})`", page("settings.md"))) == names
+    by_purpose, _, each_of_them = page("settings.md").partition("## Each of them")
+    assert set(re.findall(r"`([A-Z_]{4,})`", by_purpose)) == names
+    shown = re.findall(r"^\| `([A-Z_]+)` \| `?(.*?)`? \| (.*) \|$", each_of_them, re.M)
+    said = re.findall(r"^# (.+)\n# ([A-Z_]+)=(.*)$", example, re.M)
+    assert [(name, value, re.sub(r"([<*])", r"\\\1", text)) for text, name, value in said] == shown
 
 
 @pytest.mark.slow
