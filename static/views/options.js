@@ -82,6 +82,7 @@ onChange(() => {
   const open = state.open;
   if (!open) return;
   const name = shownName(nameOf(open.peer));
+  opener.disabled = nameOf(open.peer) === undefined; // it is not known yet who they are
   lift.hidden = !state.blocked.has(open.peer);
   lift.setAttribute("aria-label", t("block.undo-name", { name }));
 });

@@ -308,6 +308,8 @@ def test_a_menu_mutes_a_chat_for_an_hour(
     reader.is_of(ada, f"#/{bob.id}")
     keys, opener = reader.page.keyboard, reader.page.locator("#chat-menu")
 
+    expect(reader.page.locator("#messages")).to_have_attribute("aria-busy", "false")
+    expect(opener).to_be_enabled()
     opener.press("Enter")
     menu = reader.page.get_by_role("menu", name=f"Chat with {bob.username}")
     expect(menu.get_by_role("menuitem", name="Profile")).to_be_focused()
