@@ -1,7 +1,7 @@
 """Settings, made from the environment. This is the only module that reads os.environ.
 
 A variable of the process wins over the same one in `.env`. An empty value counts as unset.
-`Settings` is the one table of them; .env.example and the README name the same variables.
+`Settings` is the one table of them; .env.example and docs/settings.md name the same variables.
 """
 
 import json
