@@ -158,9 +158,10 @@ async function begin() {
   byId("logout").addEventListener("click", () => logOut());
   whenDeleted(leaveForGood);
   keepSeen();
-  // Messages come as soon as nothing can get lost any more, and what can wait comes after them.
+  // Two answers come at once, then the messages, and what can wait comes after them. What is sent in
+  // the moment between the two answers is in the list with the next look at the chats (live.js).
   listening = whenReached(listen);
-  const chats = listening.then(() => whenReached(refresh));
+  const chats = whenReached(refresh);
   chats.catch(() => {}); // the same fault as that of `listening`
   const shown = route();
   await listening;

@@ -44,22 +44,14 @@ export async function open(peer, { around = null, atEnd = false, listening = nul
   changed();
 }
 
-/**
- * While the page starts, the messages come beside the chats, as soon as nothing gets lost any more
- * (`listening`): the name of a channel follows from its two people. Should there be none, it is made.
- */
+/** The messages that a chat opens with. While the page starts, nothing gets lost once `listening`. */
 async function firstPage(chat, { atEnd, listening }) {
-  const { peer, around } = chat;
+  const known = await chatWith(chat.peer);
   await listening;
-  const early = state.loaded ? null : api.messages(channelOf(peer), { around }).catch(() => null);
-  const known = await chatWith(peer);
-  if (known.unread && !around && !atEnd) chat.unreadAfter = known.readId;
+  if (known.unread && !chat.around && !atEnd) chat.unreadAfter = known.readId;
   const manyNew = chat.unreadAfter !== null && known.unread > MANY;
-  const page = manyNew ? null : await early;
-  return page ?? api.messages(known.channel, { around: manyNew ? known.readId : around });
+  return api.messages(known.channel, { around: manyNew ? known.readId : chat.around });
 }
-
-const channelOf = (peer) => `private-chat_${[peer, state.me.id].sort((a, b) => a - b).join("_")}`;
 
 /** Load again what failed or is out of date, now that the server answers. */
 export function retry() {
