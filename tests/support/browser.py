@@ -182,15 +182,18 @@ class Window:
 
     # Judging
 
-    def offends(self) -> list[str]:
-        """What axe-core finds wrong."""
+    def offends(self, *rules: str) -> list[str]:
+        """What axe-core finds wrong by these rules, or by all of its own."""
         if self.page.evaluate("typeof axe") == "undefined":
             # Past the policy of the page, which lets no script in that is not its own.
             session = self.page.context.new_cdp_session(self.page)
             session.send("Runtime.evaluate", {"expression": AXE.read_text()})
         # It would fetch imported style sheets and put them into the page, against its policy.
-        run = "async () => (await axe.run({ preload: false })).violations"
-        found: list[dict[str, Any]] = self.page.evaluate(run)
+        options: dict[str, Any] = {"preload": False}
+        if rules:
+            options["runOnly"] = list(rules)
+        run = "async (options) => (await axe.run(options)).violations"
+        found: list[dict[str, Any]] = self.page.evaluate(run, options)
         return [f"{each['id']}: {[node['html'] for node in each['nodes']]}" for each in found]
 
     def overflows(self) -> bool:
