@@ -95,9 +95,9 @@ def loading(browser: Browser, address: str, session: str, rounds: int) -> None:
         shown, loaded = open_page(browser, address, session)
         ours.append(shown)
         total = sum(size for _, size in loaded)
-        # The bare page's two requests: for the cursor, and for the chats and messages together.
-        first = sum(size for address, size in loaded if "/api/sync" in address)
-        second = sum(size for address, size in loaded if "/api/" in address) - first
+        # The bare page's two requests: for the chats and what comes beside them, and the messages.
+        second = sum(size for address, size in loaded if "/api/get_message" in address)
+        first = sum(size for address, size in loaded if "/api/" in address) - second
         with bare_page(total - first - second, first, second) as floor:
             bare.append(open_page(browser, floor)[0])
     print(f"until messages: {len(loaded)} requests, {total:,} bytes (goals: 12, 100,000)")
