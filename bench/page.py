@@ -90,6 +90,7 @@ def open_page(
 
 
 def loading(browser: Browser, address: str, session: str, rounds: int) -> None:
+    open_page(browser, address, session)  # the first one waits for the server to get up
     ours, bare = [], []
     for _ in range(rounds):
         shown, loaded = open_page(browser, address, session)
