@@ -132,6 +132,7 @@ def _json_object(model: type[Parsed], received: bytes) -> dict[str, Any]:
     if not isinstance(members, dict):
         raise Invalid('The body must be a JSON object, such as {"name": "value"}.')
     if HUGE.search(received) and not _finite(members):
+        validated(model, members)  # which names the member, if it is one of the model's
         raise Invalid("The body has a number that is too large.")
     return members
 

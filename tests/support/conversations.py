@@ -126,11 +126,14 @@ def to_both(chat: Chat, name: str, data: Any) -> list[tuple[str, str, Any]]:
 
 @contextmanager
 def asked(app: Flask) -> Iterator[list[tuple[str, Any]]]:
-    """What the application asks of its database meanwhile: statements and their parameters."""
+    """What the application asks of its database meanwhile: statements and their parameters. What
+    its own threads ask beside the requests (of the outbox, of housekeeping) is left out."""
     made: list[tuple[str, Any]] = []
+    ours = threading.get_ident()
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        made.append((statement, parameters))
+        if threading.get_ident() == ours:
+            made.append((statement, parameters))
 
     with app.app_context():
         engine = db.engine
