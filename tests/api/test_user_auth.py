@@ -181,7 +181,7 @@ def test_pusher_js_cannot_sign_in_with_an_ended_login(server: ChatServer, member
     [
         (log_out, False, True),
         (log_out_everywhere, False, False),
-        (change_password, True, False),
+        (change_password, False, False),
         (refresh, True, True),
         (refresh_and_log_out, False, True),
         (delete_account, False, False),

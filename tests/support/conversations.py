@@ -125,14 +125,14 @@ def to_both(chat: Chat, name: str, data: Any) -> list[tuple[str, str, Any]]:
 
 
 @contextmanager
-def asked(app: Flask) -> Iterator[list[tuple[str, Any]]]:
-    """What the application asks of its database meanwhile: statements and their parameters. What
-    its own threads ask beside the requests (of the outbox, of housekeeping) is left out."""
+def asked(app: Flask, *, here: bool = False) -> Iterator[list[tuple[str, Any]]]:
+    """What the application asks of its database meanwhile: statements and their parameters; or of
+    those only what is asked `here`, and not in threads beside the requests."""
     made: list[tuple[str, Any]] = []
     ours = threading.get_ident()
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if threading.get_ident() == ours:
+        if not here or threading.get_ident() == ours:
             made.append((statement, parameters))
 
     with app.app_context():
@@ -146,16 +146,16 @@ def asked(app: Flask) -> Iterator[list[tuple[str, Any]]]:
 
 @contextmanager
 def statements(app: Flask) -> Iterator[list[str]]:
-    """The statements that the application makes meanwhile."""
+    """The statements that requests make meanwhile."""
     found: list[str] = []
-    with asked(app) as made:
+    with asked(app, here=True) as made:
         yield found
     found += [statement for statement, _ in made]
 
 
 def plans(app: Flask, act: Callable[[], Any]) -> str:
     """How the database goes about what an act reads, were its tables large."""
-    with asked(app) as made:
+    with asked(app, here=True) as made:
         act()
     with app.app_context():
         engine = db.engine
