@@ -63,24 +63,18 @@ async function logOut({ hasEnded = false } = {}) {
   ].filter(Boolean);
   const warning = warnings.join(" ") || t("logout.password");
   if (!(await ask(t("logout.ask"), warning, t("logout")))) return;
-  leaving = true;
-  stop();
-  await attempt(dropMine());
-  if (!hasEnded) await endLogin().catch(() => {}); // without a connection it ends when it expires
-  sayOver();
-  await forget(state.me.id);
-  history.replaceState(null, "", location.pathname);
-  leave();
+  // Without a connection a login ends when it expires.
+  await leaveForGood(hasEnded ? () => {} : () => endLogin().catch(() => {}));
 }
 
-/** The account is no more, and with it goes all that this device has of it. */
-async function leaveForGood() {
+/** With the person goes all that this device has of them. `last` is done while they still can. */
+async function leaveForGood(last) {
   leaving = true;
   stop();
   await attempt(dropMine());
+  await last();
   sayOver();
   await forget(state.me.id);
-  tab.set(NOTICE, { notice: t("deletion.done") });
   history.replaceState(null, "", location.pathname);
   leave();
 }
@@ -156,7 +150,7 @@ async function begin() {
   addEventListener("hashchange", route);
   byId("lists").addEventListener("click", routeAgain);
   byId("logout").addEventListener("click", () => logOut());
-  whenDeleted(leaveForGood);
+  whenDeleted(() => leaveForGood(() => tab.set(NOTICE, { notice: t("deletion.done") })));
   keepSeen();
   // Two answers come at once, then the messages, and what can wait comes after them. What is sent in
   // the moment between the two answers is in the list with the next look at the chats (live.js).

@@ -157,7 +157,7 @@ async function catchUp() {
 }
 
 async function anew() {
-  cursor = (await api.sync()).cursor;
+  await listen();
   if (state.open) state.open.reload = true; // first: what was missed is not read by being listed
   await refresh();
 }
