@@ -17,11 +17,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from statistics import median
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from bench import data
 from bench.server import Server
-from tests.support.browser import CHROMIUM, NOTE_MESSAGES, OPTIONS, Traffic
+from tests.support.browser import NOTE_MESSAGES, Traffic, launched
 
 LINE = {"latency": 400, "downloadThroughput": 50_000, "uploadThroughput": 50_000, "offline": False}
 MESSAGES = 10_000
@@ -146,15 +146,13 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
-    with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory() as name, launched() as browser:
         data.build(Path(name), 1, MESSAGES)
         session = json.dumps({"id": 1, "username": "user1", "token": data.token(1)})
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
         with Server("app:app", Path(name), processes=1, threads=24) as server:
             address = f"http://127.0.0.1:{server.port}/#/2"
             loading(browser, address, session, rounds)
             typing(browser, address, session)
-        browser.close()
 
 
 if __name__ == "__main__":

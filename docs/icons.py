@@ -9,12 +9,10 @@ import base64
 import sys
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
-
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.support.browser import CHROMIUM, OPTIONS  # noqa: E402
+from tests.support.browser import launched  # noqa: E402
 
 STATIC = ROOT / "static"
 #: The side in pixels, how much of it the picture takes, and the paper behind it. Systems cut their
@@ -29,8 +27,7 @@ ICONS = {
 
 def main() -> None:
     picture = base64.b64encode((STATIC / "icon.svg").read_bytes()).decode()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+    with launched() as browser:
         for name, (side, share, paper) in ICONS.items():
             page = browser.new_page(viewport={"width": side, "height": side})
             page.set_content(
@@ -40,7 +37,6 @@ def main() -> None:
             )
             page.screenshot(path=STATIC / name, omit_background=True)
             page.close()
-        browser.close()
 
 
 if __name__ == "__main__":

@@ -14,12 +14,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.support.browser import CHROMIUM, OPTIONS, Windows  # noqa: E402
+from tests.support.browser import Windows, launched  # noqa: E402
 from tests.support.people import ChatServer, Person  # noqa: E402
 from tests.support.tour import picture  # noqa: E402
 
@@ -56,13 +56,12 @@ FRAME = """
 
 
 def main() -> None:
-    with ChatServer(JWT_EXPIRES_SECONDS="86400") as server, sync_playwright() as playwright:
+    with ChatServer(JWT_EXPIRES_SECONDS="86400") as server, launched() as browser:
         people = {name: server.api.sign_up(name) for name in sorted({a for a, *_ in SAID})}
         for name in ("Noor", "Åsa", "tomas"):
             people[name] = server.api.sign_up(name)
         talk(people)
         backdate(server.directory / "instance/chat.db")
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
         windows = Windows(browser, f"http://127.0.0.1:{server.port}/")
         for name in ("mira", "ليلى", "Noor"):  # are online, too
             windows().is_of(people[name])
@@ -84,7 +83,6 @@ def main() -> None:
         frame.set_content(framed(shots))
         frame.screenshot(path=PICTURE)
         windows.close()
-        browser.close()
 
 
 def talk(people: dict[str, Person]) -> None:

@@ -8,12 +8,10 @@ Needs what docs/screenshot.py needs.
 import sys
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
-
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.support.browser import CHROMIUM, OPTIONS, Window, Windows  # noqa: E402
+from tests.support.browser import Window, Windows, launched  # noqa: E402
 from tests.support.people import ChatServer  # noqa: E402
 from tests.support.tour import Cast, alone, tour  # noqa: E402
 
@@ -23,8 +21,7 @@ WIDTHS = {390: 844, 820: 1180, 1280: 800, 1920: 1080}
 def main(folder: Path, only: str = "") -> None:
     folder.mkdir(parents=True, exist_ok=True)
     settings = {"JWT_EXPIRES_SECONDS": "86400", "RATELIMIT_ENABLED": "false"}
-    with ChatServer(**settings) as server, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+    with ChatServer(**settings) as server, launched() as browser:
         windows = Windows(browser, f"http://127.0.0.1:{server.port}/")
         cast = Cast(server, many=500)
         for name, window in alone(windows, cast):
@@ -35,7 +32,6 @@ def main(folder: Path, only: str = "") -> None:
             if only in name:
                 take(folder, name, window)
         windows.close()
-        browser.close()
 
 
 def take(folder: Path, name: str, window: Window) -> None:

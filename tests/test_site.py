@@ -9,10 +9,10 @@ from subprocess import PIPE, STDOUT
 from urllib.parse import unquote
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from config import ROOT
-from tests.support.browser import CHROMIUM, OPTIONS, Chromium
+from tests.support.browser import Chromium, launched
 from tests.support.servers import require
 
 pytestmark = pytest.mark.slow
@@ -68,10 +68,8 @@ def test_every_link_of_the_site_leads_somewhere(site: Path) -> None:
 @pytest.fixture
 def page() -> Iterator[Page]:
     require(Chromium)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+    with launched() as browser:
         yield browser.new_page()
-        browser.close()
 
 
 def test_the_site_is_read_and_searched_on_a_phone(site: Path, page: Page) -> None:

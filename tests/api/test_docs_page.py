@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.support.browser import CHROMIUM, OPTIONS, Chromium
+from tests.support.browser import Chromium, launched
 from tests.support.people import PASSWORD, Api, ChatServer, refused
 from tests.support.servers import require
 
@@ -17,10 +17,8 @@ expect.set_options(timeout=60_000)
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     require(Chromium)
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+    with launched() as chromium:
         yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,10 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from config import ROOT
-from tests.support.browser import CHROMIUM, OPTIONS, Chromium, address, texts
+from tests.support.browser import Chromium, address, launched, texts
 from tests.support.conversations import block, sqlite_only
 from tests.support.people import PASSWORD, ChatServer, Person
 from tests.support.servers import HOST, NODE_MODULES, require
@@ -50,10 +50,8 @@ def from_the_packages(route: Route) -> None:
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     require(Chromium, Libraries)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @contextmanager

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
-from tests.support.browser import CHROMIUM, OPTIONS, Chromium, PagePackages
+from tests.support.browser import Chromium, PagePackages, launched
 from tests.support.conversations import sqlite_only
 from tests.support.people import PASSWORD, ChatServer
 from tests.support.servers import HOST, NODE, require
@@ -38,8 +38,7 @@ def test_a_worker_of_another_origin_shows_messages(start: Callable[..., ChatServ
     chat = bob.asks(ada).json
     script = "\n".join(path.read_text("utf-8") for path in (BUILD, NODE / "worker.js"))
     wish = {"address": f"http://{HOST}:{server.port}", "username": "ada", "password": PASSWORD}
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+    with launched() as browser:
         page = browser.new_context(bypass_csp=True).new_page()
         page.goto(f"http://localhost:{server.port}/health")  # to a browser another origin than HOST
         page.evaluate(START, [script, wish])
@@ -49,4 +48,3 @@ def test_a_worker_of_another_origin_shows_messages(start: Callable[..., ChatServ
         bob.said(chat, "Still there?")
 
         shows(page, lines=["bob: Hello, worker! 🎈", "bob: Still there?"])
-        browser.close()

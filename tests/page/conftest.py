@@ -5,9 +5,9 @@ from itertools import count
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
-from tests.support.browser import CHROMIUM, OPTIONS, Chromium, PagePackages, Windows, address
+from tests.support.browser import Chromium, PagePackages, Windows, address, launched
 from tests.support.people import ChatServer, Person
 from tests.support.servers import Soketi, require
 
@@ -17,10 +17,8 @@ numbers = count(1)
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     require(Chromium, PagePackages)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -15,14 +15,13 @@ from typing import Any, Literal
 
 import pysher
 import pytest
-from playwright.sync_api import sync_playwright
 from pusher.errors import PusherBadAuth
 from werkzeug.serving import make_server
 
 from gateway import Limits
 from gateway.frames import event_frame
 from gateway.hub import Delivery
-from tests.support.browser import CHROMIUM, OPTIONS, Chromium, PagePackages
+from tests.support.browser import Chromium, PagePackages, launched
 from tests.support.endings import (
     change_password,
     delete_account,
@@ -348,8 +347,7 @@ def test_a_browser_hears_new_messages(
     server: ChatServer, people: list[Person], their_chat: dict[str, Any]
 ) -> None:
     require(Chromium, PagePackages)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+    with launched() as browser:
         page = browser.new_context(bypass_csp=True).new_page()
         page.goto(f"http://{HOST}:{server.port}/health")
         page.add_script_tag(path=PUSHER_JS)
@@ -358,7 +356,6 @@ def test_a_browser_hears_new_messages(
         message = people[0].said(their_chat, "Hello, browser!")
 
         assert page.wait_for_function("window.heard").json_value() == message
-        browser.close()
 
 
 LISTEN = """async ([token, channel]) => {

@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +16,7 @@ from playwright.sync_api import (
     Locator,
     Page,
     expect,
+    sync_playwright,
 )
 
 from tests.support.people import PASSWORD, ChatServer, Person
@@ -44,6 +47,15 @@ new MutationObserver((_, observer) => {
 """
 
 expect.set_options(timeout=60_000)  # a reconnection takes some seconds
+
+
+@contextmanager
+def launched(*options: str) -> Iterator[Browser]:
+    """Chromium, until the end of the block."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*OPTIONS, *options])
+        yield browser
+        browser.close()
 
 
 def address(server: ChatServer) -> str:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 from websockets.sync.client import connect
 
-from tests.support.browser import CHROMIUM, OPTIONS, Chromium, PagePackages, Windows
+from tests.support.browser import Chromium, PagePackages, Windows, launched
 from tests.support.conversations import sqlite_only
 from tests.support.nginx import Nginx
 from tests.support.people import ROOT, Api, ChatServer, InProcess
@@ -136,10 +136,8 @@ def test_people_chat_below_a_path_of_nginx(nginx: Nginx) -> None:
     require(Chromium, PagePackages)
     own = f"https://{HOST}:{nginx.port}/chat/"
     asked: list[str] = []
-    with sync_playwright() as playwright:
-        # The worker is fetched by the browser itself, which no option of a window speaks for.
-        arguments = [*OPTIONS, "--ignore-certificate-errors"]
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+    # The worker is fetched by the browser itself, which no option of a window speaks for.
+    with launched("--ignore-certificate-errors") as chromium:
         windows = Windows(chromium, own)
         options: dict[str, Any] = {"ignore_https_errors": True}
         ada, bob = windows(**options), windows(**options)
@@ -166,7 +164,6 @@ def test_people_chat_below_a_path_of_nginx(nginx: Nginx) -> None:
         assert [url for url in asked if not url.startswith(own)] == []
         assert any("/chat/app/" in url for url in asked)
         windows.close()
-        chromium.close()
 
 
 @pytest.mark.slow
