@@ -27,8 +27,12 @@ from web.page import PUSHER_JS
 CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chromium") or ""
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 AXE = NODE_MODULES / "axe-core/axe.min.js"
-# What the browser itself says of a failed request. The page cannot prevent it.
-CUT_OFF = "Failed to load resource|WebSocket connection to"
+# What the browser itself says of a failed request. The page cannot prevent it. The last is of the
+# service worker, where the line breaks while the browser fetches it.
+CUT_OFF = (
+    "Failed to load resource|WebSocket connection to"
+    "|^An unknown error occurred when fetching the script.$"
+)
 # What it says of pusher-js, whatever the page does, and nothing is lost by either: pusher-js sends
 # from a timer and does not look whether the server has hung up since, as it does after a block; and
 # it tries anew when a connection takes longer than one second and twice the time of the last.
