@@ -32,6 +32,7 @@ CALL_SECONDS = 20  # for a whole call, however slowly the answer drips
 TOKEN_SECONDS = 12 * 3_600
 LONGEST_WAIT = 3_600  # seconds that a service may ask for
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
+GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")  # all of the IPv6 internet is in it
 CURVE = ec.SECP256R1()
 GONE = (404, 410)
 BUSY = 429
@@ -194,6 +195,8 @@ def is_public(address: str) -> bool:
             inside = ipaddress.ip_address(int(found) & 0xFFFFFFFF)
     if inside:
         return is_public(str(inside))
+    if found.version == 6 and found not in GLOBAL_UNICAST:
+        return False  # Python calls ::127.0.0.1 and fec0::1 global
     return found.is_global and not found.is_multicast
 
 
