@@ -148,13 +148,9 @@ class Connection:
 
     def send(self, frame: bytes) -> None:
         """Queue a frame. If the reader is too slow for its buffer, close the connection instead."""
-        if self.closing:
-            return
-        self.send_raw(frame)
-        if self.unsent_bytes > WRITE_BYTES:
-            self.flush()
-            if self.blocked and self.unsent_bytes > self._limits.send_buffer_bytes:
-                self._overflow()
+        if not self.closing:
+            self.send_raw(frame)
+            self._bound_buffer()
 
     def close(self, code: int, reason: str) -> None:
         """Say why, in a pusher:error and in the close frame, and wait for the client's answer."""
@@ -215,6 +211,7 @@ class Connection:
             self.rest_until = now + debt
         messages = list(self._messages(frames))
         self._send_protocol_output()
+        self._bound_buffer()  # a client may send pings and read no pong
         self.touch()
         return messages
 
@@ -281,6 +278,12 @@ class Connection:
         chunk = b"".join(self.unsent[:count])
         del self.unsent[:count]
         return chunk
+
+    def _bound_buffer(self) -> None:
+        if self.unsent_bytes > WRITE_BYTES and not self.closing:
+            self.flush()
+            if self.blocked and self.unsent_bytes > self._limits.send_buffer_bytes:
+                self._overflow()
 
     def _overflow(self) -> None:
         # The first piece may be half sent: dropping it would break the framing of the close frame.

@@ -367,6 +367,22 @@ def test_a_stalled_reader_is_closed_and_nobody_misses_anything() -> None:
 
 
 @pytest.mark.abuse
+def test_pongs_that_nobody_reads_are_bounded() -> None:
+    limits = {"send_buffer_bytes": 100_000, "frames_per_second": 1e6, "frames_at_once": 1e6}
+    with serving(make_gateway(limits=limits)) as server:
+        eve = server.shook_hands()
+        pings = frame(b"x" * 125, 0x89) * 1_000
+
+        count = 0
+        while server.gateway.stats()["connections"] == 1:
+            eve.sendall(pings)
+            count += 1
+            assert count < 200, "who reads no pongs was never closed"
+
+        assert (4100).to_bytes(2, "big") in read_to_end(eve)
+
+
+@pytest.mark.abuse
 @pytest.mark.slow
 def test_coming_and_going_in_a_crowd_is_slowed_down() -> None:
     limits = {"frames_at_once": 40, "frames_per_second": 50}
