@@ -6,7 +6,7 @@ Everything here is given its connection; database.init_db() opens it.
 import secrets
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import click
@@ -39,11 +39,16 @@ class DatabaseError(click.ClickException, SystemExit):
 
 @contextmanager
 def told_in_a_sentence() -> Iterator[None]:
-    """Raise DatabaseError for what the database or the settings refuse."""
+    """Raise DatabaseError for what the database, the settings or the disk refuse."""
     try:
         yield
     except click.ClickException as error:
         raise DatabaseError(error.message) from error
+    except OSError as error:
+        raise DatabaseError(
+            f"The database cannot be prepared: {error.strerror or error}. See that INSTANCE_PATH "
+            "and DATABASE_URL are right, and that this user may write there."
+        ) from error
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) in ("42501", "3F000"):
             raise DatabaseError(NO_RIGHTS) from error
@@ -59,9 +64,8 @@ def make_file(engine: Engine) -> None:
     Its other files follow this one."""
     if engine.dialect.name == "sqlite":
         file = Path(str(engine.url.database))
-        with suppress(OSError):  # SQLite tells of it in its own words
-            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            file.touch(mode=0o600)
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file.touch(mode=0o600)
 
 
 def one_at_a_time(engine: Engine) -> AbstractContextManager[object]:

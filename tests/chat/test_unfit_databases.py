@@ -106,6 +106,9 @@ def test_init_db_says_what_is_wrong_without_traceback(tmp_path: Path) -> None:
     for env in (
         {"INSTANCE_PATH": str(tmp_path), "DATABASE_URL": away},
         {"INSTANCE_PATH": str(nowhere)},
+        {"INSTANCE_PATH": "/proc/chat"},  # where nobody can make a folder
+        {"INSTANCE_PATH": str(tmp_path), "DATABASE_URL": "sqlite:////proc/chat.db"},
+        {"INSTANCE_PATH": str(tmp_path), "DATABASE_URL": f"sqlite:///{'x' * 300}"},
         {"INSTANCE_PATH": str(tmp_path), "JWT_SECRET_KEY": "short"},
     ):
         end, said = python("-c", INIT, env=env)
