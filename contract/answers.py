@@ -44,6 +44,7 @@ ErrorCode = Literal[
     "method_not_allowed",
     "taken",
     "conflict",
+    "precondition_failed",
     "too_large",
     "unsupported_media_type",
     "requested_range_not_satisfiable",

@@ -145,6 +145,7 @@ ACCOUNT = "Account"
 OPERATIONS = "Operations"
 
 BYTES = {200: "The bytes.", 206: "The part that Range asks for.", 304: "Those of If-None-Match."}
+CONDITIONS: Sequence[answers.ErrorCode] = ("precondition_failed", "requested_range_not_satisfiable")
 
 #: Every endpoint, by the name of its view.
 ENDPOINTS = {
@@ -511,7 +512,7 @@ ENDPOINTS = {
         ),
         success=BYTES,
         media="*/*",
-        refusals=["not_found", "requested_range_not_satisfiable"],
+        refusals=["not_found", *CONDITIONS],
         given=THIS_FILE,
     ),
     "file_thumbnail": Endpoint(
@@ -520,7 +521,7 @@ ENDPOINTS = {
         description="A WebP of at most 640 pixels a side, upright, without what the file tells.",
         success=BYTES,
         media="*/*",
-        refusals=["not_found", "requested_range_not_satisfiable"],
+        refusals=["not_found", *CONDITIONS],
         given=THIS_FILE,
     ),
     "file_url": Endpoint(
@@ -543,7 +544,7 @@ ENDPOINTS = {
         token=False,
         success=BYTES,
         media="*/*",
-        refusals=["forbidden", "not_found", "requested_range_not_satisfiable"],
+        refusals=["forbidden", "not_found", *CONDITIONS],
         given={"ticket": TICKET},
     ),
     "me": Endpoint(
@@ -652,7 +653,7 @@ ENDPOINTS = {
         query=requests.Avatar,
         success=BYTES,
         media="*/*",
-        refusals=["not_found", "requested_range_not_satisfiable"],
+        refusals=["not_found", *CONDITIONS],
         given={"user_id": 1, "v": "5f0c7a9e"},
     ),
     "delete_avatar": Endpoint(
@@ -833,6 +834,11 @@ ERRORS: Mapping[answers.ErrorCode, tuple[int, str, str]] = {
         409,
         "The client_message_id was used for another message, or the message was deleted.",
         "A deleted message cannot be edited.",
+    ),
+    "precondition_failed": (
+        412,
+        "The bytes are not those that If-Match names.",
+        "The bytes are others than If-Match names.",
     ),
     "too_large": (
         413,

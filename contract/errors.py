@@ -69,6 +69,12 @@ class Conflict(ApiError):
     status, code = 409, "conflict"
 
 
+class PreconditionFailed(ApiError):
+    """The thing is not as the request wants it to be."""
+
+    status, code = 412, "precondition_failed"
+
+
 class TooLarge(ApiError):
     """The body is larger than the endpoint takes."""
 

@@ -13,7 +13,7 @@ from werkzeug.wsgi import wrap_file
 from chat import files
 from chat.pictures import THUMBNAIL_TYPE
 from contract import answers
-from contract.errors import Forbidden, NotFound
+from contract.errors import Forbidden, NotFound, PreconditionFailed
 from models import File, User
 from web.runtime import runtime
 
@@ -38,7 +38,8 @@ HEADERS = {
 def download(file: File, *, thumbnail: bool = False) -> Response:
     """The bytes of a file or of its thumbnail, as far as the request wants them (RFC 9110, 14).
 
-    Raises NotFound and Unavailable, and RequestedRangeNotSatisfiable of Werkzeug's.
+    Raises NotFound, PreconditionFailed and Unavailable, and RequestedRangeNotSatisfiable of
+    Werkzeug's.
     """
     is_image = file.width is not None
     if thumbnail:
@@ -55,7 +56,7 @@ def download(file: File, *, thumbnail: bool = False) -> Response:
 
 
 def avatar(user: User) -> Response:
-    """The bytes of somebody's picture, in the same way. Raises NotFound and Unavailable."""
+    """The bytes of somebody's picture, in the same way, and with the same errors."""
     if user.avatar is None:
         raise NotFound("This user has no picture.")
     return _stored(user.avatar, THUMBNAIL_TYPE, user.avatar[:8])
@@ -63,6 +64,8 @@ def avatar(user: User) -> Response:
 
 def _stored(key: str, media_type: str, etag: str) -> Response:
     """Bytes of the storage, as far as the request wants them."""
+    if request.if_match and etag not in request.if_match:
+        raise PreconditionFailed("The bytes are others than If-Match names.")
     with runtime().slots.released():
         stored = runtime().storage.open(key)
     size = stored.seek(0, 2)
@@ -76,8 +79,11 @@ def _stored(key: str, media_type: str, etag: str) -> Response:
     response.content_length = size
     response.set_etag(etag)
     response.accept_ranges = "bytes"
+    # Werkzeug would answer 412 with all the bytes, also to the * that each of them is.
+    conditions = {**request.environ, "HTTP_IF_MATCH": ""}
+    is_part = asks_for_part(size, etag)
     try:
-        response.make_conditional(request, accept_ranges=asks_for_part(size), complete_length=size)
+        response.make_conditional(conditions, accept_ranges=is_part, complete_length=size)
     except Exception:
         stored.close()
         raise
@@ -91,10 +97,14 @@ def check_thumbnail(file: File) -> None:
         raise NotFound("This file has no thumbnail.")
 
 
-def asks_for_part(size: int) -> bool:
+def asks_for_part(size: int, etag: str) -> bool:
     """Whether the request asks for one part in bytes. Any other Range is ignored (RFC 9110, 14.2),
-    several parts and a longer end than there is among them, where Werkzeug would refuse it."""
+    several parts and a longer end than there is among them, where Werkzeug would refuse it. So is
+    that of a client who has these bytes (13.2.2), or is not sure of what it has (13.1.5)."""
     asked = request.range if request.method == "GET" else None
+    is_unsure = request.headers.get("If-Range", "").startswith("W/")
+    if is_unsure or request.if_none_match.contains_weak(etag):
+        return False
     if asked is None or asked.units != "bytes" or len(asked.ranges) != 1:
         return False
     return bool(asked.ranges[0][0] >= -size)

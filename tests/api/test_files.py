@@ -435,6 +435,34 @@ def test_what_a_browser_has_is_not_sent_again(bob: Person, photo: Message) -> No
         assert bytes_of(bob, photo, what, headers=part).status == 206
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "status"),
+    [
+        ("If-None-Match", "{etag}", 304),
+        ("If-None-Match", "W/{etag}", 304),
+        ("If-None-Match", "*", 304),
+        ("If-None-Match", '"another"', 206),
+        ("If-Range", "W/{etag}", 200),
+        ("If-Range", '"another"', 200),
+        ("If-Match", "{etag}", 206),
+        ("If-Match", "*", 206),
+        ("If-Match", '"another"', 412),
+        ("If-Match", "W/{etag}", 412),
+    ],
+)
+def test_conditions_come_before_the_range(
+    bob: Person, notes: Message, name: str, value: str, status: int
+) -> None:
+    etag = bytes_of(bob, notes).headers["etag"]
+    condition = {name: value.format(etag=etag)}
+
+    assert bytes_of(bob, notes, headers={"Range": "bytes=0-3", **condition}).status == status
+    whole = bytes_of(bob, notes, headers=condition)
+    assert whole.status == (200 if status == 206 else status)
+    if status == 412:
+        refused(whole, 412, "precondition_failed")
+
+
 def test_a_signed_address_needs_no_token(bob: Person, photo: Message) -> None:
     path = f"/api/files/{photo['file']['id']}/url"
 

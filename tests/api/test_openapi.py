@@ -502,6 +502,12 @@ def of_a_short_file(api: Api, _: Settings) -> Answer:
     return zac.get(f"/api/files/{file['id']}", headers={"Range": "bytes=1-"})
 
 
+def of_other_bytes(api: Api, _: Settings) -> Answer:
+    yul = api.sign_up("yul")
+    file = yul.sends(yul.asks(api.sign_up("yun")).json, "dot.txt", b".").json["file"]
+    return yul.get(f"/api/files/{file['id']}", headers={"If-Match": '"another"'})
+
+
 def of_a_name_in_use(api: Api, _: Settings) -> Answer:
     api.register("yan")
     return api.register("Yan")
@@ -560,6 +566,7 @@ WAYS: dict[str, Callable[[Api, Settings], Answer]] = {
     "method_not_allowed": lambda api, _: api.get("/api/register"),
     "taken": of_a_name_in_use,
     "conflict": of_a_deleted_message,
+    "precondition_failed": of_other_bytes,
     "too_large": lambda api, _: api.post("/api/login", body=b"[" * 70_000, headers=JSON),
     "unsupported_media_type": lambda api, _: api.post("/api/login", body=b"username=ada"),
     "requested_range_not_satisfiable": of_a_short_file,
