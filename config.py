@@ -22,6 +22,7 @@ from settings import checks, secret_files
 from settings.checks import SettingsError as SettingsError
 
 MOST_EXTRAS = 1_024  # bytes: they stand in every event, of 10,240 at most
+CENTURY = 3_155_760_000  # seconds: times much later than that cannot be written
 ROOT = Path(__file__).resolve().parent
 _ORIGIN = r"null|[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?"
 _APP_ID = (r"[0-9]+", "must be digits only, as the Pusher dashboard shows it")
@@ -57,13 +58,14 @@ def setting(
     secret: bool = False,
     shape: tuple[str, str] | None = None,
     least: int | None = None,
+    most: int | None = None,
 ) -> Any:
     """A field of Settings, with its default and its sentence; repr() leaves out a secret one.
 
     `shape` is the pattern that a text must match, if it is set, and the sentence that says so;
-    `least` is the lowest number.
+    `least` is the lowest number, and `most` the highest.
     """
-    metadata = {"sentence": sentence, "shape": shape, "least": least}
+    metadata = {"sentence": sentence, "shape": shape, "least": least, "most": most}
     return field(default=default, repr=not secret, metadata=metadata)
 
 
@@ -109,14 +111,17 @@ class Settings:
         "The key that signs the tokens, 32 bytes or more. Unset: made in the instance folder.",
         secret=True,
     )
-    jwt_expires_seconds: int = setting(86_400, "How long a token holds, in seconds.", least=1)
+    jwt_expires_seconds: int = setting(
+        86_400, "How long a token holds, in seconds.", least=1, most=CENTURY
+    )
     remember_seconds: int = setting(
-        2_592_000, "The same where a login asked to be remembered.", least=1
+        2_592_000, "The same where a login asked to be remembered.", least=1, most=CENTURY
     )
     session_max_seconds: int = setting(
         7_776_000,
         "How long a login can be refreshed, in seconds; then the password is asked.",
         least=1,
+        most=CENTURY,
     )
     password_hash: str = setting(
         "scrypt:32768:8:3",
@@ -247,11 +252,13 @@ class Settings:
     def __post_init__(self) -> None:
         for each in fields(self):
             name, value = each.name.upper(), getattr(self, each.name)
-            shape, least = each.metadata["shape"], each.metadata["least"]
+            shape, least, most = (each.metadata[key] for key in ("shape", "least", "most"))
             if shape and value and not re.fullmatch(shape[0], value):
                 raise SettingsError(f"{name} {shape[1]}.")
             if least is not None and value < least:
                 raise SettingsError(f"{name} must be at least {least}.")
+            if most is not None and value > most:
+                raise SettingsError(f"{name} must be at most {most}.")
         if any(map(os.path.isfile, (self.folder, *self.folder.parents))):
             raise SettingsError("INSTANCE_PATH must be a folder, not a file.")
         checks.pusher(self)

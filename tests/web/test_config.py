@@ -64,6 +64,10 @@ def without(environ: dict[str, str], name: str) -> dict[str, str]:
         ({"JWT_EXPIRES_SECONDS": "0"}, "JWT_EXPIRES_SECONDS"),
         ({"JWT_EXPIRES_SECONDS": "-5"}, "JWT_EXPIRES_SECONDS"),
         ({"JWT_EXPIRES_SECONDS": "one day"}, "JWT_EXPIRES_SECONDS"),
+        *(
+            ({name: "9" * 12}, name)
+            for name in ("JWT_EXPIRES_SECONDS", "REMEMBER_SECONDS", "SESSION_MAX_SECONDS")
+        ),
         ({"PASSWORD_HASH": "md5"}, "PASSWORD_HASH"),
         ({"PASSWORD_HASH": "scrypt:a:b:c"}, "PASSWORD_HASH"),
         ({"PASSWORD_HASH": "scrypt:32767:8:3"}, "PASSWORD_HASH"),
