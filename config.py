@@ -264,6 +264,7 @@ class Settings:
         checks.pusher(self)
         checks.limits(self)
         checks.secret(self.jwt_secret_key)
+        checks.vapid_key(self.vapid_private_key)
         checks.hash_method(self.password_hash, Settings.password_hash)
         _ = self.extras, self.url  # wrong ones are refused now, not at the first message or query
 

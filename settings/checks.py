@@ -1,5 +1,6 @@
 """Checks of settings that go together, or that no pattern describes."""
 
+import base64
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import click
+from cryptography.hazmat.primitives.asymmetric import ec
 from limits import parse_many as parse_limits
 from sqlalchemy import make_url
 from sqlalchemy.engine import URL
@@ -84,6 +86,18 @@ def secret(key: str) -> None:
         raise SettingsError("JWT_SECRET_KEY must be at least 32 bytes long, or left unset.")
     if PLACEHOLDER.search(key):
         raise SettingsError("JWT_SECRET_KEY is still a placeholder: set a random key, or none.")
+
+
+def vapid_key(key: str) -> None:
+    """Raise SettingsError for 32 bytes that are no key."""
+    if key:
+        number = int.from_bytes(base64.urlsafe_b64decode(f"{key}="))
+        try:
+            ec.derive_private_key(number, ec.SECP256R1())
+        except ValueError:
+            raise SettingsError(
+                "VAPID_PRIVATE_KEY is no private key: set one of the curve P-256, or none."
+            ) from None
 
 
 def database_url(given: str, folder: Path) -> URL:
