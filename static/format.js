@@ -97,14 +97,17 @@ export function gist({ type, message, file, deleted_at }) {
   return preview(what && said ? `${what}: ${said}` : (what ?? said));
 }
 
-const bytes = (unit, digits) =>
-  new Intl.NumberFormat(locale(), { style: "unit", unit, maximumFractionDigits: digits });
-
-/** "812 byte", "3.4 MB": of 1024 each. */
+/** "812 bytes", "3.4 MB": of 1024 each. */
 export function size(count) {
   const units = ["byte", "kilobyte", "megabyte", "gigabyte"];
   const step = Math.min(Math.floor(Math.log2(Math.max(count, 1)) / 10), units.length - 1);
-  return bytes(units[step], step > 1 ? 1 : 0).format(count / 1024 ** step);
+  const written = new Intl.NumberFormat(locale(), {
+    style: "unit",
+    unit: units[step],
+    unitDisplay: step ? "short" : "long", // the short form of "byte" has no plural
+    maximumFractionDigits: step > 1 ? 1 : 0,
+  });
+  return written.format(count / 1024 ** step);
 }
 
 /** The text around the first match; matches with a word of the query are marked. */

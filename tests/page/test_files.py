@@ -154,6 +154,18 @@ def test_a_file_shows_its_name_and_size(
     assert Path(saving.value.path()).read_bytes() == b"x" * 3_000
 
 
+def test_a_small_file_has_its_size_in_bytes(
+    window: Windows, ada: Person, bob: Person, chat: Chat
+) -> None:
+    for size in (1, 4):
+        ada.sends(chat, f"{size}.txt", b"x" * size)
+    for language, sizes in {"en": ["1 byte", "4 bytes"], "de": ["1 Byte", "4 Byte"]}.items():
+        reader = window(locale=language)
+        reader.is_of(bob, f"#/{ada.id}")
+
+        expect(reader.messages.locator(".file small")).to_have_text(sizes)
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 def test_a_photograph_does_not_tell_its_place(
     kind: str, window: Windows, ada: Person, bob: Person, chat: Chat
