@@ -14,7 +14,7 @@ const most = Number(document.getElementById("file").dataset.most);
 export async function prepared(file) {
   const name = file.name || t("file.unnamed");
   if (file.size > most) {
-    throw new Error(t("file.too-large", { name, size: size(file.size), most: size(most) }));
+    throw new Error(t("file.too-large", { name, most: size(most) }));
   }
   const content = await file.arrayBuffer().catch(() => null);
   if (!content) throw new Error(t("file.unreadable", { name }));

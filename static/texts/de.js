@@ -193,7 +193,7 @@ export const de = {
   "file.unnamed": "Datei",
   "file.upload": "{name} wird gesendet",
   "file.cancel": "Senden abbrechen",
-  "file.too-large": "„{name}“ ist zu groß: {size}, höchstens gehen {most}.",
+  "file.too-large": "„{name}“ ist zu groß. Die Grenze liegt bei {most}.",
   "file.unreadable": "„{name}“ lässt sich nicht lesen. Ordner kann man nicht senden.",
   "file.empty": "„{name}“ ist leer.",
   "file.damaged":

@@ -192,7 +192,7 @@ export const en = {
   "file.unnamed": "file",
   "file.upload": "Upload of {name}",
   "file.cancel": "Cancel upload",
-  "file.too-large": "“{name}” is too large: {size}, and {most} is the most.",
+  "file.too-large": "“{name}” is too large. The limit is {most}.",
   "file.unreadable": "“{name}” cannot be read. A folder cannot be sent.",
   "file.empty": "“{name}” is empty.",
   "file.damaged":

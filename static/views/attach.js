@@ -5,7 +5,7 @@ import { announce, h, icon, keyed } from "../dom.js";
 import { size } from "../format.js";
 import { changed, state } from "../store.js";
 import { t } from "../texts.js";
-import { attempt } from "./ask.js";
+import { tell } from "./ask.js";
 import { canWrite } from "./reactions.js";
 
 const talk = document.getElementById("talk");
@@ -79,7 +79,9 @@ async function attach(files) {
   const { peer } = state.open;
   underWay += 1;
   changed();
-  for (const file of files) await attempt(add(peer, file));
+  const faults = [];
+  for (const file of files) await add(peer, file).catch(({ message }) => faults.push(message));
+  if (faults.length) tell(faults.join(" ")); // one after the other, only the last would be read
   underWay -= 1;
   changed();
   document.getElementById("text").focus();
