@@ -57,9 +57,8 @@ def receive() -> None:
         raise UnsupportedMediaType("Send a form: Content-Type: multipart/form-data.")
     settings = runtime().settings
     most = settings.file_max_bytes + MAX_BODY
-    too_large = TooLarge(f"The file is larger than {settings.file_max_bytes:,} bytes.")
     if (request.content_length or 0) > most:
-        raise too_large
+        raise TooLarge(f"The file is larger than {settings.file_max_bytes:,} bytes.")
     with refusing_when_full():
         place = arriving(settings.folder)
         refuse_without_room(place, request.content_length or 0)
@@ -73,7 +72,10 @@ def receive() -> None:
             for _, file in _arrived():
                 file.flush()
     except RequestEntityTooLarge:
-        raise too_large from None
+        raise TooLarge(
+            f"The form is too large: its file may have {settings.file_max_bytes:,} bytes, its text "
+            f"{MAX_BODY // 1024} KiB, and all of it {MOST_PARTS} parts."
+        ) from None
     except (HTTPException, ValueError, OSError) as error:
         raise Invalid("The body did not arrive as its headers said.") from error
 

@@ -303,6 +303,18 @@ def test_a_file_can_answer_and_be_answered(ada: Person, bob: Person, chat: Chat)
 # Limits ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "members", [{"message": "x" * 200_000}, {f"member{n}": "x" for n in range(30)}]
+)
+def test_no_file_is_blamed_for_too_much_beside(
+    ada: Person, chat: Chat, members: dict[str, str]
+) -> None:
+    sentence = refused(ada.sends(chat, "a.txt", TEXT, **members), 413, "too_large")
+
+    assert "64 KiB" in sentence
+    assert "20 parts" in sentence
+
+
 def test_a_file_that_is_too_large_is_refused(make_api: Any, settings: Settings) -> None:
     api = make_api(file_max_bytes=10_000)
     ada, bob = api.sign_up("ada"), api.sign_up("bob")
