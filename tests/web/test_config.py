@@ -99,6 +99,8 @@ def without(environ: dict[str, str], name: str) -> dict[str, str]:
             for uri in (
                 *("a-secret-of-the-tests", "redis", "memory", "memory://host"),
                 *("redis://:a-secret-of-the-tests@host:port", "redis://host:70000"),
+                *("redis://a..b", "redis://host?no=1", "redis://host?socket_timeout=long"),
+                "rediss://host?ssl_cert_reqs=maybe",
             )
         ),
     ],
@@ -122,7 +124,8 @@ def test_a_wrong_setting_is_refused_by_its_name(environ: dict[str, str], named: 
         {"JWT_SECRET_KEY": LONG_KEY},
         {"PUSHER_CLUSTER": "eu"},
         {"RATELIMIT_STORAGE_URI": "redis://localhost:6379/0"},
-        {"RATELIMIT_STORAGE_URI": "redis+unix:///run/redis/socket"},
+        {"RATELIMIT_STORAGE_URI": "redis+unix:///run/redis/socket?db=1"},
+        {"RATELIMIT_STORAGE_URI": "rediss://:word@redis.example:6380/1?ssl_cert_reqs=none"},
         {"RATELIMIT_LOGIN": "5/minute"},
         {"PASSWORD_HASH": "pbkdf2:sha512:1000"},
         {"VAPID_PRIVATE_KEY": "B" * 43},
