@@ -335,6 +335,8 @@ def exactly(text: str) -> list[re.Pattern[str]]:
 
 
 def _parse(name: str, text: str, kind: Any) -> Any:
+    if re.search(r"[\udc80-\udcff]", text):  # what Python makes of bytes that are no text
+        raise SettingsError(f"{name} is not in UTF-8.")
     if kind is int:
         if not re.fullmatch(r"[0-9]{1,15}", text):
             raise SettingsError(f"{name} must be a whole number.")

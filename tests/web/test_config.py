@@ -61,6 +61,8 @@ def without(environ: dict[str, str], name: str) -> dict[str, str]:
         ),
         ({"JWT_SECRET_KEY": "too-short-a-secret"}, "JWT_SECRET_KEY"),
         ({"JWT_SECRET_KEY": "change-me-" * 5}, "JWT_SECRET_KEY"),
+        ({"JWT_SECRET_KEY": os.fsdecode(b"\xe9" * 32)}, "JWT_SECRET_KEY"),
+        ({"EMBEDDED_SECRET": os.fsdecode(b"\xe9t\xe9")}, "EMBEDDED_SECRET"),
         ({"JWT_EXPIRES_SECONDS": "0"}, "JWT_EXPIRES_SECONDS"),
         ({"JWT_EXPIRES_SECONDS": "-5"}, "JWT_EXPIRES_SECONDS"),
         ({"JWT_EXPIRES_SECONDS": "one day"}, "JWT_EXPIRES_SECONDS"),
