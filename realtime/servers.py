@@ -6,13 +6,18 @@ client publishes to each.
 
 import json
 import secrets
+import socket
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pusher import Pusher
 from pusher.http import Request, process_response
 from pusher.requests import RequestsBackend
+from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 
 from config import Settings, listed
@@ -21,6 +26,7 @@ from contract.names import PRESENCE_CHANNEL
 from gateway import Gateway, Limits
 
 TIMEOUT_SECONDS = 4  # to connect, and again to answer
+CALL_SECONDS = 2 * TIMEOUT_SECONDS  # for a whole call, however slowly the answer drips
 ANY_CLUSTER = "mt1"  # pusher-js insists on one, even if it does not use it
 
 #: Answers a request of Pusher's HTTP API: from method, path, query and body to status and JSON.
@@ -28,10 +34,11 @@ Handle = Callable[[str, str, str, bytes], tuple[int, dict[str, Any]]]
 
 
 class Transport(RequestsBackend):  # type: ignore[misc]
-    """The official client's own transport, except for proxies and redirects.
+    """The official client's own transport, except for proxies, redirects and time.
 
     Proxies are looked up once, not at each call. A redirect is an error: the server that sends it
-    has not taken the events, and the server that it names would not take them either.
+    has not taken the events, and the server that it names would not take them either. The client's
+    time-out begins anew with each byte, so a call is cut after CALL_SECONDS.
     """
 
     def __init__(self, client: Any, **options: Any) -> None:
@@ -39,6 +46,43 @@ class Transport(RequestsBackend):  # type: ignore[misc]
         self.session.proxies = get_environ_proxies(f"{client.scheme}://{client.host}")
         self.session.trust_env = False
         self.session.max_redirects = 0
+        self._line = Line()
+        self.session.mount(f"{client.scheme}://", self._line)
+
+    def send_request(self, request: Any) -> Any:
+        """The answer to a request of the client; raises its errors and those of requests."""
+        clock = threading.Timer(CALL_SECONDS, self._line.cut)
+        clock.daemon = True
+        clock.start()
+        try:
+            return super().send_request(request)
+        finally:
+            clock.cancel()
+
+
+class Line(HTTPAdapter):
+    """The connection of a transport, as requests makes it. Another thread can cut it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._connection: Any = None
+
+    def get_connection_with_tls_context(self, *request: Any, **options: Any) -> Any:
+        """The pool of connections for a request, which makes them by our hand from now on."""
+        pool: Any = super().get_connection_with_tls_context(*request, **options)
+        if not isinstance(pool.ConnectionCls, partial):
+            pool.ConnectionCls = partial(self._made, pool.ConnectionCls)
+        return pool
+
+    def _made(self, kind: Callable[..., Any], **options: Any) -> Any:
+        self._connection = kind(**options)
+        return self._connection
+
+    def cut(self) -> None:
+        """Have the request that is under way fail now."""
+        if self._connection and (line := self._connection.sock):
+            with suppress(OSError):  # it has ended by itself
+                socket.socket.shutdown(line, socket.SHUT_RDWR)
 
 
 class InProcess:

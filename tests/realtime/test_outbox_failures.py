@@ -33,7 +33,7 @@ from tests.support.servers import eventually
 from tests.support.stub_pusher import Event as Heard
 from tests.support.stub_pusher import Mode, StubPusher
 
-FAULTS: list[Mode] = [mode for mode in get_args(Mode) if mode != "ok"]
+FAULTS: list[Mode] = [mode for mode in get_args(Mode) if mode not in ("ok", "drip")]
 
 
 @pytest.fixture(autouse=True)
@@ -249,6 +249,24 @@ def test_a_silent_server_is_not_waited_for(
 
     assert eventually(lambda: stub.requests > 5)
     stub.mode = "ok"
+    wait_for_texts(stub, chat, ["0"])
+
+
+def test_an_answer_that_drips_is_not_waited_for(
+    stub: StubPusher,
+    outbox: Outbox,
+    ada: Person,
+    chat: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("realtime.servers.CALL_SECONDS", 0.3)
+    stub.wait_for(lambda events: len(events) == 1)
+    stub.mode = "drip"
+    ada.said(chat, "0")
+    assert eventually(lambda: stub.requests > 3), "tried again and again"
+
+    stub.mode = "ok"  # from the next request on; the others drip on
+
     wait_for_texts(stub, chat, ["0"])
 
 

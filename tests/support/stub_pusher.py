@@ -36,6 +36,7 @@ class Event(TypedDict):
 Mode = Literal[
     "ok",
     "hang",
+    "drip",
     "reset",
     "302",
     "400",
@@ -55,7 +56,10 @@ class Request(NamedTuple):
     gone: Callable[[], bool]  # whether its client has hung up
 
 
+DRIP = "a byte at a time, for as long as the client stays"
+
 FAULTS: dict[Mode, Answer] = {
+    "drip": (200, DRIP),
     "302": (302, "Over there"),
     "400": (400, "Bad request"),
     "401": (401, "Unknown auth_key"),
@@ -348,6 +352,9 @@ class _StubHandler(BaseHTTPRequestHandler):
             self._cut()
             return
         status, text = answer
+        if text == DRIP:
+            self._drip()
+            return
         self.send_response(status)
         if status == 302:
             self.send_header("Location", "/")
@@ -369,6 +376,14 @@ class _StubHandler(BaseHTTPRequestHandler):
             return bool(readable) and not self.connection.recv(1, socket.MSG_PEEK)
         except (OSError, ValueError):  # closed on this side
             return True
+
+    def _drip(self) -> None:
+        """Begin with an answer, and never come to its end."""
+        self.close_connection = True
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Drip: ")
+        while not self._client_is_gone():
+            self.wfile.write(b".")
+            time.sleep(0.02)
 
     def _cut(self) -> None:
         """End the connection without an answer, by a TCP reset."""
