@@ -10,6 +10,7 @@ _SENTENCES: dict[str, str] = {
     "string_unicode": PLAIN,
     "too_short": "must have at least {min_length} characters",
     "too_long": "must have at most {max_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
     "bool_type": "must be true or false",
