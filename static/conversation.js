@@ -109,6 +109,8 @@ export async function more(direction) {
 /** Go to the end, from anywhere. */
 export async function toEnd() {
   const chat = state.open;
+  history.replaceState(null, "", `#/${chat.peer}`); // no longer around a message
+  chat.around = null;
   if (chat.newer) await open(chat.peer, { atEnd: true });
   else chat.atEnd = true;
   changed();

@@ -110,10 +110,7 @@ function drawButton(open) {
   button.setAttribute("aria-label", [t("chat.to-end"), news].filter(Boolean).join(", "));
 }
 
-button.addEventListener("click", () => {
-  history.replaceState(null, "", `#/${state.open.peer}`); // no longer around a message
-  attempt(toEnd());
-});
+button.addEventListener("click", () => attempt(toEnd()));
 
 /** Read out what arrives, but not what was there when the chat was opened. Of long texts only the
  * beginning, and of many messages only how many: nobody can stop it. */

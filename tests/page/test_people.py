@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.support.browser import Window, Windows
+from tests.support.browser import CUT_OFF, Window, Windows
 from tests.support.people import PASSWORD, ChatServer, Person
 from tests.support.servers import eventually
 
@@ -198,6 +198,23 @@ def test_a_hit_of_the_search_leads_there_each_time(
         last = reader.page.locator("#messages")
         last.evaluate("(list) => { list.scrollTop = list.scrollHeight; }")
         expect(reader.message("The zebra crossing")).not_to_be_in_viewport()
+
+
+def test_who_writes_has_left_what_was_found(
+    window: Windows, ada: Person, bob: Person, chat: Chat
+) -> None:
+    found = ada.said(chat, "The zebra crossing")
+    for number in range(60):
+        bob.said(chat, f"Word {number}")
+    writer = window(expected=CUT_OFF)
+    writer.is_of(ada, f"#/{bob.id}/{found['id']}")
+    expect(writer.message("The zebra crossing")).to_be_in_viewport()
+
+    writer.says("And now?")
+
+    expect(writer.message("And now?").get_by_title("Sent")).to_be_visible()
+    writer.page.reload()
+    expect(writer.message("And now?")).to_be_in_viewport()
 
 
 # Leaving -------------------------------------------------------------------------------------
