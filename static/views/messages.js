@@ -154,8 +154,11 @@ function stay(anchor, offset) {
 function place(open) {
   if (open.loading && !open.messages.length) return false;
   const target = list.querySelector(".message.found") ?? list.querySelector(".rule.new");
-  if (target) target.scrollIntoView({ block: target.matches(".found") ? "center" : "start" });
+  const isFound = target?.matches(".found");
+  if (target) target.scrollIntoView({ block: isFound ? "center" : "start" });
   else list.scrollTop = list.scrollHeight;
+  // The quote that led here went away with what was shown before, and the focus with it.
+  if (isFound && document.activeElement === document.body) target.focus({ preventScroll: true });
   open.atEnd = isAtEnd();
   return true;
 }

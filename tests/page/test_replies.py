@@ -72,6 +72,7 @@ def test_a_quote_leads_to_its_message(
     link.click()
 
     expect(reader.message("Shall we meet at noon?")).to_be_in_viewport()
+    expect(reader.message("Shall we meet at noon?")).to_be_focused()
     assert bob.reads(chat).json[-1]["reply_to"]["message"] == "Shall we meet at noon?"
 
 
