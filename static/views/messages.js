@@ -24,6 +24,7 @@ const TOGETHER_MS = 5 * 60_000; // messages of one person within this look like 
 
 let shown = null; // the chat that is drawn
 let placed = null; // whether it has been scrolled to where it opens: as "seen" last, or as "loaded"
+let held = null; // what is in sight and where, to stay there when the list changes its size
 let newest = 0;
 
 export function drawMessages() {
@@ -37,17 +38,17 @@ export function drawMessages() {
   shown = open;
   trim();
   noteAbsence(open);
-  const anchor = topmost();
-  const offset = anchor?.getBoundingClientRect().top;
+  hold();
   keyed(list, rows(open));
   const stage = open.loading && placed !== "loaded" ? "seen" : "loaded";
   if (placed !== stage) placed = place(open) ? stage : null;
   else if (open.atEnd && !open.newer) follow(open);
-  else stay(anchor, offset);
+  else stay();
   list.setAttribute("aria-busy", open.loading);
   drawBlank(open);
   drawButton(open);
-  drawDay(topmost(), open.atEnd && !open.newer);
+  hold();
+  drawDay(held?.message, open.atEnd && !open.newer);
   readAloud(open);
   setTabStop();
   markRead();
@@ -143,10 +144,20 @@ function follow(open) {
   open.atEnd = isAtEnd();
 }
 
-/** Scroll so that the element, or the one drawn in its place, is where it was. */
-function stay(anchor, offset) {
-  const element = [...list.children].find(({ key }) => key === anchor?.key);
-  if (element) list.scrollTop += element.getBoundingClientRect().top - offset;
+/** How far below the top of the list an element begins. */
+const placeOf = (element) => element.getBoundingClientRect().top - list.getBoundingClientRect().top;
+
+const size = () => `${list.clientWidth} ${list.clientHeight}`;
+
+function hold() {
+  const message = topmost();
+  held = message ? { message, place: placeOf(message), size: size() } : null;
+}
+
+/** Scroll so that the held message, or the one drawn in its place, is where it was. */
+function stay() {
+  const element = [...list.children].find(({ key }) => key === held?.message.key);
+  if (element) list.scrollTop += placeOf(element) - held.place;
 }
 
 /** Scroll to where an opened chat begins: to the message that was asked for, to the first new
@@ -168,13 +179,15 @@ const isAtEnd = () => list.scrollHeight - list.scrollTop - list.clientHeight < 6
 list.addEventListener("scroll", () => {
   const open = state.open;
   if (!open || !placed) return;
+  if (held?.size !== size()) return; // nobody scrolls: the size has changed, see below
+  hold();
   const atEnd = isAtEnd();
   if (atEnd !== open.atEnd) {
     open.atEnd = atEnd;
     changed();
   }
   open.stuck = false;
-  drawDay(topmost(), atEnd && !open.newer);
+  drawDay(held?.message, atEnd && !open.newer);
   loadNear();
 });
 
@@ -184,9 +197,12 @@ function loadNear() {
   if (list.scrollHeight - list.scrollTop - list.clientHeight < NEAR) attempt(more("newer"));
 }
 
-// The list gets shorter when the text below gets longer, or a keyboard comes up.
+// The list gets shorter when the text below gets longer, or a keyboard comes up; and a phone that is
+// turned breaks all lines anew.
 new ResizeObserver(() => {
   if (state.open?.atEnd) list.scrollTop = list.scrollHeight;
+  else stay();
+  hold();
 }).observe(list);
 
 document.addEventListener("visibilitychange", changed);

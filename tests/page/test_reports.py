@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from playwright.sync_api import Route, expect
+from playwright.sync_api import Route, ViewportSize, expect
 
 from tests.support.browser import CUT_OFF, Windows, address, texts
 from tests.support.people import PASSWORD, ChatServer, Person
@@ -220,6 +220,31 @@ def test_reading_the_history_is_not_disturbed(
 
     assert line.bounding_box() == before
     assert reader.page.evaluate("String(getSelection())") == "Line 30"
+
+
+def test_turning_a_phone_keeps_what_is_read(
+    window: Windows, ada: Person, bob: Person, chat: dict[str, Any]
+) -> None:
+    for number in range(60):
+        ada.said(chat, f"Line {number:02} {'of a text that is read on a phone ' * 5}")
+    upright = ViewportSize(width=390, height=844)
+    lying = ViewportSize(width=844, height=390)
+    reader = window(viewport=upright, has_touch=True, is_mobile=True)
+    reader.is_of(ada, f"#/{bob.id}")
+    reader.is_live()
+    line = reader.messages.filter(has_text="Line 30")
+    line.evaluate("(line) => line.scrollIntoView({ block: 'start' })")
+    expect(reader.page.get_by_role("button", name="To the end")).to_be_visible()
+
+    for turned in (lying, upright, lying):
+        reader.page.set_viewport_size(turned)
+        reader.page.wait_for_function("width => innerWidth === width", arg=turned["width"])
+
+        expect(line).to_be_in_viewport()
+    reader.page.locator("#to-end").click()
+    expect(reader.messages.last).to_be_in_viewport()
+    reader.page.set_viewport_size(upright)
+    expect(reader.messages.last).to_be_in_viewport()
 
 
 def test_somebody_in_two_windows_stays_online_in_one(
