@@ -11,7 +11,7 @@ import { chatWith } from "./conversation.js";
 import { announce } from "./dom.js";
 import { alone } from "./locks.js";
 import { shelf } from "./session.js";
-import { changed, learnMessage, state } from "./store.js";
+import { changed, learnMessage, learnPerson, state } from "./store.js";
 import { t } from "./texts.js";
 import { cancel, upload } from "./uploads.js";
 import { tellOthers } from "./windows.js";
@@ -170,6 +170,7 @@ async function deliver(message) {
     if (!outbox().get(id)) return true; // discarded meanwhile
     if (!isItsOwn(error, message)) throw error;
     if (error.code === "blocked") state.apart.add(peer);
+    if (error.status === 404) learnPerson(await api.person(peer)); // no event tells of a deletion
     const tries = (failures.get(id) ?? 0) + 1;
     failures.set(id, tries);
     const passing = !(error instanceof Refused) || error.passing;

@@ -119,6 +119,23 @@ def test_a_deleted_account_cannot_be_blocked(
     assert not reader.offers("Block")
 
 
+def test_who_writes_to_a_deleted_account_learns_it(
+    window: Windows, ada: Person, bob: Person, chat: Chat
+) -> None:
+    bob.said(chat, "Goodbye")
+    writer = window(expected=CUT_OFF)
+    writer.is_of(ada, f"#/{bob.id}")
+    writer.is_live()
+    writer.sees("Goodbye")
+    assert bob.request("DELETE", "/api/me", {"password": PASSWORD}).status == 204
+
+    writer.says("Wait!")
+
+    expect(writer.page.get_by_text("Not sent: No such user")).to_be_visible()
+    expect(writer.page.locator("#peer")).to_have_text("Deleted account")
+    expect(writer.composer).to_have_attribute("placeholder", "This account was deleted.")
+
+
 # The list ------------------------------------------------------------------------------------
 
 
