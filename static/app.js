@@ -114,7 +114,8 @@ function draw() {
 function drawConnection() {
   const line = byId("connection");
   const parts = [
-    state.connection !== "live" && t(`connection.${state.connection}`),
+    // While the first connection is on its way there is nothing to say: it would move the page.
+    !["live", "connecting"].includes(state.connection) && t(`connection.${state.connection}`),
     state.connection === "offline" && !state.loaded && seenAt && t("connection.seen", { at: moment(seenAt) }),
     !(device.lasting && blobs.lasting) && t("connection.not-kept"),
   ];

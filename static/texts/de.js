@@ -28,7 +28,6 @@ export const de = {
   "logout.password": "Um wiederzukommen, brauchst du dein Passwort.",
 
   // Die Verbindung
-  "connection.connecting": "Verbinden …",
   "connection.catching-up": "Nicht live: Alle paar Sekunden wird nach neuen Nachrichten gesehen.",
   "connection.polling": "Nicht live: Alle paar Sekunden wird nach neuen Nachrichten gesehen.",
   "connection.offline":

@@ -29,7 +29,6 @@ export const en = {
   "logout.password": "You will need your password to come back.",
 
   // The connection
-  "connection.connecting": "Connecting…",
   "connection.catching-up": "Not live: checking for new messages every few seconds.",
   "connection.polling": "Not live: checking for new messages every few seconds.",
   "connection.offline": "No connection. What you send waits here and goes out when it is back.",

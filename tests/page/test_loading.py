@@ -16,6 +16,7 @@ from tests.support.browser import CUT_OFF, NOTE_MESSAGES, Traffic, Window, Windo
 from tests.support.forked import Forked
 from tests.support.people import ROOT, ChatServer, Person
 from tests.support.servers import Server, require
+from tests.support.tour import held
 from web import assets
 
 pytestmark = pytest.mark.slow
@@ -87,14 +88,14 @@ def test_what_is_loading_never_looks_empty(
 ) -> None:
     bob.said(chat, "Hello")
     reader = window()
-    held: list[Route] = []
+    waiting: list[Route] = []
     going_on = False
 
     def hold(route: Route) -> None:
         if going_on:
             route.continue_()
         else:
-            held.append(route)
+            waiting.append(route)
 
     for path in ("**/api/chats?*", "**/api/get_message/*?*", "**/api/users?*"):
         reader.page.route(path, hold)
@@ -106,10 +107,28 @@ def test_what_is_loading_never_looks_empty(
     for empty in ("Nobody else is here yet.", "This is the beginning", "No messages yet"):
         expect(reader.page.get_by_text(empty)).not_to_be_visible()
     going_on = True
-    for route in held:
+    for route in waiting:
         route.continue_()
     reader.sees("Hello")
     expect(reader.page.locator(".outline:visible")).to_have_count(0)
+
+
+def test_nothing_moves_while_the_page_connects(
+    window: Windows, ada: Person, bob: Person, chat: Chat
+) -> None:
+    bob.said(chat, "Hello")
+    reader = window()
+    head = reader.page.locator("#talk header")
+    with held(reader, "**/vendor/pusher.js"):
+        reader.is_of(ada, f"#/{bob.id}")
+        reader.sees("Hello")
+        before = head.bounding_box()
+
+        reader.page.wait_for_timeout(3_000)
+
+        assert head.bounding_box() == before
+    reader.is_live()
+    assert head.bounding_box() == before
 
 
 def test_the_page_opens_without_a_server(window: Windows, own_server: ChatServer) -> None:
