@@ -123,6 +123,15 @@ def refuse_older(connection: Connection) -> None:
         )
 
 
+def refuse_unready(engine: Engine) -> None:
+    """Raise DatabaseError if the database is not there, or is of another version."""
+    if engine.dialect.name == "sqlite" and not Path(str(engine.url.database)).exists():
+        raise DatabaseError(f"There is no database at {engine.url.database}.")
+    with engine.connect() as connection:
+        refuse_newer(connection)
+        refuse_older(connection)
+
+
 def revision(connection: Connection) -> str | None:
     """The database's revision, or None if there are no tables yet."""
     return MigrationContext.configure(connection).get_current_revision()

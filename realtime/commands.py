@@ -1,12 +1,52 @@
-"""`flask events`: what the operator does with events that wait or were set aside."""
+"""How commands of the operator run, and `flask events`: events that wait or were set aside."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
 
 import click
 from flask.cli import AppGroup
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as WaitedTooLong
 
+import migrations
+from contract.errors import ApiError, first_line
 from database import db, writing
 from realtime import backlog
 
-events = AppGroup("events", help="Events that wait for the Pusher server, or were set aside.")
+Command = Callable[..., None]
+
+
+def on_the_database(command: Command) -> Command:
+    """Run a command only on a database that is there and of this version: to look for one makes an
+    empty file. What is wrong is said in a sentence."""
+
+    @wraps(command)
+    def run(*arguments: Any, **options: Any) -> None:
+        try:
+            migrations.refuse_unready(db.engine)
+            command(*arguments, **options)
+        except ApiError as error:
+            raise click.ClickException(error.message) from None
+        except (DBAPIError, WaitedTooLong) as error:
+            raise click.ClickException(f"The database failed: {first_line(error)}") from None
+        except BrokenPipeError:  # `| head`, which click knows
+            raise
+        except OSError as error:
+            raise click.ClickException(f"The disk failed: {error}") from None
+
+    return run
+
+
+class Commands(AppGroup):
+    """Commands that are run so."""
+
+    def command(self, *arguments: Any, **options: Any) -> Callable[[Command], click.Command]:  # type: ignore[override]
+        make = super().command(*arguments, **options)
+        return lambda command: make(on_the_database(command))
+
+
+events = Commands("events", help="Events that wait for the Pusher server, or were set aside.")
 
 
 @events.command("list")

@@ -26,6 +26,7 @@ from chat.storage import FILES, arriving
 from config import Settings
 from contract.errors import NotFound, Unavailable
 from database import db, prepare, utcnow, writing, writing_on
+from realtime.commands import on_the_database
 from realtime.lease import lock_of
 from web.runtime import runtime
 
@@ -109,6 +110,7 @@ def restore(file: Path, with_secrets: bool, yes: bool) -> None:
 
 @click.command("new-generation")
 @with_appcontext
+@on_the_database
 def new_generation() -> None:
     """Void all cursors of /api/sync, so that clients load their chats anew.
 

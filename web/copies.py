@@ -61,7 +61,8 @@ def copy_database(url: str) -> None:
     URL is written as DATABASE_URL is. Stop all servers first. If the copy is cut off, run it again.
     """
     settings = Settings(database_url=url, instance_path=current_app.instance_path)
-    _refuse_unready(db.engine)
+    with _clear_errors():
+        migrations.refuse_unready(db.engine)
     with (
         _clear_errors(),
         _nobody_serving(db.engine),
@@ -91,15 +92,6 @@ def _clear_errors() -> Iterator[None]:
 
 
 # Before ----------------------------------------------------------------------------------------
-
-
-def _refuse_unready(engine: Engine) -> None:
-    """Raise DatabaseError if the source is not there, or is of another version."""
-    if engine.dialect.name == "sqlite" and not Path(str(engine.url.database)).exists():
-        raise DatabaseError(f"There is no database at {engine.url.database}.")
-    with _clear_errors(), engine.connect() as connection:
-        migrations.refuse_newer(connection)
-        migrations.refuse_older(connection)
 
 
 @contextmanager

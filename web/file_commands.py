@@ -4,10 +4,10 @@ import tempfile
 from pathlib import Path
 
 import click
-from flask.cli import AppGroup
 
 from chat import files as rows
 from chat.storage import FILES, arriving, sweep_arriving
+from realtime.commands import Commands
 from web.runtime import runtime
 
 #: So long a message may take that belongs to bytes which are stored by now.
@@ -15,7 +15,7 @@ HOUR = 3_600
 #: Also of what was stored just now, by a clock that is ahead of ours.
 ANY_AGE = -86_400
 
-files = AppGroup("files", help="The bytes of files that people have sent.")
+files = Commands("files", help="The bytes of files that people have sent.")
 
 
 @files.command("prune")

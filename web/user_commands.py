@@ -2,40 +2,22 @@
 
 import sys
 import time
-from typing import Any
 
 import click
-from flask.cli import AppGroup
 from pydantic import ValidationError
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as WaitedTooLong
 from werkzeug.security import generate_password_hash
 
 from chat import accounts, departure, files, logins, name_words
 from contract import requests
-from contract.errors import ApiError, first_line
 from contract.faults import sentence
 from contract.passwords import fault_of_password
 from database import db, release, writing
 from models import User
+from realtime.commands import Commands
 from web.erasures import PAUSE_SECONDS
 from web.runtime import runtime
 
-
-class Users(AppGroup):
-    """Commands that say in a sentence what is wrong."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except ApiError as error:
-            raise click.ClickException(error.message) from None
-        except (DBAPIError, WaitedTooLong) as error:
-            reason = first_line(error)
-            raise click.ClickException(f"The database failed: {reason}") from None
-
-
-users = Users("users", help="Accounts. USER is a name or an id.")
+users = Commands("users", help="Accounts. USER is a name or an id.")
 
 user_argument = click.argument("name_or_id", metavar="USER")
 by_option = click.option(

@@ -202,11 +202,25 @@ def test_connections_end_with_the_logins(start: Callable[..., ChatServer]) -> No
     assert client.expect_close() == 4009
 
 
-def test_a_lost_database_is_told_in_a_sentence() -> None:
+COMMANDS = ("users list", "events list", "files prune", "db new-generation")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_lost_database_is_told_in_a_sentence(command: str) -> None:
     url = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/chat", "FLASK_APP": "app.py"}
 
-    end, said = python("-m", "flask", "users", "list", env=url)
+    end, said = python("-m", "flask", *command.split(), env=url)
 
     assert end == 1
     assert said.startswith("Error: The database failed: ")
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_make_no_database_where_none_is(command: str, tmp_path: Path) -> None:
+    env = {"INSTANCE_PATH": str(tmp_path), "FLASK_APP": "app.py"}
+
+    end, said = python("-m", "flask", *command.split(), env=env)
+
+    assert (end, said) == (1, f"Error: There is no database at {tmp_path}/chat.db.\n")
+    assert list(tmp_path.iterdir()) == []
