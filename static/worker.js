@@ -1,14 +1,13 @@
 // The service worker: it runs without a page, is told of new messages there (Web Push), and shows
 // them. It is a classic script, because not every browser takes modules here.
 //
-// What else it does is in files of their own, which importScripts() takes in here.
+// What else it does is in opening.js, which the server puts behind this (web/page.py): one request
+// brings both.
 
 /** Where the page is: beside this script. */
 const PAGE = new URL("./", self.location).href;
 const SHOWN = 4; // texts of a chat in its notification
 const PATIENCE_MS = 500; // for a window to say what it shows
-
-importScripts("static/opening.js"); // shares these names
 
 self.addEventListener("install", () => self.skipWaiting());
 self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));

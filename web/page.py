@@ -115,13 +115,15 @@ def pusher_js() -> Response:
 def worker() -> Response:
     """The service worker, which may serve only what is below its own address.
 
-    It begins with what it keeps, so a new version of the page comes with a new worker.
+    It begins with what it keeps, so a new version of the page comes with a new worker. Its parts
+    come as one script, because each would be a request.
     """
     found = loaded()
     names = dict.fromkeys([*found.needed, "icon.svg", *({PUSHER} & found.files.keys())])
     kept = [address_of(found, name) for name in names]
-    head = f"const VERSION = {json.dumps(found.version)};\nconst FILES = {json.dumps(kept)};\n\n"
-    return revalidated(Response(head.encode() + found.files["worker.js"], mimetype=JAVASCRIPT))
+    head = f"const VERSION = {json.dumps(found.version)};\nconst FILES = {json.dumps(kept)};\n"
+    parts = [head.encode(), found.files["worker.js"], found.files["opening.js"]]
+    return revalidated(Response(b"\n".join(parts), mimetype=JAVASCRIPT))
 
 
 @chat_page.after_request
@@ -142,9 +144,9 @@ def restrict(response: Response) -> Response:
         "form-action": "'none'",
         "frame-ancestors": "'none'",
         "worker-src": "'self'",
+        "require-trusted-types-for": "'script'",
+        "trusted-types": "worker",
     }
-    if request.endpoint != "page.worker":  # which has no markup, and names scripts by their address
-        policy |= {"require-trusted-types-for": "'script'", "trusted-types": "worker"}
     response.headers["Content-Security-Policy"] = "; ".join(map(" ".join, policy.items()))
     response.headers["Referrer-Policy"] = "no-referrer"
     return response

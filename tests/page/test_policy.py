@@ -11,6 +11,7 @@ import pytest
 from config import Settings
 from tests.conftest import application
 from tests.support.people import Api, InProcess, refused
+from web.assets import STATIC
 
 
 @pytest.fixture
@@ -47,6 +48,14 @@ def test_the_worker_may_do_no_more_than_the_page(serve: Callable[..., Api]) -> N
         policy = answer.headers["content-security-policy"]
         assert "default-src 'none'; script-src 'self';" in policy
         assert policy.split("; worker-src")[0] in api.get(path).headers["content-security-policy"]
+
+
+def test_the_worker_comes_in_one_file(serve: Callable[..., Api]) -> None:
+    worker = serve().get("/worker.js").body.decode()
+
+    for part in ("worker.js", "opening.js"):
+        assert (STATIC / part).read_text() in worker
+    assert "importScripts(" not in worker
 
 
 @pytest.mark.parametrize(
