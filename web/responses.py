@@ -78,10 +78,10 @@ def name_request() -> None:
 
 
 def allow_preflight() -> Response | None:
-    """Answer a preflight on a path that does not exist. Otherwise the browser would hide the 404
-    of the request itself from its page."""
+    """Answer a preflight before anything can refuse it. Otherwise the browser would hide from its
+    page why the request itself is refused: by a 404, a 429, or a 503 without the database."""
     asked = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
-    if asked and request.routing_exception and request.path.startswith("/api/"):
+    if asked and request.path.startswith("/api/"):
         return Response(status=204)
     return None
 

@@ -55,6 +55,17 @@ def test_a_page_sees_the_405_after_its_preflight(api: Api, ada: Person) -> None:
     assert answer.headers["access-control-allow-origin"] == "*"
 
 
+def test_a_page_sees_the_429_after_its_preflight(make_api: Callable[..., InProcess]) -> None:
+    api = make_api(ratelimit_default="1 per hour")
+    api.get("/api/users")
+
+    assert preflight(api, "/api/users").status in (200, 204)
+
+    answer = api.get("/api/users", headers=PAGE)
+    refused(answer, 429, "rate_limited")
+    assert answer.headers["access-control-allow-origin"] == "*"
+
+
 def test_a_preflight_for_an_unknown_method_is_answered(api: Api) -> None:
     for path in ("/api/users", "/api/nothing"):
         assert preflight(api, path, "BREW").status in (200, 204)
