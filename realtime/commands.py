@@ -11,6 +11,7 @@ from sqlalchemy.exc import TimeoutError as WaitedTooLong
 
 import migrations
 from contract.errors import ApiError, first_line
+from contract.names import MAX_ID
 from database import db, writing
 from realtime import backlog
 
@@ -30,6 +31,8 @@ def on_the_database(command: Command) -> Command:
             raise click.ClickException(error.message) from None
         except (DBAPIError, WaitedTooLong) as error:
             raise click.ClickException(f"The database failed: {first_line(error)}") from None
+        except UnicodeEncodeError:
+            raise click.ClickException("The command has something that is not in UTF-8.") from None
         except BrokenPipeError:  # `| head`, which click knows
             raise
         except OSError as error:
@@ -46,6 +49,8 @@ class Commands(AppGroup):
         return lambda command: make(on_the_database(command))
 
 
+EVENT_ID = click.IntRange(1, MAX_ID)
+
 events = Commands("events", help="Events that wait for the Pusher server, or were set aside.")
 
 
@@ -60,7 +65,7 @@ def list_events() -> None:
 
 
 @events.command("retry")
-@click.argument("event_id", type=int, required=False)
+@click.argument("event_id", type=EVENT_ID, required=False)
 def retry_events(event_id: int | None) -> None:
     """Deliver events that were set aside after all: one, or all without an ID."""
     with writing():
@@ -72,7 +77,7 @@ def retry_events(event_id: int | None) -> None:
 
 
 @events.command("drop")
-@click.argument("event_id", type=int)
+@click.argument("event_id", type=EVENT_ID)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def drop_event(event_id: int, yes: bool) -> None:
     """Give up one event, set aside or waiting, for good."""

@@ -1,5 +1,6 @@
 """`flask users`: what the operator does, by the same rules as the API."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -224,3 +225,19 @@ def test_commands_make_no_database_where_none_is(command: str, tmp_path: Path) -
 
     assert (end, said) == (1, f"Error: There is no database at {tmp_path}/chat.db.\n")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["users", "show", os.fsdecode(b"ad\xe0")],
+        ["events", "retry", "9" * 30],
+        ["events", "drop", "9" * 30, "--yes"],
+    ],
+)
+def test_what_nothing_can_be_called_is_said(app: Flask, command: list[str]) -> None:
+    run = app.test_cli_runner().invoke(args=command)
+
+    assert run.exit_code in (1, 2)
+    assert "Error: " in run.output
+    assert isinstance(run.exception, SystemExit)
