@@ -41,7 +41,11 @@ function button({ name, label, key, act }) {
     "aria-keyshortcuts": key,
     "data-keep": name,
     title: key ? t("act.key", { verb: label, key }) : label,
-    onclick: act,
+    onclick: (event) => {
+      // A dialog gives the focus back to what had it, and this button is out of sight by then.
+      event.currentTarget.closest(".message").focus({ preventScroll: true });
+      act(event);
+    },
   };
   return h("button.quiet", properties, icon(name));
 }

@@ -78,12 +78,16 @@ function failure({ id, error }) {
     resend(id);
     sendWaiting();
   };
+  const drop = () => {
+    discard(id);
+    document.getElementById("text").focus(); // the button goes away
+  };
   return h(
     "p.failure",
     {},
     icon("fault"),
     h("span", {}, t("message.failed", { reason: error })),
     h("button", { onclick: again }, t("message.again")),
-    h("button", { onclick: () => discard(id) }, t("message.discard")),
+    h("button", { onclick: drop }, t("message.discard")),
   );
 }

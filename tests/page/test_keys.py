@@ -65,6 +65,42 @@ def test_a_question_mark_shows_the_keys(window: Windows, ada: Person, bob: Perso
     expect(seen.page.locator("#conversation")).to_be_focused()
 
 
+def test_the_focus_comes_back_to_the_message(
+    window: Windows, ada: Person, bob: Person, chat: Chat
+) -> None:
+    ada.said(chat, "Hello")
+    writer = window(expected=CUT_OFF)
+    writer.is_of(ada, f"#/{bob.id}")
+    message = writer.messages.first
+
+    def press(verb: str) -> None:
+        message.focus()
+        message.get_by_role("button", name=verb).focus()
+        writer.page.keyboard.press("Enter")
+        expect(writer.page.locator("dialog[open]")).to_be_visible()
+
+    for verb in ("React", "Delete"):
+        press(verb)
+        writer.page.keyboard.press("Escape")
+        expect(message).to_be_focused()
+    press("React")
+    writer.page.keyboard.press("Enter")
+    expect(message.get_by_role("button", name="👍 1")).to_be_visible()
+    expect(message).to_be_focused()
+    press("Delete")
+    writer.agrees("Delete")
+    expect(message).to_contain_text("This message was deleted.")
+    expect(message).to_be_focused()
+
+    bob.request("PUT", f"/api/blocks/{ada.id}")
+    writer.says("Hello?")
+    discard = writer.page.get_by_role("button", name="Discard")
+    discard.focus()
+    writer.page.keyboard.press("Enter")
+    expect(discard).to_have_count(0)
+    expect(writer.composer).to_be_focused()
+
+
 def test_what_arrives_is_read_out_shortly(
     window: Windows, ada: Person, bob: Person, chat: Chat
 ) -> None:
