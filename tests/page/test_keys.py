@@ -1,17 +1,43 @@
 """The chat page by keyboard, and what it says to screen readers."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.support.browser import CUT_OFF, Windows
+from tests.support.browser import CUT_OFF, Window, Windows
 from tests.support.people import Person
 from tests.support.tour import held
 
 pytestmark = pytest.mark.slow
 
 Chat = dict[str, Any]
+
+#: As of a reader who has set the letters of the browser to twice their size.
+LARGE = """new MutationObserver((_, observer) => {
+  document.documentElement.style.fontSize = "200%";
+  observer.disconnect();
+}).observe(document, { childList: true })"""
+
+
+class Box(NamedTuple):
+    top: float
+    height: float
+
+    @property
+    def bottom(self) -> float:
+        return self.top + self.height
+
+    @property
+    def middle(self) -> float:
+        return self.top + self.height / 2
+
+
+def box(window: Window, what: str) -> Box:
+    """Where something is in the window, from above."""
+    found = window.page.locator(what).first.bounding_box()
+    assert found, what
+    return Box(found["y"], found["height"])
 
 
 def test_keys_lead_to_people_and_chats(
@@ -99,6 +125,24 @@ def test_the_focus_comes_back_to_the_message(
     writer.page.keyboard.press("Enter")
     expect(discard).to_have_count(0)
     expect(writer.composer).to_be_focused()
+
+
+def test_larger_letters_leave_everything_in_place(
+    window: Windows, ada: Person, bob: Person, chat: Chat
+) -> None:
+    bob.said(chat, "Hello")
+    for size in ({"width": 390, "height": 844}, {"width": 1280, "height": 800}):
+        reader = window(viewport=size)
+        reader.page.add_init_script(LARGE)
+        reader.is_of(ada)
+        expect(reader.row(bob)).to_contain_text("Hello")
+
+        assert box(reader, "#skip").bottom <= 0
+        assert abs(box(reader, "[role=search] > .icon").middle - box(reader, "#search").middle) < 3
+        assert box(reader, ".count").height >= 40
+        reader.page.locator("#open-settings").click()
+        expect(reader.page.locator("#settings nav")).to_be_visible()
+        assert box(reader, '#settings nav span:text-is("Notifications")').height < 70  # a line
 
 
 def test_what_arrives_is_read_out_shortly(
