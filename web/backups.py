@@ -62,9 +62,10 @@ def backup(file: Path, with_secrets: bool, yes: bool) -> None:
     database = _database(settings)
     if not database.exists():
         raise click.ClickException(f"There is no database yet: {database}")
+    same = file.exists() and file.samefile(database)  # in other letters, where these do not count
+    if same or file.resolve() in _own_files(database, settings):
+        raise click.ClickException("FILE is the database itself, or another file of the server.")
     if file.exists():
-        if file.samefile(database):
-            raise click.ClickException("FILE is the database itself.")
         yes or click.confirm(f"Replace {file}?", abort=True)
     with _draft(file) as draft, _told(f"{database} cannot be backed up to {file}"):
         _copy(database, draft)
@@ -126,6 +127,12 @@ def _database(settings: Settings) -> Path:
     if settings.url.drivername != "sqlite":
         raise click.ClickException(ON_POSTGRESQL)
     return Path(str(settings.url.database))
+
+
+def _own_files(database: Path, settings: Settings) -> set[Path]:
+    """The database and what belongs to it: a backup in its place would destroy it."""
+    own = [Path(f"{database}{end}") for end in ("", *BESIDE)]
+    return {each.resolve() for each in (*own, *(settings.folder / name for name in KEPT))}
 
 
 @contextmanager

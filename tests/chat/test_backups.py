@@ -139,6 +139,14 @@ def test_a_broken_database_is_not_backed_up(folder: Path, tmp_path: Path) -> Non
     assert [each.name for each in tmp_path.iterdir()] == ["instance"]
 
 
+@pytest.mark.parametrize("own", ["chat.db", "chat.db-wal", "jwt_secret_key"])
+def test_a_backup_takes_no_place_of_the_server(folder: Path, own: str) -> None:
+    said = fails(flask(folder, "backup", str(folder / own), "--yes"))
+
+    assert "file of the server" in said
+    assert messages_in(folder / "chat.db") == 5
+
+
 @postgresql_only
 def test_postgresql_is_left_to_its_own_tools(settings: Settings) -> None:
     for command in ("backup", "restore"):
