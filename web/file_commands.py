@@ -1,6 +1,7 @@
 """`flask files`: what the operator does with the bytes of files."""
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -37,7 +38,8 @@ def copy(url: str) -> None:
     """
     folder = runtime().settings.folder
     source = runtime().storage
-    target = rows.storage("" if url == "folder" else url, folder / FILES)
+    wanted = replace(runtime().settings, files_url="" if url == "folder" else url)  # checks it
+    target = rows.storage(wanted.files_url, folder / FILES)
     there = set(rows.ours(target, ANY_AGE))
     copied = 0
     with tempfile.TemporaryDirectory(dir=arriving(folder)) as place:

@@ -207,6 +207,7 @@ def test_files_move_to_a_bucket_and_back(
     before = len(kept(settings))
     photo = sent(ada.sends(chat, "photo.png", picture()))
 
+    assert "must look like s3://" in run(settings, "files", "copy", "photos")[1]
     assert f"{before + 2} copied, 0 were there" in done(run(settings, "files", "copy", URL))
     assert f"0 copied, {before + 2} were there" in done(run(settings, "files", "copy", URL))
     there = replace(settings, files_url=URL)
