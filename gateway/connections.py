@@ -299,10 +299,10 @@ class Connection:
 
     def _send_protocol_output(self) -> None:
         for data in self._protocol.data_to_send():
-            if data:
-                self.send_raw(data)
-            else:
+            if not data:
                 self.finishing = True
+            elif not self.closing:  # after our close frame, pongs would wait for nobody
+                self.send_raw(data)
         if self._protocol.state is not OPEN and not self.closing:
             self.closing = True
             self.close_by = time.monotonic() + self._limits.close_within

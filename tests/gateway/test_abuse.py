@@ -263,6 +263,15 @@ def test_a_closed_client_is_not_heard_any_more(server: Server) -> None:
     assert server.gateway.ask(lambda hub: list(hub.channels)) == []
 
 
+def test_pings_after_a_close_are_not_answered(server: Server) -> None:
+    eve = server.raw(HANDSHAKE.replace(b"the-key", b"wrong"))
+    read_until(eve, (4001).to_bytes(2, "big"))
+
+    eve.sendall(frame("ping", 0x89) + GOODBYE)
+
+    assert b"\x8a\x04ping" not in read_to_end(eve)
+
+
 def test_a_large_frame_to_a_lost_connection_is_harmless() -> None:
     ours, theirs = socket.socketpair()
     with ours:
