@@ -221,7 +221,7 @@ class Connection:
     def deadline(self) -> float:
         """When to call overdue() next, unless something happens before."""
         if self.closing:
-            return self.close_by
+            return min(self.close_by, self.rest_until or NEVER)
         return min(self.sign_by, self.expires, self._next_look)
 
     @property
@@ -235,7 +235,9 @@ class Connection:
     def overdue(self, now: float) -> None:
         """Do what the deadline was for: give up, close, read again, or ping."""
         if self.closing:
-            self.cut()
+            self.rest_until = 0.0
+            if self.close_by <= now:
+                self.cut()
         elif self.expires <= now:
             self.close(4009, "What this connection was signed by has expired")
         elif self.sign_by <= now:

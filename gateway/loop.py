@@ -262,7 +262,7 @@ class Loop:
 
     def _watch(self, connection: Connection) -> None:
         interest = WRITE if connection.unsent else 0
-        if connection.closing or not connection.rest_until:
+        if not connection.rest_until:
             interest |= READ
         if interest == connection.interest:
             return

@@ -452,6 +452,20 @@ def test_a_flood_is_read_slowly_and_loses_nothing() -> None:
 
 
 @pytest.mark.abuse
+def test_a_flood_after_a_close_is_read_slowly() -> None:
+    limits = {"frames_at_once": 50, "frames_per_second": 2_000, "close_within": 60}
+    with serving(make_gateway(limits=limits)) as server:
+        eve = server.raw(HANDSHAKE.replace(b"the-key", b"wrong"))
+        read_until(eve, (4001).to_bytes(2, "big"))
+
+        started = time.monotonic()
+        eve.sendall(frame("", 0x8A) * 2_000 + GOODBYE)
+        read_to_end(eve)
+
+        assert time.monotonic() - started > 0.5, "2,000 frames are worth a second"
+
+
+@pytest.mark.abuse
 def test_the_neighbours_of_a_flood_are_served() -> None:
     flood = frame('{"event":"x"}') * 5_000
     with serving(make_gateway()) as server:
