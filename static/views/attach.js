@@ -30,7 +30,8 @@ export function takeAttached(peer) {
   return files.map(({ key, preview, tells, ...file }) => file);
 }
 
-const isOpenForFiles = () => canWrite() && !state.open.editing && !state.open.failed;
+const isOpenForFiles = () =>
+  canWrite() && !state.open.editing && (!state.open.failed || state.open.reload);
 
 export function drawAttached() {
   const { peer } = state.open;

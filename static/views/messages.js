@@ -58,7 +58,7 @@ export function drawMessages() {
 function rows(open) {
   const found = [];
   const sent = new Set(open.messages.map((message) => message.client_message_id));
-  const isAwaited = open.loading && !open.messages.length;
+  const isAwaited = open.loading && !open.messages.length && state.connection !== "offline";
   const pending = open.newer || isAwaited ? [] : pendingFor(open.peer);
   const waiting = pending.filter(({ id }) => !sent.has(id)); // the event may beat the answer
   const all = [...open.messages, ...waiting.map(asMessage)];
@@ -163,7 +163,7 @@ function stay() {
 /** Scroll to where an opened chat begins: to the message that was asked for, to the first new
  * one, or to the end. Returns false while there is nothing to scroll. */
 function place(open) {
-  if (open.loading && !open.messages.length) return false;
+  if (open.loading && !list.children.length) return false;
   const target = list.querySelector(".message.found") ?? list.querySelector(".rule.new");
   const isFound = target?.matches(".found");
   if (target) target.scrollIntoView({ block: isFound ? "center" : "start" });

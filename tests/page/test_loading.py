@@ -157,6 +157,33 @@ def test_the_page_opens_without_a_server(window: Windows, own_server: ChatServer
     assert "Written without a connection" in [each["message"] for each in bob.reads(chat).json]
 
 
+def test_a_chat_not_seen_yet_takes_messages_offline(
+    window: Windows, ada: Person, bob: Person, chat: Chat
+) -> None:
+    bob.said(chat, "Hello")
+    writer = window(expected=CUT_OFF)
+    writer.is_of(ada)
+    writer.is_live()
+    expect(writer.row(bob)).to_contain_text("Hello")
+    writer.page.evaluate("navigator.serviceWorker.ready.then(() => {})")
+    waiting = writer.messages.get_by_title("Waiting")
+
+    writer.page.context.set_offline(True)
+    expect(writer.page.locator("#connection.offline")).to_be_visible()
+    writer.row(bob).click()
+    writer.says("First")
+    expect(waiting).to_have_count(1)
+    expect(writer.page.get_by_role("button", name="Attach files")).to_be_enabled()
+    writer.page.reload()
+    writer.says("Second")
+
+    expect(waiting).to_have_count(2)
+    writer.page.context.set_offline(False)
+    writer.sees("Hello")
+    expect(writer.messages.get_by_title("Sent")).to_have_count(2)
+    assert writer.said() == ["Hello", "First", "Second"]
+
+
 def test_what_was_seen_is_gone_after_a_log_out(
     window: Windows, ada: Person, bob: Person, chat: Chat
 ) -> None:
