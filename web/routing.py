@@ -8,7 +8,6 @@ from werkzeug.routing import BaseConverter
 
 from contract.names import MAX_ID
 from web.responses import CompactJSON
-from web.uploads import UploadRequest
 
 
 class IdConverter(BaseConverter):
@@ -23,11 +22,9 @@ class IdConverter(BaseConverter):
 
 
 class ChatAPI(Flask):
-    """Flask with our JSON, with uploads that go to the disk, and with routes that do not mind an
-    offer to speak WebSocket."""
+    """Flask with our JSON, and with routes that do not mind an offer to speak WebSocket."""
 
     json_provider_class = CompactJSON
-    request_class = UploadRequest
 
     def create_url_adapter(self, request: Any) -> Any:
         """Answer a client that offers to speak WebSocket where there is none (RFC 9110, 7.8);

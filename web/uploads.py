@@ -10,9 +10,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import IO, TypeVar
 
-from flask import Request, g, request
-from werkzeug.datastructures import FileStorage
+from flask import g, request
+from werkzeug.datastructures import FileStorage, Headers
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.formparser import MultiPartParser
+from werkzeug.http import parse_options_header
+from werkzeug.sansio.multipart import File
 
 from chat import files, pictures
 from chat.storage import NO_ROOM, arriving, refusing_when_full
@@ -30,21 +33,23 @@ LONGEST_NAME, LONGEST_END = 255, 20
 AVATAR_BYTES = 5 * 1024 * 1024
 
 
-class UploadRequest(Request):
-    """A request whose file, if it may have one, goes into a folder of its own while it arrives."""
+class FormParser(MultiPartParser):
+    """Reads a form whose file goes into a folder, and whose texts stay bytes, each of them a
+    character: Werkzeug would put U+FFFD for what does not fit, which people may send, too."""
 
-    def _get_file_stream(
-        self,
-        total_content_length: int | None,
-        content_type: str | None,
-        filename: str | None = None,
-        content_length: int | None = None,
-    ) -> IO[bytes]:
-        if "upload_folder" not in g:
-            return super()._get_file_stream(
-                total_content_length, content_type, filename, content_length
-            )
-        return Path(g.upload_folder.name, secrets.token_hex(8)).open("x+b")
+    def __init__(self, folder: str) -> None:
+        # Its memory counts the piece of a file that it has just read too, which is up to 64 KiB.
+        super().__init__(max_form_memory_size=2 * MAX_BODY, max_form_parts=MOST_PARTS)
+        self.folder = folder
+        self.charsets: dict[str, str] = {}
+
+    def start_file_streaming(self, event: File, total_content_length: int | None) -> IO[bytes]:  # noqa: ARG002
+        return Path(self.folder, secrets.token_hex(8)).open("x+b")
+
+    def get_part_charset(self, headers: Headers) -> str:
+        name = parse_options_header(headers["Content-Disposition"])[1]["name"]
+        self.charsets.setdefault(name, super().get_part_charset(headers))
+        return "latin-1"
 
 
 def receive() -> None:
@@ -64,11 +69,12 @@ def receive() -> None:
         refuse_without_room(place, request.content_length or 0)
         g.upload_folder = tempfile.TemporaryDirectory(dir=place)
     request.max_content_length = most
-    # Its parser counts the piece of a file that it has just read too, which is up to 64 KiB.
-    request.max_form_memory_size = 2 * MAX_BODY
-    request.max_form_parts = MOST_PARTS
+    parser = FormParser(g.upload_folder.name)
+    g.charsets = parser.charsets
     try:
+        boundary = request.mimetype_params["boundary"].encode()
         with runtime().slots.released(), refusing_when_full():
+            g.texts, g.files = parser.parse(request.stream, boundary, request.content_length)
             for _, file in _arrived():
                 file.flush()
     except RequestEntityTooLarge:
@@ -76,13 +82,15 @@ def receive() -> None:
             f"The form is too large: its file may have {settings.file_max_bytes:,} bytes, its text "
             f"{MAX_BODY // 1024} KiB, and all of it {MOST_PARTS} parts."
         ) from None
-    except (HTTPException, ValueError, OSError) as error:
+    except (LookupError, ValueError) as error:
+        raise Invalid("The body is not a form with the boundary that Content-Type says.") from error
+    except (HTTPException, OSError) as error:
         raise Invalid("The body did not arrive as its headers said.") from error
 
 
 def _arrived() -> list[tuple[str, FileStorage]]:
     """The files of the form, with the names of their parts."""
-    return [(part, file) for part, each in request.files.lists() for file in each]
+    return [(part, file) for part, each in g.files.lists() for file in each]
 
 
 def refuse_without_room(folder: Path, size: int) -> None:
@@ -94,7 +102,7 @@ def refuse_without_room(folder: Path, size: int) -> None:
 def forget_upload(_error: BaseException | None = None) -> None:
     """Remove what has arrived with the request, and is not in the storage by now."""
     if folder := g.pop("upload_folder", None):
-        for _, file in _arrived() if "files" in vars(request) else ():
+        for _, file in _arrived() if "files" in g else ():
             with suppress(OSError):  # of a full disk, which was answered
                 file.close()
         with suppress(OSError):  # the pruning takes it
@@ -108,7 +116,7 @@ def parse(model: type[Parsed]) -> tuple[Parsed, files.Upload]:
         raise Invalid("file is missing: send one file, with a name, in the part called file.")
     file = given[0][1]
     name = _name(file.filename or "")
-    if sum(map(len, request.form.values())) > MAX_BODY:
+    if sum(map(len, g.texts.values())) > MAX_BODY:
         raise TooLarge(f"The text parts of the form have more than {MAX_BODY // 1024} KiB.")
     body = validated(model, _texts())
     path = Path(file.stream.name)
@@ -121,12 +129,14 @@ def parse(model: type[Parsed]) -> tuple[Parsed, files.Upload]:
 
 
 def _texts() -> dict[str, str]:
-    """The text parts of the form. Raises Invalid for one that is no UTF-8, of which Werkzeug leaves
-    replacement characters."""
-    for name, value in request.form.items():
-        if "\N{REPLACEMENT CHARACTER}" in value:
-            raise Invalid(f"{name} must be text in UTF-8.")
-    return request.form.to_dict()
+    """The text parts of the form. Raises Invalid for one that is no text in its charset."""
+    texts = {}
+    for name, value in g.texts.items():
+        try:
+            texts[name] = value.encode("latin-1").decode(g.charsets[name])
+        except UnicodeDecodeError:
+            raise Invalid(f"{name} must be text in UTF-8.") from None
+    return texts
 
 
 def _examined(path: Path, name: str) -> files.Upload:

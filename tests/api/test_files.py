@@ -13,6 +13,7 @@ from flask import Flask
 from PIL import Image
 from sqlalchemy import update
 from urllib3 import encode_multipart_formdata
+from urllib3.fields import RequestField
 
 from config import Settings
 from models import Message as Row
@@ -219,9 +220,22 @@ def test_a_part_that_is_no_text_is_refused(
 
 
 def test_a_caption_is_kept_as_it_was_sent(ada: Person, chat: Chat) -> None:
-    caption = "\N{GRINNING FACE}\r\n\xe9"
+    caption = "\N{GRINNING FACE}\r\n\xe9\N{REPLACEMENT CHARACTER}"
 
     assert sent(ada.sends(chat, "a.txt", TEXT, message=caption))["message"] == caption
+
+
+def test_a_caption_may_name_its_charset(ada: Person, chat: Chat) -> None:
+    caption = RequestField(
+        "message", b"\xfc", headers={"Content-Type": "text/plain; charset=iso-8859-1"}
+    )
+    caption.make_multipart(content_type=caption.headers["Content-Type"])
+    parts = {"channel": chat["channel_name"], "file": ("a.txt", TEXT)}
+    body, kind = encode_multipart_formdata([*parts.items(), caption])
+
+    answer = ada.post("/api/send_file", body=body, headers={"Content-Type": kind})
+
+    assert sent(answer)["message"] == "\xfc"
 
 
 def test_a_file_is_sent_as_a_form(ada: Person, chat: Chat) -> None:
