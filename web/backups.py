@@ -19,12 +19,13 @@ from filelock import Timeout
 from flask.cli import with_appcontext
 from sqlalchemy import NullPool, create_engine
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
 
 import migrations
 from chat import files
 from chat.storage import FILES, arriving
 from config import Settings
-from contract.errors import NotFound, Unavailable
+from contract.errors import NotFound, Unavailable, first_line
 from database import db, prepare, utcnow, writing, writing_on
 from realtime.commands import on_the_database
 from realtime.lease import lock_of
@@ -140,8 +141,8 @@ def _told(trouble: str) -> Iterator[None]:
     """Tell of what the disk or SQLite refuses, in a sentence."""
     try:
         yield
-    except (OSError, sqlite3.Error) as error:
-        raise click.ClickException(f"{trouble}: {error}.") from None
+    except (OSError, sqlite3.Error, DBAPIError) as error:
+        raise click.ClickException(f"{trouble}: {first_line(error)}.") from None
     except Unavailable as error:
         raise click.ClickException(f"{trouble}: {error.message}") from None
 

@@ -143,8 +143,7 @@ def test_a_broken_database_is_not_backed_up(folder: Path, tmp_path: Path) -> Non
 def test_a_backup_takes_no_place_of_the_server(folder: Path, own: str) -> None:
     said = fails(flask(folder, "backup", str(folder / own), "--yes"))
 
-    assert "file of the server" in said
-    assert messages_in(folder / "chat.db") == 5
+    assert ("file of the server" in said, messages_in(folder / "chat.db")) == (True, 5)
 
 
 @postgresql_only
@@ -249,8 +248,10 @@ def test_an_unfit_backup_changes_nothing(folder: Path, backup: Path, tmp_path: P
     whole = backup.read_bytes()
     with closing(sqlite3.connect(tmp_path / "other")) as other:
         other.execute("CREATE TABLE messages (id)")
-    unfit = {"half": whole[: len(whole) // 2], "text": b"Hello", "empty": b""}
-    unfit["other"] = (tmp_path / "other").read_bytes()
+    with closing(sqlite3.connect(tmp_path / "hollow")) as hollow:
+        hollow.execute("CREATE TABLE alembic_version AS SELECT '0001' AS version_num")
+    unfit = {name: (tmp_path / name).read_bytes() for name in ("other", "hollow")}
+    unfit |= {"half": whole[: len(whole) // 2], "text": b"Hello", "empty": b""}
     before = {each.name: each.read_bytes() for each in folder.iterdir() if each.is_file()}
 
     for name, content in unfit.items():
