@@ -21,6 +21,7 @@ def static(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         "app.js": "// the module",
         "app.css": "/* the style sheet */",
         "worker.js": "",
+        "opening.js": "",
         "bundle/app.js": "// the bundle",
         "bundle/app.css": "/* the bundled style sheet */",
     }.items():
