@@ -118,7 +118,8 @@ export function excerpt(written, query) {
   const escaped = words.map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
   const found = new RegExp(`((?:${escaped.join("|")})\\p{M}*)`, "iu");
   const at = text.search(found);
-  const cut = at > 40 ? `…${part(text, at - 24, at + 160)}` : part(text, 0, 200);
+  const before = part(text, at - 24, at).replace(/^[\p{L}\p{M}\p{N}]+\S?\s+/u, ""); // half a word
+  const cut = at > 40 ? `…${before}${part(text, at, at + 160)}` : part(text, 0, 200);
   return cut.split(found).map((piece, place) => (place % 2 ? h("mark", {}, piece) : piece));
 }
 

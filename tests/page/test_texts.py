@@ -125,6 +125,21 @@ def test_previews_show_no_half_emoji(window: Windows, ada: Person, bob: Person, 
         assert set(shown.replace(FAMILY, "")) <= set("Families and a zebra…")
 
 
+def test_what_was_found_begins_with_a_whole_word(
+    window: Windows, ada: Person, bob: Person, chat: Chat
+) -> None:
+    bob.said(chat, "It leaves at noon from platform 3, and I have the tickets for the zebra.")
+    bob.said(chat, "https://example.org/animals-of-africa-and-asia/zebra")
+    reader = window()
+    reader.is_of(ada)
+
+    reader.page.get_by_role("searchbox").fill("zebra")
+
+    hits = reader.page.locator("#lists .said bdi")
+    address, sentence = "…mals-of-africa-and-asia/zebra", "…the tickets for the zebra."
+    expect(hits).to_have_text([address, sentence])
+
+
 def test_a_preview_begins_with_the_first_word(
     window: Windows, ada: Person, bob: Person, chat: Chat
 ) -> None:
