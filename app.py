@@ -576,7 +576,8 @@ def pusher_http_api(_path: str) -> ResponseReturnValue:
     received = bodies.receive(BODY_BYTES)
     status, answer = gateway.api(request.method, request.path, asked, received)
     if status != 200:
-        return error_response(status, code_of(status), answer["error"], {})
+        headers = {"Allow": answer["allow"]} if status == 405 else {}
+        return error_response(status, code_of(status), answer["error"], headers)
     return answer
 
 

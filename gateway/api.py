@@ -29,11 +29,12 @@ Result = TypeVar("Result")
 
 
 class Failure(Exception):
-    """A request that is answered with an error."""
+    """A request that is answered with an error, and with what else the answer has."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, **rest: Any) -> None:
         super().__init__(message)
         self.status = status
+        self.answer = {"error": message, **rest}
 
 
 class Owner(Protocol):
@@ -97,7 +98,7 @@ class Api:
         except BadSignature as error:
             return 401, {"error": str(error)}
         except Failure as error:
-            return error.status, {"error": str(error)}
+            return error.status, error.answer
         except Malformed:
             return 400, {"error": "The body is not valid JSON"}
 
@@ -107,7 +108,7 @@ class Api:
             for verb, pattern, handler in self._routes:
                 if match := re.fullmatch(pattern, path.removeprefix(root)):
                     if verb != method:
-                        raise Failure(405, f"Use {verb}")
+                        raise Failure(405, f"Use {verb}", allow=verb)
                     return handler(Call(query, body, *match.groups()))
         raise Failure(404, "Unknown app or resource")
 

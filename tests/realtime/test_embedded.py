@@ -16,6 +16,7 @@ from typing import Any, Literal
 import pysher
 import pytest
 from pusher.errors import PusherBadAuth
+from pusher.http import Request as SignedRequest
 from werkzeug.serving import make_server
 
 from gateway import Limits
@@ -309,6 +310,20 @@ def test_a_refused_publisher_gets_the_one_error_shape(make_api: Callable[..., In
     api = make_api(embedded_http_api=True)
 
     assert refused(api.post("/apps/1/events", {}), 401, "unauthorized") == "Unknown auth_key"
+
+
+@pytest.mark.parametrize(("method", "right"), [("GET", "POST"), ("POST", "GET")])
+def test_a_publisher_is_told_the_right_method(
+    server: ChatServer, sockets: Sockets, method: str, right: str
+) -> None:
+    path = f"/apps/{APP_ID}/{'events' if right == 'POST' else 'channels'}"
+    signed = SignedRequest(sockets.publisher()._pusher_client, method, path, {})
+
+    body = signed.body if method == "POST" else None
+    answer = server.api.request(method, f"{path}?{signed.query_string}", body=body)
+
+    assert refused(answer, 405, "method_not_allowed") == f"Use {right}"
+    assert answer.headers.get("allow") == right
 
 
 def test_pysher_hears_new_messages(
