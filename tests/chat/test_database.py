@@ -87,10 +87,10 @@ def test_a_new_sqlite_file_is_for_its_owner_only(tmp_path: Path) -> None:
     assert {mode for name, mode in modes.items() if "lock" not in name} == {0o600}, modes
 
 
-def test_sqlite_tells_of_a_file_it_cannot_make(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "chat.db").symlink_to(tmp_path / "not mounted" / "chat.db")
 
-    with pytest.raises(DatabaseError, match="unable to open database file"):
+    with pytest.raises(DatabaseError, match="prepared: No such file or directory"):
         init_db(Settings(instance_path=str(tmp_path)))
 
 
