@@ -8,8 +8,9 @@ import secrets
 import shutil
 import sqlite3
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -41,6 +42,10 @@ KEPT = (
 )
 #: What SQLite may keep beside a database. Beside another one it would poison that.
 BESIDE = ("-wal", "-shm", "-journal")
+#: What a file is called that is being written. A command that was killed leaves one, with all that
+#: the database had: the next one in that folder removes it, an hour later.
+DRAFT = ".chat-api-draft-"
+HOUR = 3_600
 SERVER_RUNS = "A server is running on this database. Stop it first."
 #: The bytes of files are read and stored in parts of so many.
 PART_BYTES = 1 << 20
@@ -150,14 +155,23 @@ def _told(trouble: str) -> Iterator[None]:
 @contextmanager
 def _draft(file: Path) -> Iterator[Path]:
     """A new file beside `file`, for its owner only. It is gone at the end, if it is still there."""
-    draft = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
+    draft = file.with_name(f"{DRAFT}{secrets.token_hex(8)}")
     try:
         with _told(f"{file} cannot be written"):
+            _sweep(file.parent)
             draft.touch(mode=0o600, exist_ok=False)
         yield draft
     finally:
         for end in ("", *BESIDE):
             Path(f"{draft}{end}").unlink(missing_ok=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what commands left that were killed."""
+    for left in folder.glob(f"{DRAFT}*"):
+        with suppress(FileNotFoundError):  # of one that is under way
+            if left.stat().st_mtime < time.time() - HOUR:
+                left.unlink()
 
 
 # Files of SQLite -------------------------------------------------------------------------------

@@ -1,8 +1,12 @@
 """A database is kept whole: by a clean stop, in a backup, and after a restore."""
 
+import os
 import shutil
 import sqlite3
 import stat
+import subprocess
+import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -124,6 +128,35 @@ def test_a_backup_replaces_another_if_told_to(folder: Path, tmp_path: Path) -> N
     done(flask(folder, "backup", str(file), "--yes"))
     assert messages_in(file) == 5
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+@pytest.mark.slow
+def test_what_a_killed_backup_left_is_removed(folder: Path, tmp_path: Path) -> None:
+    backups = tmp_path / "backups"
+    backups.mkdir()
+    left = draft_of_a_killed_backup(folder, backups)
+
+    done(flask(folder, "backup", str(backups / "first")))
+    assert left.exists(), "it could be of a backup that is under way"
+
+    os.utime(left, (0, 0))
+    done(flask(folder, "backup", str(backups / "second")))
+    assert {each.name for each in backups.iterdir()} == {"first", "second"}
+
+
+def draft_of_a_killed_backup(folder: Path, backups: Path) -> Path:
+    command = [sys.executable, "-m", "flask", "backup", str(backups / "killed")]
+    environ = {**os.environ, "INSTANCE_PATH": str(folder), "FLASK_SKIP_DOTENV": "1"}
+    for _ in range(20):
+        with subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.DEVNULL) as process:
+            while process.poll() is None and not any(backups.iterdir()):
+                time.sleep(0.0005)
+            process.kill()
+        left = [each for each in backups.iterdir() if each.name.startswith(".")]
+        if left:
+            return left[0]
+        (backups / "killed").unlink()
+    raise AssertionError("No backup was slow enough to be killed.")
 
 
 @pytest.mark.slow
