@@ -177,6 +177,7 @@ export const de = {
   "write.account-gone": "Dieses Konto wurde gelöscht.",
   "write.blocked": "Du hast diese Person blockiert.",
   "write.reply-gone": "Die Nachricht, auf die du antworten wolltest, wurde gelöscht.",
+  "write.edit-gone": "Die Nachricht, die du bearbeitet hast, wurde gelöscht.",
   "write.length": "{length} von {most} Zeichen",
 
   // Dateien

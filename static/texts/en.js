@@ -176,6 +176,7 @@ export const en = {
   "write.account-gone": "This account was deleted.",
   "write.blocked": "You have blocked them.",
   "write.reply-gone": "The message you were replying to was deleted.",
+  "write.edit-gone": "The message you were editing was deleted.",
   "write.length": "{length} of {most} characters",
 
   // Files

@@ -46,6 +46,7 @@ export const unsentDrafts = () => drafts().keys().filter(draftFor).length;
 export function drawComposer() {
   const open = state.open;
   if (!open) return void (written = null);
+  if (quoted(open.editing)?.deleted_at) leaveDeleted(open);
   const what = open.editing ? `message ${open.editing.id}` : `draft ${open.peer}`;
   if (written !== what) {
     const wasEditing = written?.startsWith("message");
@@ -67,6 +68,13 @@ export function drawComposer() {
       ? t("write.blocked")
       : t("write.message");
   allow();
+}
+
+/** The message being edited was deleted in another window or on another device. */
+function leaveDeleted(open) {
+  unfinished.delete(open.editing.id);
+  open.editing = null;
+  tell(t("write.edit-gone"));
 }
 
 function drawReplying(open) {

@@ -160,6 +160,24 @@ def test_an_edit_that_was_left_keeps_its_text(
     expect(writer.composer).to_have_value("One")
 
 
+def test_an_edit_ends_with_its_message(
+    window: Windows, ada: Person, bob: Person, chat: dict[str, Any]
+) -> None:
+    message = ada.said(chat, "One")
+    writer = window()
+    writer.is_of(ada, f"#/{bob.id}")
+    writer.is_live()
+    writer.composer.fill("A draft")
+    writer.acts("One", "Edit")
+    writer.composer.fill("A better one")
+
+    ada.request("DELETE", f"/api/messages/{message['id']}")
+
+    expect(writer.page.get_by_text("you were editing was deleted")).to_be_visible()
+    expect(writer.page.get_by_text("Editing", exact=True)).to_be_hidden()
+    expect(writer.composer).to_have_value("A draft")
+
+
 def test_a_clock_that_steps_back_changes_no_order(
     window: Windows, ada: Person, bob: Person, chat: dict[str, Any]
 ) -> None:
