@@ -46,6 +46,9 @@ export function day(iso) {
   return format(ago > 0 && ago < 7 ? "weekday" : "date", iso);
 }
 
+/** "Today, 14:05": for what may happen more than once on a day. */
+export const dayAndTime = (iso) => `${day(iso)}, ${time(iso)}`;
+
 /** The time or day, as short as possible, for a list. */
 export function when(iso) {
   const ago = daysAgo(iso);

@@ -1,6 +1,7 @@
 """The settings of the chat page, in a real browser."""
 
 import json
+import re
 from io import BytesIO
 from typing import Any
 
@@ -184,6 +185,7 @@ def test_a_new_password_logs_the_other_devices_out(
     owner.is_of(ada)
     panel = settings(owner, "Devices")
     expect(panel.get_by_role("listitem").filter(has_text="This device")).to_have_count(1)
+    expect(panel.get_by_text(re.compile(r"^Logged in: .*, \d+:\d\d$"))).to_have_count(2)
     panel.get_by_role("button", name="Log out: Unknown device").last.click()
     expect(panel.locator(".cards > li")).to_have_count(1)
     assert other.request("GET", "/api/me").status == 401

@@ -2,7 +2,7 @@
 
 import { account } from "../../account.js";
 import { announce, h, icon as symbol, keyed } from "../../dom.js";
-import { day } from "../../format.js";
+import { dayAndTime } from "../../format.js";
 import { t } from "../../texts.js";
 import { ask, attempt } from "../ask.js";
 
@@ -52,8 +52,8 @@ function row(login) {
 
 function draw({ id, user_agent, created_at, last_used_at, current }) {
   const name = nameOf(user_agent);
-  const since = t("devices.since", { when: day(created_at) });
-  const used = current ? t("devices.this") : t("devices.used", { when: day(last_used_at) });
+  const since = t("devices.since", { when: dayAndTime(created_at) });
+  const used = current ? t("devices.this") : t("devices.used", { when: dayAndTime(last_used_at) });
   const end = current ? logOut : () => attempt(endLogin(id, name));
   return h(
     "li",
