@@ -31,6 +31,8 @@ class Endpoint:
     success: Mapping[int, str]
     shape: Any = None
     media: str = "application/json"
+    #: Whether the bytes are a file, whose name is in Content-Disposition.
+    named_file: bool = False
     #: Codes beyond those that every endpoint of its kind has.
     refusals: Sequence[answers.ErrorCode] = ()
     #: Relations of the Link header.
@@ -512,6 +514,7 @@ ENDPOINTS = {
         ),
         success=BYTES,
         media="*/*",
+        named_file=True,
         refusals=["not_found", *CONDITIONS],
         given=THIS_FILE,
     ),
@@ -521,6 +524,7 @@ ENDPOINTS = {
         description="A WebP of at most 640 pixels a side, upright, without what the file tells.",
         success=BYTES,
         media="*/*",
+        named_file=True,
         refusals=["not_found", *CONDITIONS],
         given=THIS_FILE,
     ),
@@ -544,6 +548,7 @@ ENDPOINTS = {
         token=False,
         success=BYTES,
         media="*/*",
+        named_file=True,
         refusals=["forbidden", "not_found", *CONDITIONS],
         given={"ticket": TICKET},
     ),

@@ -43,7 +43,13 @@ HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
     "Link": ("The pages beside this one (RFC 8288).", {"type": "string"}),
     "Retry-After": ("Seconds to wait.", {"type": "integer", "minimum": 1}),
     "WWW-Authenticate": ("The scheme to use.", {"type": "string", "const": "Bearer"}),
-    "Content-Range": ("How many bytes there are.", {"type": "string"}),
+    "Content-Range": ("Which bytes these are, and how many there are.", {"type": "string"}),
+    "ETag": ("Names these bytes, for If-None-Match, If-Match and If-Range.", {"type": "string"}),
+    "Accept-Ranges": ("Range may ask for a part.", {"type": "string", "const": "bytes"}),
+    "Content-Disposition": (
+        "Whether to show it (inline) or to save it (attachment), and its name (RFC 6266).",
+        {"type": "string"},
+    ),
     "Allow": ("The methods of this path.", {"type": "string"}),
 }
 HEADERS_OF_STATUS = {
@@ -208,7 +214,8 @@ def successes(endpoint: Endpoint, shapes: dict[Any, Any]) -> dict[int, dict[str,
     """The responses to requests that succeed, by status."""
     found = {}
     for status, sentence in endpoint.success.items():
-        response: dict[str, Any] = {"description": sentence, "headers": headers("X-Request-ID")}
+        names = ["X-Request-ID", *headers_of_bytes(endpoint, status)]
+        response: dict[str, Any] = {"description": sentence, "headers": headers(*names)}
         if endpoint.pages:
             relations = " and ".join(f'rel="{each}"' for each in endpoint.pages)
             link = {"description": f"{relations}, if there is more in that direction (RFC 8288)."}
@@ -231,6 +238,15 @@ def successes(endpoint: Endpoint, shapes: dict[Any, Any]) -> dict[int, dict[str,
             }
         found[status] = response
     return found
+
+
+def headers_of_bytes(endpoint: Endpoint, status: int) -> list[str]:
+    """The headers that tell of the bytes of a file or picture, if the endpoint gives any."""
+    if endpoint.media != "*/*":
+        return []
+    names = ["ETag", "Accept-Ranges"]
+    names += ["Content-Range"] if status == 206 else []
+    return names + (["Content-Disposition"] if endpoint.named_file else [])
 
 
 def link_to(name: str, where: Any) -> dict[str, Any]:
