@@ -276,3 +276,40 @@ def test_a_subscription_ends_where_somebody_else_begins(
     carol.said(carol.asks(bob).json, "To somebody")
     service.wait_for(spare, "To somebody")
     assert "To nobody here" not in service.texts(browser)
+
+
+def test_a_button_turns_pushes_off_and_on(
+    window: Windows,
+    service: PushService,
+    server: ChatServer,
+    ada: Person,
+    bob: Person,
+    chat: dict[str, Any],
+) -> None:
+    browser, spare = service.browser(), service.browser()
+    assert bob.request("PUT", "/api/push/subscriptions", spare.subscription).status == 204
+    reader = window()
+    reader.page.add_init_script(NOTIFICATIONS + SUBSCRIBING % json.dumps(browser.subscription))
+    reader.is_of(ada)
+    reader.is_live()
+    opens_settings(reader)
+    told, page = reader.page.locator("#told"), reader.page
+    page.get_by_role("button", name="Turn on notifications").click()
+    expect(told).to_contain_text("also while this page is closed")
+
+    with page.expect_response(re.compile("/api/push/subscriptions")):
+        page.get_by_role("button", name="Turn off notifications").click()
+    expect(told).to_have_text("This device does not tell you of new messages.")
+    bob.said(chat, "To nobody")
+    ada.said(chat, "To the other side")
+    service.wait_for(spare, "To the other side")
+    assert service.texts(browser) == []
+    page.reload()
+    reader.is_live()
+    opens_settings(reader)
+    expect(told).to_have_text("This device does not tell you of new messages.")
+
+    page.get_by_role("button", name="Turn on notifications").click()
+    expect(told).to_contain_text("also while this page is closed")
+    bob.said(chat, "To this device")
+    service.wait_for(browser, "To this device")
