@@ -6,7 +6,7 @@ import { handToWorker } from "./choices.js";
 import { open } from "./conversation.js";
 import { moment } from "./format.js";
 import { listen, reconnect, refresh, start, stop } from "./live.js";
-import { drawNotices } from "./notices.js";
+import { closeAll, drawNotices } from "./notices.js";
 import { endMutes } from "./mutes.js";
 import { sweep, unsent } from "./outbox.js";
 import { dropMine, renew } from "./pushes.js";
@@ -72,6 +72,7 @@ async function leaveForGood(last) {
   leaving = true;
   stop();
   await attempt(dropMine());
+  await closeAll().catch(() => {}); // the browser may refuse it, and they leave all the same
   await last();
   sayOver();
   await forget(state.me.id);

@@ -5,7 +5,7 @@ import { isLookedAt } from "./absence.js";
 import { wants } from "./choices.js";
 import { gist, shownName } from "./format.js";
 import { alone } from "./locks.js";
-import { renew, told } from "./pushes.js";
+import { clear, renew, told } from "./pushes.js";
 import { registered } from "./registration.js";
 import { shelf } from "./session.js";
 import { nameOf, peerOf, state } from "./store.js";
@@ -87,6 +87,13 @@ async function close(channel) {
   shown.delete(channel);
   const registration = await registered();
   for (const notice of (await registration?.getNotifications({ tag: channel })) ?? []) notice.close();
+}
+
+/** Close everything, and take the number from the icon: the person is leaving this device. */
+export async function closeAll() {
+  for (const notice of shown.values()) notice.close();
+  await clear();
+  await navigator.clearAppBadge?.();
 }
 
 // The worker ------------------------------------------------------------------------------------

@@ -103,10 +103,17 @@ export async function dropMine() {
   if (device.get(OWNER)?.user === state.me.id) await drop();
 }
 
-/** Have the browser end its subscription. */
+/** Have the browser end its subscription, and show nothing more of what came by it. */
 async function drop() {
   device.remove(OWNER);
   changed();
+  await clear();
   const registration = await registered();
   await (await registration?.pushManager?.getSubscription())?.unsubscribe();
+}
+
+/** Close all notifications of the worker. */
+export async function clear() {
+  const registration = await registered();
+  for (const notice of (await registration?.getNotifications()) ?? []) notice.close();
 }

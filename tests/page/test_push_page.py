@@ -313,3 +313,26 @@ def test_a_button_turns_pushes_off_and_on(
     expect(told).to_contain_text("also while this page is closed")
     bob.said(chat, "To this device")
     service.wait_for(browser, "To this device")
+
+
+def test_a_log_out_closes_what_was_told(
+    window: Windows, ada: Person, bob: Person, chat: dict[str, Any]
+) -> None:
+    on_the_screen = """
+      localStorage.shown ??= "For ada alone";
+      ServiceWorkerRegistration.prototype.getNotifications = async () =>
+        localStorage.shown ? [{ close() { localStorage.shown = ""; } }] : [];
+    """
+    reader = window(expected=CUT_OFF)
+    reader.page.add_init_script(on_the_screen)
+    bob.said(chat, "For ada alone")
+    reader.is_of(ada)
+    reader.is_live()
+    reader.page.evaluate("navigator.serviceWorker.ready.then(() => 0)")
+    assert reader.page.evaluate("localStorage.shown")
+
+    reader.page.locator("#logout").click()
+    reader.agrees("Log out")
+
+    expect(reader.page.get_by_label("Name")).to_be_visible()
+    assert reader.page.evaluate("localStorage.shown") == ""
