@@ -532,8 +532,8 @@ ENDPOINTS = {
         tag=CONVERSATIONS,
         summary="Get an address of a file that needs no token",
         description=(
-            "For `<img>`, `<video>` and downloads. It holds for 10 minutes, or until the message "
-            "is deleted, whoever has it. `thumbnail=true`: of the thumbnail."
+            "For `<img>`, `<video>` and downloads. It holds for everybody who has it, for 10 "
+            "minutes or until the message is deleted. `thumbnail=true`: of the thumbnail."
         ),
         query=requests.FileUrl,
         success={200: "The path."},
@@ -695,8 +695,8 @@ ENDPOINTS = {
             "The body is the browser's PushSubscription. Every new message that somebody sends to "
             "the caller, in a chat that is not muted, is then pushed to it (RFC 8030, 8291), with "
             "`from_user`, `username`, `display_name`, `channel`, `id`, `type` and `message`; the "
-            "text is cut so that all fits into 3,000 bytes. The endpoint belongs to whoever put "
-            "it last, until the login ends or the push service knows it no more. One user has 20 "
+            "text is cut so that all fits into 3,000 bytes. The endpoint belongs to the login that "
+            "put it last, until that ends or the push service knows it no more. One user has 20 "
             "at most; then the oldest goes."
         ),
         body=push_requests.PushSubscription,
