@@ -59,8 +59,10 @@ def _turn_to_hash() -> Iterator[None]:
             queue = runtime().hash_queue
             with queue.turn(addresses.of_client(), lambda: hash_queue.has_left(client)):
                 yield
-        finally:
-            release()  # this one may have to wait for a slot now
+        except BaseException:
+            db.session.rollback()  # a commit would fail by what has failed, and hide it
+            raise
+        release()  # this one may have to wait for a slot now
 
 
 def hash_password(password: str) -> str:

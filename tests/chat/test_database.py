@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.ctx import AppContext
-from sqlalchemy import create_engine, event, inspect, text
+from sqlalchemy import Connection, create_engine, event, inspect, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from app import create_app
@@ -22,6 +22,7 @@ from config import Settings
 from database import db, engine_options, init_db, writing
 from migrations import DatabaseError
 from tests.support.conversations import block, postgresql_only, statements
+from tests.support.interruptions import interrupting
 from tests.support.people import (
     CHEAP_HASH,
     Answer,
@@ -279,6 +280,24 @@ def test_lost_connections_to_postgresql_are_replaced(settings: Settings, ada: Pe
     assert ended
 
     assert ada.get("/api/me").status == 200
+
+
+@postgresql_only
+def test_a_login_that_loses_the_database_says_so(
+    app: Flask, settings: Settings, api: InProcess
+) -> None:
+    api.register("ada")
+
+    def cut_off(connection: Connection) -> None:
+        own = connection.connection.driver_connection.info.backend_pid  # type: ignore[union-attr]
+        with looking_into(settings) as another:
+            another.execute(text("SELECT pg_terminate_backend(:own, 10000)"), {"own": own})
+
+    with interrupting(app, "FROM users", cut_off, when="before"):
+        answer = api.login("ada")
+
+    refused(answer, 503, "unavailable")
+    assert api.login("ada").status == 200
 
 
 def test_errors_quote_no_values_of_statements(context: AppContext) -> None:
