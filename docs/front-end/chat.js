@@ -183,15 +183,17 @@ export class Chat {
     });
   }
 
+  // None of these makes another chat new: `new_chat` tells of that, and an old message may change.
   #hear(channel) {
     for (const name of ["new_message", "message_updated", "message_deleted"]) {
-      channel.bind(name, (message) => this.#heard(message));
+      channel.bind(name, (message) => this.#heard(message, false));
     }
   }
 
-  #heard(message) {
+  #heard(message, maybeNew = true) {
     if (message.truncated) return void this.#catchUp(); // too long for an event
-    const isNew = !message.edited_at && !message.deleted_at && message.from_user !== this.me?.id;
+    const changed = message.edited_at || message.deleted_at || message.reactions.length > 0;
+    const isNew = maybeNew && !changed && message.from_user !== this.me?.id;
     if (isNew && message.channel !== this.channel) this.news.add(message.from_user);
     this.#merge(message);
     this.changed();

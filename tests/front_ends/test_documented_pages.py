@@ -194,6 +194,27 @@ def test_the_documented_pages_lose_and_double_nothing(
         front.page.close()
 
 
+@pytest.mark.slow
+@sqlite_only
+def test_a_reaction_marks_no_chat_as_new(
+    chromium: Browser, start: Callable[..., ChatServer], tmp_path: Path
+) -> None:
+    server = start("gunicorn")
+    ada, bob, eve = (server.api.sign_up(name) for name in ("ada", "bob", "eve"))
+    message = ada.said(ada.asks(bob).json, "Said long ago")
+    with site(tmp_path, server) as at:
+        front = FrontEnd(chromium.new_page(), f"{at}/plain.html")
+    front.logs_in("bob")
+    front.is_("live")
+
+    bob.request("PUT", f"/api/messages/{message['id']}/reactions/%F0%9F%91%8D")
+    eve.said(eve.asks(bob).json, "Said now")
+
+    people = front.page.get_by_label("People").get_by_role("button")
+    expect(people).to_have_text(["ada", "eve (new)"])
+    front.page.close()
+
+
 def lose_the_answer(route: Route) -> None:
     route.fetch()
     route.abort("connectionreset")
