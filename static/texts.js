@@ -56,10 +56,11 @@ export function t(key, values = {}) {
   return form.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 }
 
-/** What a refusal of the API means: by its code, perhaps at this path only. The API's own sentence
- * is more exact, so it is what English has, and what is shown where the code alone says too little. */
+/** What a refusal of the API means: by its code, perhaps at this path or with this sentence only. The
+ * API's own sentence is more exact, so it is what English has, and what is shown where the code alone
+ * says too little. */
 export function textOfRefusal({ code, message }, path, seconds) {
-  const keys = [`code.${code}${path}`, `code.${code}`];
+  const keys = [`code.${code}${path}`, `code.${code}/${message}`, `code.${code}`];
   const key = keys.find((each) => each in TEXTS[language]);
   if (key) return t(key, { seconds });
   const [, member, fault] = message.match(/^(\w+) (.*)\.$/) ?? []; // "password must be …"

@@ -11,7 +11,7 @@ export const de = {
   "login.stay": "Auf diesem Gerät angemeldet bleiben",
   "login.ended": "Du wurdest hier abgemeldet. Melde dich wieder an, um weiterzumachen.",
 
-  // Logging in again, over the page
+  // Wieder anmelden, über der Seite
   "again.title": "Melde dich wieder an, {name}",
   "again.text": "Du wurdest abgemeldet. Was du geschrieben hast, ist noch da, und was wartet, wird gesendet, sobald du zurück bist.",
   "again.wrong": "Das ist nicht das Passwort.",
@@ -47,7 +47,7 @@ export const de = {
   "search.stop": "Suche beenden",
   "search.nothing": "Zu „{query}“ wurde unter Leuten, Chats und Nachrichten nichts gefunden.",
   "search.nothing-here": "Zu „{query}“ wurde in diesem Chat nichts gefunden.",
-  "search.looking": "Wird gesucht…",
+  "search.looking": "Wird gesucht …",
   "list.all": "Chats und Leute",
   "list.chats": "Chats",
   "list.people": "Leute",
@@ -306,7 +306,7 @@ export const de = {
   "fault.offline": "Keine Verbindung.",
   "fault.unreachable": "Der Server ist nicht zu erreichen ({status}).",
 
-  // Was die API auf Englisch sagt, nach ihren Codes; mit einem Pfad nur für diesen.
+  // Was die API auf Englisch sagt, nach ihren Codes; mit einem Pfad oder Satz nur für diesen.
   "code.blocked": "Einer von euch hat den anderen blockiert.",
   "code.taken": "Diesen Namen gibt es schon. Wähl einen anderen.",
   "code.unauthorized": "Deine Anmeldung gilt nicht mehr. Melde dich noch einmal an.",
@@ -316,11 +316,22 @@ export const de = {
   "code.forbidden/me/password": "Das Passwort ist falsch.",
   "code.too_large/me/avatar": "Das Bild ist zu groß.",
   "code.unsupported_media_type/me/avatar": "Nimm ein Bild: PNG, JPEG, GIF oder WebP.",
+  "code.conflict/A deleted message cannot be edited.":
+    "Eine gelöschte Nachricht lässt sich nicht bearbeiten.",
+  "code.conflict/Nobody can react to a deleted message.":
+    "Auf eine gelöschte Nachricht kann niemand reagieren.",
+  "code.conflict/A message takes at most 10 reactions of one person.":
+    "Du kannst höchstens 10 Mal auf eine Nachricht reagieren.",
+  "code.not_found/No such message.": "Diese Nachricht gibt es nicht mehr.",
+  "code.not_found/No such user: the account was deleted.": "Dieses Konto wurde gelöscht.",
+  "code.too_large/Your files take all the room that you have. Delete some of them.":
+    "Deine Dateien nehmen schon allen Platz ein, den du hast. Lösch einige davon.",
   // Was hinter dem Namen eines Feldes steht.
   "code.invalid/must have 1 to 50 characters": "muss 1 bis 50 Zeichen haben",
   "code.invalid/must have at least 8 characters": "muss mindestens 8 Zeichen haben",
   "code.invalid/must have at most 50 characters": "darf höchstens 50 Zeichen haben",
   "code.invalid/must have at most 200 characters": "darf höchstens 200 Zeichen haben",
+  "code.invalid/must have at most 128 characters": "darf höchstens 128 Zeichen haben",
   "code.invalid/must not be empty": "darf nicht leer sein",
   "code.invalid/must not be only white space": "darf nicht nur aus Leerzeichen bestehen",
   "code.invalid/must not begin or end with white space":

@@ -4,6 +4,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import expect
@@ -11,7 +12,7 @@ from playwright.sync_api import expect
 from config import ROOT
 from contract.endpoints import ERRORS
 from tests.support.browser import Windows
-from tests.support.people import Person
+from tests.support.people import PASSWORD, Person
 
 STATIC = ROOT / "static"
 SCRIPTS = sorted(
@@ -164,3 +165,25 @@ def test_a_refusal_is_told_in_the_readers_language(window: Windows, ada: Person)
     visitor.page.keyboard.press("Enter")
 
     expect(visitor.page.get_by_role("alert")).to_have_text("Name oder Passwort ist falsch.")
+
+
+@pytest.mark.slow
+def test_limits_are_told_in_the_readers_language(
+    window: Windows, ada: Person, bob: Person, chat: dict[str, Any]
+) -> None:
+    message = bob.said(chat, "Hallo")
+    for emoji in "😀😁😂🤣😃😄😅😆😉😊":
+        ada.request("PUT", f"/api/messages/{message['id']}/reactions/{quote(emoji)}")
+    reader = window(expected="400|409", locale="de-DE")
+    reader.is_of(ada, f"#/{bob.id}")
+    reader.acts("Hallo", "Reagieren")
+    reader.page.get_by_role("textbox", name="Ein anderes Emoji").fill("🦓")
+    expect(reader.page.get_by_text("Du kannst höchstens 10 Mal")).to_be_visible()
+
+    reader.page.get_by_role("button", name="Einstellungen", exact=True).click()
+    panel = reader.page.get_by_role("dialog", name="Einstellungen")
+    panel.get_by_role("button", name="Passwort").click()
+    panel.get_by_label("Jetziges Passwort").fill(PASSWORD)
+    panel.get_by_label("Neues Passwort").fill("ab" * 65)
+    panel.get_by_role("button", name="Passwort ändern").click()
+    expect(panel.get_by_text("Neues Passwort darf höchstens 128 Zeichen haben.")).to_be_visible()
