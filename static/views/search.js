@@ -2,7 +2,7 @@
 
 import { api, LoggedOut } from "../api.js";
 import { announce, isComposing } from "../dom.js";
-import { changed, learnPerson, peerOf, personOf, state } from "../store.js";
+import { changed, learnPerson, onChange, peerOf, personOf, state } from "../store.js";
 import { t } from "../texts.js";
 import { chatRow, messageRow, note, personRow, section } from "./rows.js";
 
@@ -132,6 +132,15 @@ function leaveChat() {
   look();
 }
 
+let was = null;
+
+// What failed while the line was away is searched for again.
+onChange(() => {
+  const isBack = was === "offline" && state.connection !== "offline";
+  was = state.connection;
+  if (isBack && found?.fault) look();
+});
+
 field.addEventListener("input", () => {
   drawField();
   clearTimeout(timer);
@@ -144,7 +153,8 @@ field.addEventListener("keydown", (event) => {
 });
 field.form.addEventListener("submit", async (event) => {
   event.preventDefault();
-  if (found?.pending !== false || found.query !== field.value.trim()) await look();
+  const isDone = found?.pending === false && !found.fault && found.query === field.value.trim();
+  if (!isDone) await look();
   // On a touch screen Enter only puts the keyboard away.
   if (found?.people.length && !matchMedia("(pointer: coarse)").matches) goToFirst();
 });

@@ -230,6 +230,29 @@ def test_a_search_says_where_it_looks(
     expect(hit).to_be_in_viewport()
 
 
+def test_a_search_that_failed_is_made_again(
+    window: Windows, ada: Person, bob: Person, chat: dict[str, Any]
+) -> None:
+    bob.said(chat, "The zebra crossing")
+    reader = window(expected=CUT_OFF)
+    reader.is_of(ada)
+    reader.is_live()
+    lists = reader.page.locator("#lists")
+    reader.page.route("**/api/search?*", lambda route: route.abort())
+    reader.page.get_by_role("searchbox").fill("zebra")
+    expect(lists).to_contain_text("No connection.")
+    reader.page.unroute_all()
+    reader.page.keyboard.press("Enter")
+    expect(lists).to_contain_text("The zebra crossing")
+
+    reader.page.context.set_offline(True)
+    expect(reader.page.locator("#connection.offline")).to_be_attached()
+    reader.page.get_by_role("searchbox").fill("crossing")
+    expect(lists).to_contain_text("No connection.")
+    reader.page.context.set_offline(False)
+    expect(lists).to_contain_text("The zebra crossing")
+
+
 def test_who_hides_is_not_seen_and_sees_nobody(
     window: Windows, server: ChatServer, ada: Person, bob: Person, chat: Chat
 ) -> None:
