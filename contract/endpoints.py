@@ -444,9 +444,10 @@ ENDPOINTS = {
         tag=CONVERSATIONS,
         summary="Catch up",
         description=(
-            "The messages of all chats that were sent, edited or deleted since the cursor. Each "
-            "comes once, in its latest state. Without `since`: no messages, and a first cursor. A "
-            "cursor of another database, or from before a restore, is a 400: load all anew."
+            "The messages of all chats that were sent, edited, deleted or reacted to since the "
+            "cursor. Each comes once, in its latest state. Without `since`: no messages, and a "
+            "first cursor. A cursor of another database, or from before a restore, is a 400: load "
+            "all anew."
         ),
         query=requests.Sync,
         success={200: "Messages in the order of their changes, and the next cursor."},
@@ -910,7 +911,7 @@ EVENTS = {
         "A message was sent", "The chat's channel.", answers.MessageEvent, MESSAGE
     ),
     "message_updated": EventDescription(
-        "A message was edited", EVERYWHERE, answers.MessageEvent, EDITED
+        "A message was edited or reacted to", EVERYWHERE, answers.MessageEvent, EDITED
     ),
     "message_deleted": EventDescription(
         "A message was deleted", EVERYWHERE, answers.MessageEvent, DELETED
