@@ -206,10 +206,11 @@ def lock(user: User, peer_id: int, *, shared: bool = False) -> None:
 
 
 def lock_with_password(user: User) -> User:
-    """The user's row, locked until the commit. Raises Unauthorized if the hash that was checked is
-    not theirs any more."""
+    """The user's row as it now stands, locked until the commit. Raises Unauthorized if the hash
+    that was checked is not theirs any more."""
     same = select(User).where(User.id == user.id, User.password_hash == user.password_hash)
-    locked = db.session.scalar(same.with_for_update())
+    same = same.with_for_update().execution_options(populate_existing=True)
+    locked = db.session.scalar(same)
     if locked is None:
         raise Unauthorized("The password was changed meanwhile. Log in again.")
     return locked

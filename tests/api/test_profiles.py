@@ -15,6 +15,7 @@ from chat import files, name_words
 from config import Settings
 from models import NameWord, User
 from tests.support.conversations import Chat, block, entry, inbox, ok, statements
+from tests.support.interruptions import interrupting
 from tests.support.people import (
     PASSWORD,
     Answer,
@@ -422,6 +423,26 @@ def test_an_account_that_ended_leaves_nothing_shown(
     assert "zanzibar" not in str(everything).lower()
     assert ada.id not in [row[1] for row in everything["name_words"]]
     eventually(lambda: not kept(settings))
+
+
+def test_what_is_shown_during_the_deletion_goes(
+    app: Flask, ada: Person, bob: Person, chat: Chat, settings: Settings
+) -> None:
+    """The password takes a while to check. What came meanwhile goes with the account."""
+    before = len(kept(settings))
+    turns = iter([True])
+
+    def show(_: object) -> None:
+        if next(turns, False):
+            at_once(1, lambda _: changed(ada, display_name="Zanzibar", about="Of Zanzibar"))
+            at_once(1, lambda _: shown(ada, picture()))
+
+    with interrupting(app, "users.id = ", show):
+        assert ada.request("DELETE", "/api/me", {"password": PASSWORD}).status == 204
+
+    assert inbox(bob)[0]["user"] == {**ada.shown, "username": None}
+    assert "Zanzibar" not in str(stored(settings, "users"))
+    assert eventually(lambda: len(kept(settings)) == before)
 
 
 def test_the_export_has_what_is_shown(ada: Person) -> None:
