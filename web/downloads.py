@@ -14,6 +14,7 @@ from chat import files
 from chat.pictures import THUMBNAIL_TYPE
 from contract import answers
 from contract.errors import Forbidden, NotFound, PreconditionFailed
+from database import release
 from models import File, User
 from web.runtime import runtime
 
@@ -66,6 +67,7 @@ def _stored(key: str, media_type: str, etag: str) -> Response:
     """Bytes of the storage, as far as the request wants them."""
     if request.if_match and etag not in request.if_match:
         raise PreconditionFailed("The bytes are others than If-Match names.")
+    release()  # a bucket may take its time
     with runtime().slots.released():
         stored = runtime().storage.open(key)
     size = stored.seek(0, 2)

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import Event as Signal
 from typing import Any
 
 import boto3
@@ -13,12 +14,14 @@ from moto.server import ThreadedMotoServer
 
 from chat import bucket, files
 from config import Settings
+from database import db
 from tests.api.test_files import TEXT, bytes_of, kept, picture, sent
 from tests.chat.test_backups import done, run
-from tests.support.conversations import Chat, Message, delete, ok
+from tests.support.conversations import Chat, Message, delete, meanwhile, ok
 from tests.support.harmful_proxy import HarmfulProxy
+from tests.support.interruptions import interrupting
 from tests.support.people import Api, Person, at_once, refused, runtime_of
-from tests.support.servers import HOST, eventually
+from tests.support.servers import HOST, PATIENCE, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -161,6 +164,23 @@ def test_texts_go_on_while_a_bucket_hangs(
 
     assert at_once(6, act) == [201] * 6
     assert "Hello" in [each["message"] for each in bob.reads(chat).json]
+
+
+def test_who_waits_for_a_bucket_holds_no_connection(
+    app: Flask, bob: Person, large: Message, proxy: HarmfulProxy
+) -> None:
+    with app.app_context():
+        pool: Any = db.engine.pool
+    asking = Signal()
+    proxy.harm(after=0, hangs=True)
+
+    with (
+        interrupting(app, "FROM files", lambda _: asking.set()),
+        meanwhile(lambda: bytes_of(bob, large)) as download,
+    ):
+        assert asking.wait(PATIENCE)
+        assert eventually(lambda: not pool.checkedout() or download.done())
+        assert not download.done()
 
 
 @pytest.mark.parametrize("hangs", [False, True])
