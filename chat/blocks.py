@@ -59,7 +59,7 @@ def put(user: User, peer_id: int) -> None:
 
 def lift(user: User, peer_id: int) -> None:
     """Block somebody no more. Raises NotFound."""
-    accounts.find(peer_id)
+    accounts.lock(user, peer_id, shared=True)  # put() may be about to read the row
     mine = (Block.blocker_id == user.id, Block.blocked_id == peer_id)
     db.session.execute(delete(Block).where(*mine))
 

@@ -1,7 +1,9 @@
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from threading import Event as Signal
 from typing import Any
 
 import pytest
+from flask import Flask
 
 from config import Settings
 from tests.support.conversations import (
@@ -22,7 +24,8 @@ from tests.support.conversations import (
     unblock,
     wait_for_waiting,
 )
-from tests.support.people import Api, Person, refused, stored
+from tests.support.interruptions import interrupting
+from tests.support.people import Answer, Api, Person, refused, stored
 
 
 @pytest.fixture
@@ -297,3 +300,23 @@ def test_a_request_of_a_chat_waits_for_a_block(
 
             refused(asking.result(), 403, "blocked")
     assert stored(settings, "channels")["channels"] == []
+
+
+@postgresql_only
+def test_a_block_again_waits_for_no_unblocking(
+    app: Flask, ada: Person, bob: Person, settings: Settings
+) -> None:
+    block(ada, bob)
+
+    with ThreadPoolExecutor(1) as pool:
+        lifting: list[Future[Answer]] = []
+
+        def lift(_: object) -> None:
+            lifting.append(pool.submit(unblock, ada, bob))
+            wait(lifting, 1)
+
+        with interrupting(app, "INSERT INTO blocks", lift):
+            assert block(ada, bob).status == 204
+        assert lifting[0].result().status == 204
+
+    assert blocked(ada) == []
