@@ -62,11 +62,12 @@ def subscribe(user: User, jti: str, new: Browser) -> None:
     stored: Any = (sqlite if on_sqlite else postgresql).insert(PushSubscription)
     stored = stored.values(endpoint=new.endpoint, **values)
     db.session.execute(stored.on_conflict_do_update(index_elements=["endpoint"], set_=values))
-    mine = PushSubscription.user_id == user.id
-    newest = select(PushSubscription.id).where(mine).order_by(PushSubscription.id.desc())
-    kept = newest.limit(SUBSCRIPTIONS).subquery()
+    # This one stays. Its id is an old one if somebody else had it before.
+    others = (PushSubscription.user_id == user.id, PushSubscription.endpoint != new.endpoint)
+    newest = select(PushSubscription.id).where(*others).order_by(PushSubscription.id.desc())
+    kept = newest.limit(SUBSCRIPTIONS - 1).subquery()
     oldest = PushSubscription.id.not_in(select(kept.c.id))
-    db.session.execute(delete(PushSubscription).where(mine, oldest))
+    db.session.execute(delete(PushSubscription).where(*others, oldest))
 
 
 def unsubscribe(user: User, endpoint: str) -> None:

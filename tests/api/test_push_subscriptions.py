@@ -83,6 +83,20 @@ def test_the_oldest_of_too_many_subscriptions_goes(
     assert subscriptions(settings) == kept
 
 
+def test_the_newest_stays_whoever_had_it_before(
+    ada: Person, bob: Person, settings: Settings
+) -> None:
+    put(bob, browser("shared"))
+    for number in range(SUBSCRIPTIONS):
+        put(ada, browser(f"{number}"))
+
+    assert put(ada, browser("shared")).status == 204
+
+    assert (ada.id, f"{PUBLIC}shared") in subscriptions(settings)
+    assert (ada.id, f"{PUBLIC}0") not in subscriptions(settings)
+    assert len(subscriptions(settings)) == SUBSCRIPTIONS
+
+
 def test_many_at_once_leave_no_more(ada: Person, settings: Settings) -> None:
     for number in range(SUBSCRIPTIONS - 1):
         put(ada, browser(f"{number}"))
