@@ -22,6 +22,8 @@ from web import addresses
 
 #: For how long a storage that did not answer is not asked.
 AWAY_SECONDS = 30
+#: By how much the clock steps back before counting begins anew.
+STEP_SECONDS = 1
 OWN = "memory://"  # the counts of this process alone
 #: Limits that each address has for itself; the others are those of their key alone.
 OF_ADDRESS = {"login", "register", "default"}
@@ -35,7 +37,7 @@ class RateLimits:
     """The limits of the settings, by name, and "attempts"; an empty one is none.
 
     While Redis does not answer, this process counts for itself. Redis is asked again after
-    AWAY_SECONDS.
+    AWAY_SECONDS. A process that counts for itself begins anew if its clock has stepped back.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -48,6 +50,7 @@ class RateLimits:
         self._own: FixedWindowRateLimiter | None = None
         self._shared: FixedWindowRateLimiter | None = None
         self._away_until = 0.0
+        self._last_asked = 0.0
 
     def check(self, name: str, *key: str) -> None:
         """Raise RateLimited, with the seconds to wait, if the limit is used up. Each `key` has one
@@ -106,7 +109,11 @@ class RateLimits:
 
     def _over_memory(self) -> FixedWindowRateLimiter:
         with self._opening:
-            self._own = self._own or FixedWindowRateLimiter(MemoryStorage())
+            before, self._last_asked = self._last_asked, time.time()
+            # Windows end by this clock. If it has stepped back, they would go on for as long.
+            stepped_back = self._last_asked < before - STEP_SECONDS
+            if self._own is None or stepped_back:
+                self._own = FixedWindowRateLimiter(MemoryStorage())
             return self._own
 
     def _over_redis(self) -> FixedWindowRateLimiter:

@@ -113,6 +113,20 @@ def test_a_window_ends_when_it_says(make_api: Callable[..., InProcess], clock: C
 
 
 @sqlite_only
+def test_a_clock_set_back_makes_no_window_longer(
+    make_api: Callable[..., InProcess], clock: Clock
+) -> None:
+    api = make_api(ratelimit_login="2 per minute")
+    assert [told(api.login("ada", WRONG)) for _ in range(3)] == [(401, None)] * 2 + [(429, "60")]
+
+    clock.now -= 3_600
+
+    assert [told(api.login("ada", WRONG)) for _ in range(3)] == [(401, None)] * 2 + [(429, "60")]
+    clock.now += 60
+    assert told(api.login("ada", WRONG)) == (401, None)
+
+
+@sqlite_only
 def test_addresses_have_windows_of_their_own(
     make_api: Callable[..., InProcess], clock: Clock
 ) -> None:
