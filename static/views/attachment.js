@@ -138,6 +138,7 @@ function drawProgress({ id, file }) {
   const stop = () => {
     discard(id);
     look(); // it may just have arrived
+    document.getElementById("text").focus(); // the button goes away
   };
   return h(
     "div.progress",

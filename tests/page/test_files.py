@@ -265,8 +265,9 @@ def test_an_upload_holds_up_nobody_else(
     expect(writer.message("To carol").get_by_title("Sent")).to_be_visible()
     writer.opens(bob)
     expect(writer.message("After it").get_by_title("Waiting")).to_be_visible()
-    writer.page.get_by_role("button", name="Cancel upload").click()
+    writer.page.get_by_role("button", name="Cancel upload").press("Enter")
 
+    expect(writer.composer).to_be_focused()
     expect(writer.message("After it").get_by_title("Sent")).to_be_visible()
     expect(writer.page.get_by_text("film.bin")).to_have_count(0)
     assert sent_files(bob, chat) == []
