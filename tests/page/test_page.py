@@ -166,6 +166,11 @@ def test_the_small_front_end_hears_after_its_token_ends(
     ada = server.api.sign_in("ada")
 
     assert eventually(lambda: is_heard("Still there?"))
+    # The server ends the connection, as it does when the token expires.
+    token = server.api.login("bob", "battery staple").json["data"]["token"]
+    bob = Person(server.api, 2, "bob", token, 0)
+    assert bob.post("/api/logout", {"all": True}).status == 204
+    assert eventually(lambda: is_heard("And now?"))
     page.close()
 
 
