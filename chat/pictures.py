@@ -78,6 +78,8 @@ def small(image: Image.Image, size: tuple[int, int]) -> bytes:
     """A picture of this size at most, upright and without what else stood in the file: when and
     where it was taken, and with what."""
     mode = "RGBA" if image.has_transparency_data else "RGB"
+    if image.mode == "I;16":  # grey in 16 bits, all but the darkest of which would become white
+        image = image.point(lambda grey: grey / 256).convert("L")
     shown = image if image.mode in SCALABLE else image.convert(mode)
     shown.thumbnail(size)  # in place and first: so that only one copy is large
     shown = ImageOps.exif_transpose(shown).convert(mode)

@@ -45,6 +45,15 @@ def test_pictures_of_every_depth_have_thumbnails(ada: Person, chat: Chat, mode: 
     assert thumbnail(ada, sent(ada.sends(chat, "a.png", drawn(mode)))).size == (640, 213)
 
 
+def test_a_picture_of_sixteen_bits_stays_as_dark(ada: Person, chat: Chat) -> None:
+    content = io.BytesIO()
+    Image.new("I;16", (900, 300), 0x4000).save(content, "PNG", transparency=0x5000)
+
+    small = thumbnail(ada, sent(ada.sends(chat, "a.png", content.getvalue())))
+
+    assert small.convert("L").getpixel((100, 100)) == pytest.approx(0x40, abs=3)
+
+
 def test_a_picture_for_print_has_a_thumbnail(ada: Person, chat: Chat) -> None:
     assert thumbnail(ada, sent(ada.sends(chat, "a.jpg", drawn("CMYK", "JPEG")))).mode == "RGB"
 
