@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import boto3
 from botocore.config import Config
@@ -51,7 +51,7 @@ class Bucket:
         with _answers(), path.open("rb") as file:
             self._client.put_object(Bucket=self._name, Key=self._prefix + key, Body=file)
 
-    def open(self, key: str) -> BinaryIO:
+    def open(self, key: str) -> io.BufferedReader:
         where = {"Bucket": self._name, "Key": self._prefix + key}
         with _answers():
             size = self._client.head_object(**where)["ContentLength"]
@@ -117,7 +117,8 @@ class _Object(io.RawIOBase):
             return 0
         for trial in range(TRIES):
             try:
-                received = self._received(len(buffer))
+                with _answers():
+                    received = self._received(len(buffer))
             except Exception:
                 self._drop()
                 if trial == TRIES - 1:
@@ -134,7 +135,7 @@ class _Object(io.RawIOBase):
             self._body = self._client.get_object(**self._where, Range=span)["Body"]
         received: bytes = self._body.read(most)
         if not received:
-            raise OSError("The storage of files sent less than the object has.")
+            raise Unavailable(AWAY)  # less than the object has
         return received
 
     def _drop(self) -> None:

@@ -9,8 +9,9 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from contract.errors import NotFound, Unavailable
 
@@ -28,7 +29,7 @@ class Storage(Protocol):
     def put(self, key: str, path: Path) -> None:
         """Store the bytes of a file durably; the file may be moved away."""
 
-    def open(self, key: str) -> BinaryIO:
+    def open(self, key: str) -> BufferedReader:
         """The bytes, to read and seek in. Raises NotFound."""
 
     def remove(self, key: str) -> None:
@@ -56,7 +57,7 @@ class Folder:
         for folder in (target.parent, self._folder, self._folder.parent):
             _sync(folder)
 
-    def open(self, key: str) -> BinaryIO:
+    def open(self, key: str) -> BufferedReader:
         try:
             return self._path(key).open("rb")
         except FileNotFoundError:

@@ -64,7 +64,8 @@ def avatar(user: User) -> Response:
 
 
 def _stored(key: str, media_type: str, etag: str) -> Response:
-    """Bytes of the storage, as far as the request wants them."""
+    """Bytes of the storage, as far as the request wants them. Raises Unavailable where they are
+    there and cannot be read."""
     if request.if_match and etag not in request.if_match:
         raise PreconditionFailed("The bytes are others than If-Match names.")
     release()  # a bucket may take its time
@@ -86,6 +87,11 @@ def _stored(key: str, media_type: str, etag: str) -> Response:
     is_part = asks_for_part(size, etag)
     try:
         response.make_conditional(conditions, accept_ranges=is_part, complete_length=size)
+        if request.method == "GET" and response.status_code in (200, 206):
+            # The first of them, while an error is still a status.
+            with runtime().slots.released():
+                stored.seek(response.content_range.start or 0)
+                stored.peek(1)
     except Exception:
         stored.close()
         raise

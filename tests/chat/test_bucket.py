@@ -152,6 +152,16 @@ def test_a_bucket_that_is_missing_is_said(ada: Person, chat: Chat, client: Any) 
     assert ada.reads(chat).json == []
 
 
+def test_bytes_that_cannot_be_read_are_said(bob: Person, large: Message, client: Any) -> None:
+    [key] = objects(client)
+    frozen = {"Bucket": NAME, "Key": key, "StorageClass": "GLACIER"}  # it can be found, not read
+    client.copy_object(CopySource={"Bucket": NAME, "Key": key}, **frozen)
+
+    refused(bytes_of(bob, large), 503, "unavailable")
+
+    refused(bytes_of(bob, large, headers={"Range": "bytes=1000000-"}), 503, "unavailable")
+
+
 def test_texts_go_on_while_a_bucket_hangs(
     ada: Person, bob: Person, chat: Chat, proxy: HarmfulProxy
 ) -> None:
