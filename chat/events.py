@@ -2,7 +2,7 @@
 
 import json
 from bisect import bisect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from blinker import Signal
@@ -59,13 +59,22 @@ def notified_user(channel: str) -> int | None:
     return int(channel.removeprefix(_NOTICES)) if channel.startswith(_NOTICES) else None
 
 
+def lock(message_ids: Collection[int]) -> None:
+    """Lock what waits of messages that are about to be erased, and of their replies, in the order
+    in which the dispatcher removes it, or each could wait for the other."""
+    db.session.execute(_waiting(message_ids, Event.id)).all()
+
+
+def _waiting(message_ids: Collection[int], *columns: Any) -> Any:
+    replies = select(Message.id).where(Message.reply_to.in_(message_ids))
+    theirs = or_(Event.message_id.in_(message_ids), Event.message_id.in_(replies))
+    return select(*columns).where(theirs).order_by(Event.id).with_for_update()
+
+
 def erase(message_id: int) -> None:
     """Take a message's text out of the events that still wait: its own and those of its replies."""
-    replies = select(Message.id).where(Message.reply_to == message_id)
-    mine = or_(Event.message_id == message_id, Event.message_id.in_(replies))
-    waiting = select(Event.id, Event.message_id, Event.data).where(mine)
-    # Locked in the order in which the dispatcher removes them, or each could wait for the other.
-    for row in db.session.execute(waiting.order_by(Event.id).with_for_update()).all():
+    waiting = _waiting([message_id], Event.id, Event.message_id, Event.data)
+    for row in db.session.execute(waiting).all():
         data = json.loads(row.data)
         message = data["message"] if isinstance(data["message"], dict) else data
         if row.message_id == message_id:

@@ -322,8 +322,10 @@ def erase_some(user: User, socket_id: str | None) -> bool:
     channel = channels.of_message_to_write(user, first)
     of_chat = (_message.channel_id == channel.id, _message.id >= first)
     some = select(*SHOWN).where(*_of(user), *of_chat).order_by(_message.id).limit(100)
+    rows = db.session.execute(some).all()
+    events.lock([row.id for row in rows])
     characters = 0
-    for row in db.session.execute(some).all():
+    for row in rows:
         erase(channel, row, socket_id)
         characters += len(row.text)
         if characters > 20_000:  # each may be a word to take out of the index

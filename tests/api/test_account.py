@@ -1,6 +1,7 @@
 import json
 import tracemalloc
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from flask import Flask
 from sqlalchemy import text
 
 from config import Settings
+from realtime import backlog
 from tests.support.conversations import (
     OFTEN,
     Chat,
@@ -41,6 +43,7 @@ from tests.support.people import (
     InProcess,
     Person,
     at_once,
+    events,
     fill,
     looking_into,
     refused,
@@ -600,6 +603,34 @@ def test_a_message_waiting_for_its_turn_sees_the_deletion(
 
         refused(sending.result(), 401, "unauthorized")
     assert bob.reads(chat).json == []
+
+
+@postgresql_only
+def test_an_erasure_and_the_dispatcher_do_not_deadlock(
+    app: Flask, ada: Person, bob: Person, chat: Chat, settings: Settings
+) -> None:
+    """The events of a message that was edited stand on both sides of those of the next one."""
+    first, _ = ada.said(chat, "One"), ada.said(chat, "Two")
+    ok(edit(ada, first, "One more"))
+
+    def remove() -> None:
+        with looking_into(settings) as connection:
+            backlog.remove(connection, [each["id"] for each in events(settings)][3:])
+            connection.commit()
+
+    with ThreadPoolExecutor(1) as pool:
+        removing: list[Future[None]] = []
+
+        def begin(_: object) -> None:
+            if not removing:
+                removing.append(pool.submit(remove))
+                wait(removing, 0.5)
+
+        with interrupting(app, "UPDATE messages", begin):
+            assert leave(ada, erase=True).status == 204
+        removing[0].result()
+
+    assert [message["message"] for message in bob.reads(chat).json] == ["", ""]
 
 
 def test_a_login_ended_during_the_check_is_a_401(
