@@ -18,6 +18,7 @@ import { device, tab } from "./storage.js";
 import { changed, onChange, state } from "./store.js";
 import { currentLanguage, fillIn, onLanguage, t } from "./texts.js";
 import { ask, attempt } from "./views/ask.js";
+import { isAnyAttached } from "./views/attach.js";
 import { drawComposer, unsentDrafts } from "./views/composer.js";
 import { drawCount } from "./views/count.js";
 import "./views/options.js";
@@ -59,7 +60,7 @@ async function logOut({ hasEnded = false } = {}) {
   const waiting = unsent().length;
   const warnings = [
     waiting && t("logout.unsent", { count: waiting }),
-    unsentDrafts() && t("logout.drafts"),
+    (unsentDrafts() || isAnyAttached()) && t("logout.drafts"),
   ].filter(Boolean);
   const warning = warnings.join(" ") || t("logout.password");
   if (!(await ask(t("logout.ask"), warning, t("logout")))) return;

@@ -19,6 +19,9 @@ let underWay = 0;
 
 export const attachedTo = (peer) => chosen.get(peer) ?? [];
 
+/** Whether files wait to go out with a message to anybody. */
+export const isAnyAttached = () => [...chosen.values()].some((files) => files.length > 0);
+
 /** Whether files are still being looked at. */
 export const isPreparing = () => underWay > 0;
 

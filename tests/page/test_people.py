@@ -5,7 +5,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import FilePayload, expect
 
 from tests.support.browser import CUT_OFF, Window, Windows
 from tests.support.people import PASSWORD, ChatServer, Person
@@ -258,4 +258,10 @@ def test_logging_out_warns_of_drafts_that_are_there(
     assert warns()
     writer.composer.press("Enter")
     expect(writer.message("A thought").get_by_title("Sent")).to_be_visible()
+    assert not warns()
+    notes: FilePayload = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"Notes"}
+    writer.page.locator("#file").set_input_files(notes)
+    expect(writer.page.locator("#attached")).to_contain_text("notes.txt")
+    assert warns()
+    writer.page.get_by_role("button", name="Remove notes.txt").click()
     assert not warns()
