@@ -13,7 +13,7 @@ import { dropMine, renew } from "./pushes.js";
 import { register } from "./registration.js";
 import { forgetSeen, keepSeen, recall } from "./seen.js";
 import { end, forget, load } from "./session.js";
-import { endLogin, sayOver, stay, token } from "./staying.js";
+import { endLogin, sayOver, stay, token, username } from "./staying.js";
 import { device, tab } from "./storage.js";
 import { changed, onChange, state } from "./store.js";
 import { currentLanguage, fillIn, onLanguage, t } from "./texts.js";
@@ -44,7 +44,7 @@ let seenAt = null; // when what is on the screen was the last state, until the c
 /** The login has ended. What was typed and the address stay: the person may be back. */
 function endSession() {
   if (leaving) return;
-  tab.set(NOTICE, { notice: t("login.ended"), username: session.username });
+  tab.set(NOTICE, { notice: t("login.ended"), username: username() ?? session.username });
   leave();
 }
 

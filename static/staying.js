@@ -42,6 +42,9 @@ export function stay(given, acts) {
 
 export const token = () => session?.token;
 
+/** The name to log in with, which may have changed since the page was opened. */
+export const username = () => session?.username;
+
 /** End the login. Another window may be trading its token, which would then go on with the next. */
 export const endLogin = () =>
   alone("chat/login", () => {

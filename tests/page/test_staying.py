@@ -80,6 +80,25 @@ def test_who_stays_logged_in_stays_in_all_windows(
         expect(each.page.get_by_label("Name")).to_be_visible()
 
 
+def test_the_log_in_form_has_the_newest_name(window: Windows, ada: Person) -> None:
+    first = window(expected=CUT_OFF)
+    stays(first, ada)
+    second = window(beside=first, expected=CUT_OFF)
+    second.visits()
+    second.is_live()
+    first.page.locator("#me").click()
+    first.page.get_by_label("User name").fill(f"{ada.username} Lovelace")
+    first.page.get_by_role("button", name="Save").click()
+    expect(first.page.get_by_role("status").get_by_text("Saved")).to_be_visible()
+    first.page.keyboard.press("Escape")
+
+    second.page.locator("#logout").click()
+    second.agrees("Log out")
+
+    expect(first.page.get_by_text("You were logged out here.")).to_be_visible()
+    expect(first.page.get_by_label("Name")).to_have_value(f"{ada.username} Lovelace")
+
+
 def test_a_login_that_ended_is_taken_up_in_place(
     window: Windows, ada: Person, bob: Person, chat: dict[str, Any]
 ) -> None:
