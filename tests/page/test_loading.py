@@ -287,5 +287,5 @@ def test_a_login_ended_elsewhere_leaves_nothing_seen(
     device.page.reload()
 
     # In a dialog, or on a page of its own if the first page had heard of it before it was left.
-    expect(device.page.get_by_label("Password", exact=True)).to_be_visible()
+    expect(device.page.get_by_role("textbox", name="Password")).to_be_visible()
     assert device.page.evaluate(SEEN) == []
