@@ -142,7 +142,7 @@ def post(
     sender's own account was deleted.
     """
     now = max(utcnow(), channel.active_at)  # the clock may have stepped back
-    quote = None if new.reply_to is None else _quote_of(channel, new.reply_to)
+    quote = _quote_of(channel, new.reply_to)
     row, is_new = insert_once(
         Message,
         ("sender_id", "client_message_id"),
@@ -151,7 +151,7 @@ def post(
         sender_id=sender.id,
         text=new.message,
         client_message_id=new.client_message_id,
-        reply_to=new.reply_to,
+        reply_to=new.reply_to if quote else None,
         type=file.type if file else "Text",
         created_at=now,
     )
@@ -159,8 +159,7 @@ def post(
         _check_same(row, channel, new, file)
         stored = db.session.execute(_BY_ID, {"id": row.id}).one()
         return shown(stored, channel.low_id, channel.high_id), False
-    if quote and quote["deleted_at"]:
-        raise Conflict("A deleted message cannot be answered.")
+    _check_quote(new, quote)
     added = files.add(row.id, sender, file) if file else None
     message = shown((*row[:-1], quote, added), channel.low_id, channel.high_id)
     wants_push = _move_channel(channel, sender, message["id"], new.message, now)
@@ -184,13 +183,20 @@ def _tell(channel: Channel, sender: User, message: answers.Message, socket_id: s
     events.record(told, socket_id, message["id"])
 
 
-def _quote_of(channel: Channel, message_id: int) -> answers.Quote:
-    """What a reply to this message quotes. Raises NotFound."""
+def _quote_of(channel: Channel, message_id: int | None) -> answers.Quote | None:
+    """What a reply to this message quotes; None if the channel has no such message."""
+    if message_id is None:
+        return None
     values = {"channel": channel.id, "id": message_id}
     quote: answers.Quote | None = db.session.scalar(_QUOTE, values)
-    if quote is None:
-        raise NotFound("No such message in this channel to reply to.")
     return quote
+
+
+def _check_quote(new: requests.NewMessage, quote: answers.Quote | None) -> None:
+    if new.reply_to is not None and quote is None:
+        raise NotFound("No such message in this channel to reply to.")
+    if quote and quote["deleted_at"]:
+        raise Conflict("A deleted message cannot be answered.")
 
 
 def _check_same(

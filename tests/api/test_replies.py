@@ -140,15 +140,26 @@ def test_a_retry_of_a_reply_is_answered(
     assert (second.status, second.json["reply_to"]["message"]) == (200, "")
 
 
-@pytest.mark.parametrize("other", [None, "another message"])
+@pytest.mark.parametrize("other", [None, "another message", 7777])
 def test_a_retry_that_answers_another_message_conflicts(
     ada: Person, chat: Chat, question: Message, reply: Message, other: Any
 ) -> None:
-    reply_to = ada.said(chat, "Or not?")["id"] if other else None
+    reply_to = ada.said(chat, "Or not?")["id"] if other == "another message" else other
 
     answer = ada.says(chat, "Yes", client_message_id="r1", reply_to=reply_to)
 
     refused(answer, 409, "conflict")
+
+
+def test_a_retry_of_a_reply_elsewhere_conflicts(
+    ada: Person, eve: Person, question: Message, reply: Message
+) -> None:
+    elsewhere = ada.asks(eve).json
+
+    answer = ada.says(elsewhere, "Yes", client_message_id="r1", reply_to=question["id"])
+
+    refused(answer, 409, "conflict")
+    assert ada.reads(elsewhere).json == []
 
 
 def test_a_page_with_replies_takes_no_more_statements(
