@@ -218,7 +218,7 @@ def find(user: User, file_id: int) -> File:
 
 
 def with_id(file_id: int) -> File:
-    """A file of anybody's, for whoever has a signed address of it. Raises NotFound."""
+    """A file of anybody's, for those who have a signed address of it. Raises NotFound."""
     found: File | None = db.session.scalar(_BY_ID, {"id": file_id})
     if found is None:
         raise NotFound("No such file.")

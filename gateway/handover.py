@@ -45,8 +45,8 @@ class Arrival:
 
 
 def listen(path: Path) -> socket.socket:
-    """A socket that takes the datagrams sent to this file, in place of whoever took them before. It
-    waits for none. Raises OSError: a path may have some 100 characters, and not every file system
+    """A socket that takes the datagrams sent to this file, in place of the one before. It waits
+    for none. Raises OSError: a path may have some 100 characters, and not every file system
     has sockets."""
     made: socket.socket = _datagrams()
     made.setblocking(False)
@@ -66,7 +66,7 @@ def listen(path: Path) -> socket.socket:
 
 
 def send(path: Path | None, arrival: Arrival) -> None:
-    """Give a connection to whoever listens at this file. Close it here afterwards.
+    """Give a connection to the process that listens at this file. Close it here afterwards.
 
     Raises OSError, and nothing has happened then: nobody listens, or does not read."""
     if path is None:

@@ -42,7 +42,7 @@ class Bell:
         threading.Thread(target=_listen, args=arguments, name="bell", daemon=True).start()
 
     def close(self) -> None:
-        """Answer no more. Whoever delivers next puts its own bell into the place of this one."""
+        """Answer no more. The next process that delivers puts its bell in the place of this one."""
         self._answered.clear()
 
     def ring(self, *_: object) -> None:

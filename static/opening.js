@@ -48,5 +48,5 @@ async function openPage(event) {
 
 const openFile = async (request) => (await kept(request.url)) ?? fetch(request);
 
-/** Where these go, `Vary` makes no difference: whoever asks is this page. */
+/** Where these go, `Vary` makes no difference: only this page asks. */
 const kept = (address, cacheName) => caches.match(address, { ignoreVary: true, cacheName });

@@ -1,5 +1,5 @@
 // Pushes: this browser is told of new messages while no page is open (docs/notifications.md). A
-// browser has one subscription for all who use it. It is of whoever turned it on last, and the next
+// browser has one subscription for all who use it. It is of the one who turned it on last, and the next
 // person who comes takes it back.
 
 import { api, Refused, Unreachable } from "./api.js";

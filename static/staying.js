@@ -10,7 +10,7 @@ import { loadStaying, save } from "./session.js";
 import { logInAgain } from "./views/again.js";
 import { channel } from "./windows.js";
 
-const SHARE = 1 / 4; // of its time, after which a token is traded: whoever is back in three weeks stays
+const SHARE = 1 / 4; // of its time, after which a token is traded: back in three weeks, one stays
 const MOST_MS = 60_000; // between two looks, because timers do not run while a device sleeps
 const LEAST_MS = 1_000;
 const FAILED_MS = 5_000;
@@ -62,7 +62,7 @@ export function renew(answer) {
   logins?.postMessage({ was, session });
 }
 
-/** Do what voids the token and answers with another one. Whoever is refused meanwhile waits for it. */
+/** Do what voids the token and answers with another one. What is refused meanwhile waits for it. */
 export const trading = (act) => loggedIn(() => alone("chat/login", async () => renew(await act())));
 
 /** Log in by another user name from now on. */

@@ -57,7 +57,7 @@ PROCESSES = {"chat_server", "chromium", "nowhere", "server", "servers", "start"}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The files that take long come first, lest one process be left with them at the end. Without
+    """The files that take long come first, so that no process is left with them at the end. Without
     CI, of a test's examples only the first is tried on PostgreSQL too, and none where processes
     are started for each."""
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))

@@ -45,7 +45,7 @@ class Assets:
 def current(others: dict[str, Path]) -> Assets:
     """The files as they now are on the disk: those of static/ and, by their names here, others.
 
-    Whoever changes a module sees the change at the next load, because the version is another one.
+    A changed module is seen at the next load, because the version is another one.
     """
     stamps = {stamp[0]: stamp for stamp in _stamps(STATIC)}
     bundle = {stamp[0]: stamp for stamp in _stamps(BUNDLE) if stamp[0] in BUNDLED}

@@ -178,7 +178,7 @@ def _sweep(folder: Path) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy a database as it stands at one moment, whoever writes to it, into one file."""
+    """Copy a database as it stands at one moment, while others write to it, into one file."""
     with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as new:
         old.backup(new)
         new.execute("PRAGMA journal_mode=DELETE")

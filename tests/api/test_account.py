@@ -291,7 +291,7 @@ def other(ada: Person) -> Person:
 
 @pytest.fixture
 def expired(settings: Settings, ada: Person, other: Person) -> str:
-    """A statement that locks an expired login of ada's. Whoever logs in or ends all logins removes
+    """A statement that locks an expired login of ada's. To log in or to end all logins removes
     that row, and so waits for the lock."""
     with looking_into(settings) as connection:
         row = {"jti": "expired", "user": ada.id}

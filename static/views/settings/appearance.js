@@ -1,4 +1,4 @@
-// Light, dark, or as the system says. It is chosen for this device, whoever uses it.
+// Light, dark, or as the system says. It is chosen for this device and all who use it.
 
 import { h } from "../../dom.js";
 import { device } from "../../storage.js";
