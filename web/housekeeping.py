@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from flask import Flask
 from sqlalchemy.exc import DBAPIError
@@ -74,17 +75,24 @@ class Housekeeping:
     def _run(self) -> None:
         next_look = next_mend = time.monotonic()
         while not self._stopping:
+            wait = min(next_look, next_mend) - time.monotonic()
             try:
-                until = min(next_look, next_mend)
-                job = self._jobs.get(timeout=max(until - time.monotonic(), 0))
-                job()
+                self._do(self._jobs.get(timeout=max(wait, 0)))
+                continue
             except queue.Empty:
                 now = time.monotonic()
-                if now >= next_mend:
-                    next_mend = now + (PAUSE if self._mend() else MINUTE)
-                if now >= next_look:
-                    next_look = now + HOUR
-                    self._look_through()
+            if now >= next_mend:
+                next_mend = now + (PAUSE if self._do(self._mend) else MINUTE)
+            if now >= next_look:
+                next_look = now + HOUR
+                self._do(self._look_through)
+
+    def _do(self, job: Callable[[], Any]) -> Any:
+        """What the job returns. Whatever it raises, the thread goes on with the next one."""
+        try:
+            return job()
+        except Exception:
+            log.exception("A part of the housekeeping failed. It goes on with the next.")
 
     def _note(self, jtis: list[str]) -> None:
         try:
