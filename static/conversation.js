@@ -106,6 +106,9 @@ export async function more(direction) {
   changed();
 }
 
+/** Whether a chat was refused, and not only for want of a line: nothing can be sent there. */
+export const isRefused = (chat) => Boolean(chat.failed && !chat.reload);
+
 /** Go to the end, from anywhere. */
 export async function toEnd() {
   const chat = state.open;

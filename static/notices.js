@@ -6,7 +6,6 @@ import { wants } from "./choices.js";
 import { gist, shownName } from "./format.js";
 import { alone } from "./locks.js";
 import { clear, renew, told } from "./pushes.js";
-import { registered } from "./registration.js";
 import { shelf } from "./session.js";
 import { nameOf, peerOf, state } from "./store.js";
 
@@ -85,8 +84,7 @@ export function drawNotices() {
 async function close(channel) {
   shown.get(channel)?.close();
   shown.delete(channel);
-  const registration = await registered();
-  for (const notice of (await registration?.getNotifications({ tag: channel })) ?? []) notice.close();
+  await clear({ tag: channel });
 }
 
 /** Close everything, and take the number from the icon: the person is leaving this device. */

@@ -112,8 +112,8 @@ async function drop() {
   await (await registration?.pushManager?.getSubscription())?.unsubscribe();
 }
 
-/** Close all notifications of the worker. */
-export async function clear() {
+/** Close the worker's notifications, or only those of a chat: `{ tag: channel }`. */
+export async function clear(which) {
   const registration = await registered();
-  for (const notice of (await registration?.getNotifications()) ?? []) notice.close();
+  for (const notice of (await registration?.getNotifications(which)) ?? []) notice.close();
 }

@@ -1,6 +1,7 @@
 // Files that go out with the next message: chosen by the button, pasted or dropped, and seen first.
 
 import { prepared } from "../attachments.js";
+import { isRefused } from "../conversation.js";
 import { announce, h, icon, keyed } from "../dom.js";
 import { size } from "../format.js";
 import { changed, state } from "../store.js";
@@ -33,8 +34,7 @@ export function takeAttached(peer) {
   return files.map(({ key, preview, tells, ...file }) => file);
 }
 
-const isOpenForFiles = () =>
-  canWrite() && !state.open.editing && (!state.open.failed || state.open.reload);
+const isOpenForFiles = () => canWrite() && !state.open.editing && !isRefused(state.open);
 
 export function drawAttached() {
   const { peer } = state.open;

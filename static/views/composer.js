@@ -2,7 +2,7 @@
 
 import { api } from "../api.js";
 import { isComposing } from "../dom.js";
-import { toEnd } from "../conversation.js";
+import { isRefused, toEnd } from "../conversation.js";
 import { gist, isBlank, part } from "../format.js";
 import { sendWaiting } from "../live.js";
 import { post } from "../outbox.js";
@@ -61,7 +61,7 @@ export function drawComposer() {
   text.readOnly = open.saving !== null && open.saving === open.editing;
   const blocked = state.blocked.has(open.peer);
   const gone = nameOf(open.peer) === null;
-  text.disabled = blocked || gone || Boolean(open.failed && !open.reload);
+  text.disabled = blocked || gone || isRefused(open);
   text.placeholder = gone
     ? t("write.account-gone")
     : blocked
